@@ -1,0 +1,214 @@
+import type * as z from 'zod';
+import { type DesiredGenerations, type DocumentKind, History, PublishAnswer } from './contract/document.ts';
+import { type BootstrapEvent, EventList } from './contract/event.ts';
+import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, formatToken, parseDesired, parseToken } from './contract/headers.ts';
+import { ClaimAnswer, type ClaimRequest, Leader, type ReleaseRequest } from './contract/leader.ts';
+import { type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
+import { NodePlan } from './contract/plan.ts';
+import { PROBLEM_JSON, Problem } from './contract/problem.ts';
+import { ClusterFile, type Health, Health as HealthSchema, NodeStatus, SiteState } from './contract/status.ts';
+
+export { ClusterFile };
+
+export type Fetch = (request: Request) => Promise<Response>;
+
+export interface ClientOptions {
+  /** Origin of a Supervisor or node, as `http://127.0.0.1:7420`. */
+  readonly url: string;
+  /** Fleet key, node credential, issued key or JWT. */
+  readonly credential?: string;
+  readonly fetch?: Fetch;
+  /** What the caller follows; sent with every write. */
+  readonly token?: () => FencingToken | undefined;
+  /** Ends all calls. */
+  readonly signal?: AbortSignal;
+}
+
+/** The Supervisor answered with a problem document. */
+export class ApiError extends Error {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.name = 'ApiError';
+    this.problem = problem;
+  }
+}
+
+/** Nobody answered, or not in the words of this API. */
+export class UnreachableError extends Error {
+  override readonly name = 'UnreachableError';
+}
+
+/** An answer with what its headers say of the fleet. */
+export interface Answer<T> {
+  readonly body: T;
+  readonly desired: DesiredGenerations;
+  readonly token?: FencingToken;
+  readonly etag?: string;
+}
+
+interface Call<T> {
+  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly schema?: z.ZodType<T>;
+  readonly signal?: AbortSignal;
+}
+
+const DOCUMENT_PATHS: Record<DocumentKind, string> = { plan: '/v1/cluster/plan', profile: '/v1/bootstrap/profile' };
+
+export interface PublishOptions {
+  /** The generation that this version replaces; 0 for the first. */
+  readonly if_match: number;
+  readonly dry_run?: boolean;
+  readonly allow_empty?: boolean;
+}
+
+export type Client = ReturnType<typeof createClient>;
+
+/** A typed client of `/v1`. Calls reject with `ApiError` or `UnreachableError`. */
+export function createClient(options: ClientOptions) {
+  const send = <T>(call: Call<T>) => request(options, call);
+  return {
+    url: options.url,
+    register: (body: RegisterRequest) => send({ method: 'POST', path: '/v1/nodes/register', body, schema: RegisterAnswer }),
+    plan: (node_id: string) => send({ method: 'POST', path: '/v1/nodes/plan', body: { node_id }, schema: NodePlan }),
+    heartbeat: (body: HeartbeatRequest) => send({ method: 'POST', path: '/v1/nodes/heartbeat', body }),
+    leave: (node_id: string) => send({ method: 'POST', path: '/v1/nodes/leave', body: { node_id } }),
+    claim: (body: ClaimRequest, site: string) =>
+      send({ method: 'POST', path: '/v1/leader/claim', query: { site }, body, schema: ClaimAnswer }),
+    release: (body: ReleaseRequest, site: string) => send({ method: 'POST', path: '/v1/leader/release', query: { site }, body }),
+    leader: (query: { site?: string; challenge?: string; fleet?: string; origin?: string } = {}, signal?: AbortSignal) =>
+      send({ method: 'GET', path: '/v1/leader', query, schema: Leader, ...(signal === undefined ? {} : { signal }) }),
+    /** The published document in the wire's form; undefined when `etag` is still current. */
+    document: (kind: DocumentKind, etag?: string) =>
+      send<Record<string, unknown> | undefined>({
+        method: 'GET',
+        path: DOCUMENT_PATHS[kind],
+        headers: etag === undefined ? {} : { 'if-none-match': etag },
+      }),
+    publish: (kind: DocumentKind, body: unknown, { if_match, ...query }: PublishOptions) =>
+      send({
+        method: 'PUT',
+        path: DOCUMENT_PATHS[kind],
+        query: { ...query },
+        body,
+        headers: { 'if-match': `"${if_match}"` },
+        schema: PublishAnswer,
+      }),
+    history: (kind: DocumentKind) => send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history`, schema: History }),
+    version: (kind: DocumentKind, generation: number) =>
+      send<Record<string, unknown>>({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history/${generation}` }),
+    status: (node_id: string) => send({ method: 'GET', path: '/v1/bootstrap/status', query: { node_id }, schema: NodeStatus }),
+    report: (body: BootstrapEvent | BootstrapEvent[]) => send({ method: 'POST', path: '/v1/bootstrap/events', body }),
+    nodes: (query: { site?: string; after?: string; limit?: number } = {}) =>
+      send({ method: 'GET', path: '/v1/nodes', query, schema: NodeList }),
+    node: (node_id: string) => send({ method: 'GET', path: `/v1/nodes/${encodeURIComponent(node_id)}`, schema: NodeRecord }),
+    state: (site?: string) => send({ method: 'GET', path: '/v1/state', query: { site }, schema: SiteState }),
+    events: (query: { after?: string; limit?: number; site?: string } = {}) =>
+      send({ method: 'GET', path: '/v1/events', query, schema: EventList }),
+    health: (): Promise<Answer<Health>> => send({ method: 'GET', path: '/healthz', schema: HealthSchema }),
+    /** The raw answer of the event stream; read it with `readEvents`. */
+    eventStream: (after: string | undefined, signal?: AbortSignal) => openStream(options, after, signal),
+  };
+}
+
+async function request<T>(options: ClientOptions, call: Call<T>): Promise<Answer<T>> {
+  const response = await dial(options, buildRequest(options, call));
+  const text = await readText(response);
+  if (response.status === 304) return answer(response, undefined as T);
+  if (!response.ok) throw new ApiError(readProblem(options.url, response, text));
+  if (text === '') return answer(response, undefined as T);
+  return answer(response, parseBody(options.url, call, text));
+}
+
+function buildRequest<T>(options: ClientOptions, call: Call<T>): Request {
+  const url = new URL(call.path, options.url);
+  for (const [name, value] of Object.entries(call.query ?? {})) if (value !== undefined) url.searchParams.set(name, String(value));
+  const headers = new Headers({ accept: 'application/json', ...call.headers });
+  if (options.credential !== undefined) headers.set('authorization', `Bearer ${options.credential}`);
+  const token = call.method === 'GET' ? undefined : options.token?.();
+  if (token !== undefined) headers.set(EPOCH_HEADER, formatToken(token));
+  const signals = [options.signal, call.signal].filter((signal) => signal !== undefined);
+  const init: RequestInit = {
+    method: call.method,
+    headers,
+    redirect: 'manual',
+    ...(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) }),
+  };
+  if (call.body !== undefined) {
+    headers.set('content-type', 'application/json');
+    init.body = JSON.stringify(call.body);
+  }
+  return new Request(url, init);
+}
+
+async function dial(options: ClientOptions, outgoing: Request): Promise<Response> {
+  try {
+    return await (options.fetch ?? fetch)(outgoing);
+  } catch (error) {
+    throw new UnreachableError(`${options.url} does not answer: ${reason(error)}`, { cause: error });
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  try {
+    return await response.text();
+  } catch (error) {
+    throw new UnreachableError(`${response.url} broke off its answer: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** The innermost message: fetch wraps "ECONNREFUSED" in "fetch failed". */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error && error.cause.message !== '' ? error.cause.message : error.message;
+}
+
+function readProblem(url: string, response: Response, text: string): Problem {
+  const isProblem = response.headers.get('content-type')?.startsWith(PROBLEM_JSON) === true;
+  const parsed = isProblem ? Problem.safeParse(parseJson(text)) : undefined;
+  if (parsed?.success) return parsed.data;
+  throw new UnreachableError(`${url} answered ${response.status} in another form than a Supervisor's; is this the right address?`);
+}
+
+function parseBody<T>(url: string, call: Call<T>, text: string): T {
+  const json = parseJson(text);
+  if (call.schema === undefined) return json as T;
+  const parsed = call.schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw new UnreachableError(
+    `${url} answered ${call.path} with something else than this version of bootplane knows: ${parsed.error.issues[0]?.message}`,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function answer<T>(response: Response, body: T): Answer<T> {
+  const token = parseToken(response.headers.get(EPOCH_HEADER) ?? '');
+  const etag = response.headers.get('etag') ?? undefined;
+  return {
+    body,
+    desired: parseDesired(response.headers.get(DESIRED_HEADER) ?? ''),
+    ...(token === undefined ? {} : { token }),
+    ...(etag === undefined ? {} : { etag }),
+  };
+}
+
+async function openStream(options: ClientOptions, after: string | undefined, signal: AbortSignal | undefined): Promise<Response> {
+  const headers = { accept: 'text/event-stream', ...(after === undefined ? {} : { 'last-event-id': after }) };
+  const response = await dial(
+    options,
+    buildRequest(options, { method: 'GET', path: '/v1/events', headers, ...(signal === undefined ? {} : { signal }) }),
+  );
+  if (!response.ok || response.body === null) throw new ApiError(readProblem(options.url, response, await readText(response)));
+  return response;
+}

@@ -1,0 +1,111 @@
+import { fromBase64Url, toBase64Url } from './base64url.ts';
+import { canonicalJson } from './canonical.ts';
+
+/**
+ * Everything that is derived from a fleet key (HKDF-SHA256, RFC 5869, one label per purpose). Who
+ * holds the fleet key can recompute all of it, so no list of credentials is kept anywhere.
+ */
+export interface FleetKeys {
+  readonly fleet: string;
+  /** HMAC-SHA256 over canonical JSON, base64url: adverts and leader proofs. */
+  signHint(value: { purpose: string } & Record<string, unknown>): Promise<string>;
+  verifyHint(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
+  /** The credential of one node, good for acting as that node only. */
+  nodeCredential(node_id: string): Promise<string>;
+  /** The node that a credential belongs to, or undefined when it is not one of this fleet. */
+  verifyNodeCredential(credential: string): Promise<string | undefined>;
+  /** Compares in time that does not depend on where the two differ. */
+  isFleetKey(presented: string): Promise<boolean>;
+  /** Signs desired documents. */
+  readonly documents: DocumentSigner;
+}
+
+export interface DocumentSigner extends DocumentVerifier {
+  sign(value: { purpose: string } & Record<string, unknown>): Promise<string>;
+}
+
+export interface DocumentVerifier {
+  /** Names the key: the first 16 base64url characters of its public half. */
+  readonly key_id: string;
+  verify(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
+}
+
+/** The shortest fleet key that is accepted, in characters. */
+export const MIN_FLEET_KEY_LENGTH = 20;
+
+const encoder = new TextEncoder();
+const CREDENTIAL = /^bpn~([^~]+)~([^~]+)~([^~]+)$/;
+
+/** Derives the keys of `fleet` from its fleet key. */
+export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<FleetKeys> {
+  const root = await crypto.subtle.importKey('raw', encoder.encode(fleetKey), 'HKDF', false, ['deriveBits']);
+  const derive = async (label: string) => {
+    const info = encoder.encode(`bootplane/v1/${label}`);
+    const parameters = { name: 'HKDF', hash: 'SHA-256', salt: encoder.encode(fleet), info };
+    return new Uint8Array(await crypto.subtle.deriveBits(parameters, root, 256));
+  };
+  const discovery = await hmacKey(await derive('discovery'));
+  const credentials = await hmacKey(await derive('node-credential'));
+  const comparison = await hmacKey(await derive('comparison'));
+  const fleetKeyMac = await mac(comparison, fleetKey);
+  return {
+    fleet,
+    signHint: async (value) => toBase64Url(await mac(discovery, canonicalJson(value))),
+    verifyHint: (value, signature) => verifyMac(discovery, signature, canonicalJson(value)),
+    nodeCredential: async (node_id) => `bpn~${fleet}~${node_id}~${toBase64Url(await mac(credentials, node_id))}`,
+    verifyNodeCredential: (credential) => verifyCredential(fleet, credentials, credential),
+    isFleetKey: (presented) => crypto.subtle.verify('HMAC', comparison, fleetKeyMac, encoder.encode(presented)),
+    documents: await ed25519FromSeed(await derive('document')),
+  };
+}
+
+/** The fleet that a node credential claims to be of; says nothing about whether it is genuine. */
+export function fleetOfCredential(credential: string): string | undefined {
+  return CREDENTIAL.exec(credential)?.[1];
+}
+
+async function verifyCredential(fleet: string, key: CryptoKey, credential: string): Promise<string | undefined> {
+  const [, claimedFleet, node_id, signature] = CREDENTIAL.exec(credential) ?? [];
+  if (claimedFleet !== fleet || node_id === undefined || signature === undefined) return undefined;
+  return (await verifyMac(key, signature, node_id)) ? node_id : undefined;
+}
+
+function hmacKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+  return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign', 'verify']);
+}
+
+async function mac(key: CryptoKey, text: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await crypto.subtle.sign('HMAC', key, encoder.encode(text)));
+}
+
+async function verifyMac(key: CryptoKey, signature: string, text: string): Promise<boolean> {
+  const bytes = fromBase64Url(signature);
+  return bytes !== undefined && crypto.subtle.verify('HMAC', key, bytes, encoder.encode(text));
+}
+
+/** The fixed PKCS #8 header of an Ed25519 private key; the 32 byte seed follows (RFC 8410, section 7). */
+const PKCS8_ED25519 = Uint8Array.from([0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20]);
+
+async function ed25519FromSeed(seed: Uint8Array): Promise<DocumentSigner> {
+  const pkcs8 = new Uint8Array([...PKCS8_ED25519, ...seed]);
+  const privateKey = await crypto.subtle.importKey('pkcs8', pkcs8, 'Ed25519', true, ['sign']);
+  const { x } = await crypto.subtle.exportKey('jwk', privateKey);
+  if (x === undefined) throw new TypeError('this runtime exports no public half of an Ed25519 key');
+  return {
+    ...(await documentVerifier(x)),
+    sign: async (value) =>
+      toBase64Url(new Uint8Array(await crypto.subtle.sign('Ed25519', privateKey, encoder.encode(canonicalJson(value))))),
+  };
+}
+
+/** Verifies with a public key: the 32 bytes of it as base64url. */
+export async function documentVerifier(publicKey: string): Promise<DocumentVerifier> {
+  const key = await crypto.subtle.importKey('jwk', { kty: 'OKP', crv: 'Ed25519', x: publicKey }, 'Ed25519', true, ['verify']);
+  return {
+    key_id: publicKey.slice(0, 16),
+    verify: async (value, signature) => {
+      const bytes = fromBase64Url(signature);
+      return bytes !== undefined && crypto.subtle.verify('Ed25519', key, bytes, encoder.encode(canonicalJson(value)));
+    },
+  };
+}

@@ -1,0 +1,59 @@
+import * as z from 'zod';
+import { Count, HttpUrl, Id, Timestamp } from './ids.ts';
+
+export const ClaimRequest = z
+  .object({
+    node_id: Id,
+    url: HttpUrl,
+    /** The epoch that the claimant holds: a renewal. */
+    epoch: Count.optional(),
+    /** The highest epoch that the claimant has seen anywhere. */
+    epoch_seen: Count.optional(),
+  })
+  .meta({ id: 'ClaimRequest' });
+export type ClaimRequest = z.infer<typeof ClaimRequest>;
+
+/** An epoch may grow by this much at a time; more is a forgery or a fault. */
+export const MAX_EPOCH_JUMP = 1_000_000;
+
+export const ClaimAnswer = z
+  .object({
+    granted: z.boolean(),
+    leader_url: HttpUrl,
+    node_id: Id,
+    epoch: Count,
+    expires_at: Timestamp,
+    /** Milliseconds left when the answer was made. */
+    expires_in_ms: Count,
+  })
+  .meta({ id: 'ClaimAnswer' });
+export type ClaimAnswer = z.infer<typeof ClaimAnswer>;
+
+export const Leader = z
+  .object({
+    leader_url: HttpUrl,
+    node_id: Id,
+    epoch: Count,
+    expires_at: Timestamp,
+    expires_in_ms: Count,
+    /** Leads without the confirmation of the cloud that is configured. */
+    provisional: z.boolean(),
+    proof: z.string().optional(),
+  })
+  .meta({ id: 'Leader' });
+export type Leader = z.infer<typeof Leader>;
+
+export const ReleaseRequest = z.object({ node_id: Id, epoch: Count }).meta({ id: 'ReleaseRequest' });
+export type ReleaseRequest = z.infer<typeof ReleaseRequest>;
+
+/** What a leader proof covers; signed with the discovery key. `leader_node_id` and `epoch` are null while nobody leads. */
+export interface LeaderProof extends Record<string, unknown> {
+  readonly purpose: 'leader-proof';
+  readonly challenge: string;
+  readonly fleet: string;
+  readonly site: string;
+  readonly origin: string;
+  readonly node_id: string;
+  readonly leader_node_id: string | null;
+  readonly epoch: number | null;
+}

@@ -1,0 +1,97 @@
+import * as z from 'zod';
+import { Count, HttpUrl, Id, Role, Timestamp, Versions } from './ids.ts';
+
+/** A thing attached to a node (camera, sensor, phone) that the node speaks for. */
+export const Device = z
+  .object({ id: Id, kind: z.string().max(128), labels: z.record(z.string().max(128), z.string().max(256)).optional() })
+  .meta({ id: 'Device' });
+export type Device = z.infer<typeof Device>;
+
+export const RegisterRequest = z
+  .object({
+    node_id: Id,
+    instance_id: Id.optional(),
+    previous_instance_id: Id.optional(),
+    site: Id.optional(),
+    capabilities: z.array(Id).max(64),
+    host: z.string().min(1).max(255),
+    ip: z.union([z.ipv4(), z.ipv6()]),
+    versions: Versions,
+    devices: z.array(Device).max(256).optional(),
+    desired: z.object({ plan: Count.optional(), profile: Count.optional() }).optional(),
+  })
+  .meta({ id: 'RegisterRequest' });
+export type RegisterRequest = z.infer<typeof RegisterRequest>;
+
+export const RegisterAnswer = z.object({ registered: z.literal(true) }).meta({ id: 'RegisterAnswer' });
+
+export const ServiceState = z
+  .enum(['starting', 'running', 'unhealthy', 'backoff', 'failed', 'stopping', 'stopped'])
+  .meta({ id: 'ServiceState' });
+export type ServiceState = z.infer<typeof ServiceState>;
+
+export const ServiceReport = z
+  .object({
+    name: Id,
+    version: z.string().max(128),
+    state: ServiceState,
+    health: z.string().max(1024).optional(),
+    restarts: Count.optional(),
+  })
+  .meta({ id: 'ServiceReport' });
+export type ServiceReport = z.infer<typeof ServiceReport>;
+
+export const HeartbeatRequest = z
+  .object({
+    node_id: Id,
+    instance_id: Id.optional(),
+    role: Role,
+    services_running: z.array(ServiceReport).max(256),
+    versions: Versions,
+    metrics: z.record(z.string().max(128), z.number()).optional(),
+  })
+  .meta({ id: 'HeartbeatRequest' });
+export type HeartbeatRequest = z.infer<typeof HeartbeatRequest>;
+
+/** At most this many heartbeats in one batch. */
+export const MAX_HEARTBEATS = 500;
+
+export const HeartbeatsRequest = z
+  .object({ heartbeats: z.array(HeartbeatRequest).min(1).max(MAX_HEARTBEATS) })
+  .meta({ id: 'HeartbeatsRequest' });
+
+/** `rejected` lists the nodes that have to register again or are clones. */
+export const HeartbeatsAnswer = z
+  .object({ accepted: Count, rejected: z.array(z.object({ node_id: Id, code: z.enum(['unknown_node', 'duplicate_node', 'forbidden']) })) })
+  .meta({ id: 'HeartbeatsAnswer' });
+export type HeartbeatsAnswer = z.infer<typeof HeartbeatsAnswer>;
+
+export const LeaveRequest = z.object({ node_id: Id }).meta({ id: 'LeaveRequest' });
+
+/** `online`: heard within the TTL. `late`: within three. `lost`: not. `left`: it said so. */
+export const Liveness = z.enum(['online', 'late', 'lost', 'left']).meta({ id: 'Liveness' });
+export type Liveness = z.infer<typeof Liveness>;
+
+export const NodeRecord = z
+  .object({
+    node_id: Id,
+    site: Id,
+    instance_id: Id.optional(),
+    role: Role,
+    capabilities: z.array(Id),
+    host: z.string(),
+    ip: z.string(),
+    url: HttpUrl.optional(),
+    versions: Versions,
+    devices: z.array(Device).optional(),
+    liveness: Liveness,
+    services_running: z.array(ServiceReport),
+    metrics: z.record(z.string(), z.number()).optional(),
+    registered_at: Timestamp,
+    heard_at: Timestamp,
+  })
+  .meta({ id: 'NodeRecord' });
+export type NodeRecord = z.infer<typeof NodeRecord>;
+
+export const NodeList = z.object({ nodes: z.array(NodeRecord), next: z.string().optional() }).meta({ id: 'NodeList' });
+export type NodeList = z.infer<typeof NodeList>;

@@ -1,0 +1,64 @@
+import * as z from 'zod';
+
+/**
+ * Every error that a caller can meet. `status` is the HTTP status; `retry` whether the same request
+ * may succeed later. One table, so that nothing has an error without a code.
+ */
+export const PROBLEMS = {
+  bad_request: { status: 400, title: 'The request is not valid', retry: false },
+  malformed_json: { status: 400, title: 'The body is not JSON', retry: false },
+  invalid_body: { status: 400, title: 'The body does not have the right fields', retry: false },
+  invalid_parameter: { status: 400, title: 'A parameter is not valid', retry: false },
+  unauthenticated: { status: 401, title: 'A credential is needed', retry: false },
+  forbidden: { status: 403, title: 'The credential does not allow this', retry: false },
+  not_found: { status: 404, title: 'There is no such route', retry: false },
+  unknown_node: { status: 404, title: 'The node is not registered', retry: false },
+  no_leader: { status: 404, title: 'No node leads this site', retry: true },
+  no_plan: { status: 404, title: 'No Cluster Plan is published', retry: true },
+  no_profile: { status: 404, title: 'No Environment Profile is published', retry: true },
+  no_such_generation: { status: 404, title: 'There is no such generation', retry: false },
+  method_not_allowed: { status: 405, title: 'The route does not know this method', retry: false },
+  stale_epoch: { status: 409, title: 'The caller follows a leader that no longer leads', retry: false },
+  duplicate_node: { status: 409, title: 'Another machine runs with the same node_id', retry: false },
+  generation_moved: { status: 412, title: 'Another version was published in the meantime', retry: false },
+  too_large: { status: 413, title: 'The body is too large', retry: false },
+  unsupported_media_type: { status: 415, title: 'The body must be application/json', retry: false },
+  would_empty: { status: 422, title: 'The document would remove everything', retry: false },
+  epoch_jump: { status: 422, title: 'The epoch is too far ahead to be true', retry: false },
+  precondition_required: { status: 428, title: 'If-Match is needed', retry: false },
+  too_many_requests: { status: 429, title: 'Too many requests', retry: true },
+  internal: { status: 500, title: 'The Supervisor failed', retry: true },
+  storage_corrupt: { status: 500, title: 'What the Supervisor stored does not verify', retry: false },
+  unavailable: { status: 503, title: 'The Supervisor cannot answer now', retry: true },
+  storage_full: { status: 507, title: 'The disk of the Supervisor is full', retry: true },
+} as const;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+export const ProblemCode = z.enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]]);
+
+/** RFC 9457 problem details. `errors` points into the body with JSON Pointers (RFC 6901). */
+export const Problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    code: ProblemCode,
+    errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+    /** With `stale_epoch` and lost claims: who leads. */
+    leader: z.object({ leader_url: z.string(), node_id: z.string(), epoch: z.number().int() }).optional(),
+    /** With `generation_moved`: the current one. */
+    generation: z.number().int().optional(),
+  })
+  .meta({ id: 'Problem' });
+export type Problem = z.infer<typeof Problem>;
+
+export const PROBLEM_JSON = 'application/problem+json';
+
+export type ProblemExtras = Partial<Pick<Problem, 'errors' | 'leader' | 'generation'>>;
+
+/** The problem document for a code. */
+export function problem(code: ProblemCode, detail: string, extras: ProblemExtras = {}): Problem {
+  const { status, title } = PROBLEMS[code];
+  return { type: `urn:bootplane:problem:${code}`, title, status, detail, code, ...extras };
+}

@@ -1,0 +1,97 @@
+import * as z from 'zod';
+import { Count, HttpUrl, Id, Role, Sha256, Timestamp } from './ids.ts';
+import { ServiceReport } from './node.ts';
+
+/** In the order in which they are reconciled. */
+export const Component = z.enum(['storage', 'broker', 'vector', 'services']).meta({ id: 'Component' });
+export type Component = z.infer<typeof Component>;
+
+export const ComponentOutcome = z.enum(['applied', 'unchanged', 'skipped', 'failed', 'pending']).meta({ id: 'ComponentOutcome' });
+export type ComponentOutcome = z.infer<typeof ComponentOutcome>;
+
+/** Something that can't be changed as the documents ask; shown, skipped, never forced. */
+export const Incompatible = z.object({ subject: z.string().max(1024), detail: z.string().max(1024) }).meta({ id: 'Incompatible' });
+export type Incompatible = z.infer<typeof Incompatible>;
+
+export const ComponentStatus = z
+  .object({
+    status: ComponentOutcome,
+    action: z.string().max(256),
+    generation: Count,
+    hash: Sha256,
+    attempt: Count,
+    duration_ms: z.number().min(0),
+    message: z.string().max(4096).optional(),
+    incompatible: z.array(Incompatible).max(1000),
+    at: Timestamp,
+  })
+  .meta({ id: 'ComponentStatus' });
+export type ComponentStatus = z.infer<typeof ComponentStatus>;
+
+export const Components = z.partialRecord(Component, ComponentStatus);
+export type Components = z.infer<typeof Components>;
+
+export const NodeStatus = z.object({ node_id: Id, components: Components, last_generation: Count.optional() }).meta({ id: 'NodeStatus' });
+export type NodeStatus = z.infer<typeof NodeStatus>;
+export const NodeStatusList = z.object({ nodes: z.array(NodeStatus), next: z.string().optional() }).meta({ id: 'NodeStatusList' });
+
+/** `GET /v1/state`: the logical state of a site in one read. */
+export const SiteState = z
+  .object({
+    fleet: Id,
+    site: Id,
+    leader: z.object({ node_id: Id, leader_url: HttpUrl, epoch: Count, provisional: z.boolean() }).optional(),
+    nodes: z.object({ online: Count, late: Count, lost: Count, left: Count }),
+    desired: z.object({ plan: Count.optional(), profile: Count.optional() }),
+    services: z.array(z.object({ name: Id, version: z.string(), wanted: Count.optional(), running: Count, nodes: z.array(Id) })),
+    components: z.partialRecord(Component, z.partialRecord(ComponentOutcome, Count)),
+    devices: Count,
+  })
+  .meta({ id: 'SiteState' });
+export type SiteState = z.infer<typeof SiteState>;
+
+export const HealthState = z.enum(['ok', 'degraded', 'starting']);
+
+/** `GET /healthz` with a credential. Without one only `status`. */
+export const Health = z
+  .object({
+    status: HealthState,
+    node_id: Id.optional(),
+    fleet: Id.optional(),
+    site: Id.optional(),
+    role: Role.optional(),
+    epoch: Count.optional(),
+    leader_url: HttpUrl.optional(),
+    control_plane_url: HttpUrl.optional(),
+    provisional: z.boolean().optional(),
+    adapters: z.object({ storage: z.string(), broker: z.string(), vector: z.string() }).optional(),
+    components: Components.optional(),
+    services: z.array(ServiceReport).optional(),
+    /** What `degraded` waits for, in words. */
+    waiting_for: z.array(z.string()).optional(),
+  })
+  .meta({ id: 'Health' });
+export type Health = z.infer<typeof Health>;
+
+/** `cluster.json`: what other software on the machine may read. */
+export const ClusterFile = z
+  .object({
+    node_id: Id,
+    fleet: Id,
+    site: Id,
+    role: Role,
+    leader_url: HttpUrl.optional(),
+    leader_node_id: Id.optional(),
+    control_plane_url: HttpUrl.optional(),
+    gateway_url: HttpUrl.optional(),
+    epoch: Count,
+    provisional: z.boolean(),
+    ttl_seconds: z.number().positive(),
+    services: z.array(ServiceReport.pick({ name: true, version: true, state: true })),
+    plan_generation: Count.optional(),
+    profile_generation: Count.optional(),
+    source: z.enum(['mdns', 'peer', 'cloud', 'self', 'cache']),
+    updated_at: Timestamp,
+  })
+  .meta({ id: 'ClusterFile' });
+export type ClusterFile = z.infer<typeof ClusterFile>;

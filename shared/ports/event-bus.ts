@@ -1,0 +1,127 @@
+import type { Binding, BusValue, Exchange, Queue, QueueType } from '../contract/profile.ts';
+
+/**
+ * Messaging with the semantics of AMQP 0-9-1 as RabbitMQ gives them: durable exchanges and queues,
+ * bindings, publisher confirms, at-least-once delivery.
+ * Default: in process, on SQLite. Each method may reject with `BusError`.
+ */
+export interface EventBus {
+  readonly backend: BusBackend;
+  readonly capabilities: BusCapabilities;
+
+  /** The state of what `wanted` names, as far as it exists. One call, however many names. */
+  readTopology(wanted: TopologyNames): Promise<Topology>;
+  /** Declares a durable exchange. `incompatible` when it exists with another type. */
+  ensureExchange(exchange: Exchange): Promise<void>;
+  /**
+   * Declares a durable queue. `incompatible` when it exists with other arguments, but for
+   * `ttl_ms` where `capabilities.alter_ttl` says that it can be changed.
+   */
+  ensureQueue(queue: Queue): Promise<void>;
+  /** Binds; the same binding twice is one. */
+  ensureBinding(binding: Binding): Promise<void>;
+  /** Turns publisher confirms on for what this process publishes from now on. */
+  ensureConfirms(): Promise<void>;
+
+  /**
+   * Resolves when the message is durably in every queue it was routed to. A second publish with the
+   * same `message_id` to the same exchange, within the window that the backend keeps, is stored once
+   * where `capabilities.deduplicates` says so.
+   */
+  publish(message: OutgoingMessage): Promise<{ routed: boolean }>;
+  /**
+   * Takes up to `limit` messages, waiting up to `wait_ms` for the first. Each is hidden from others
+   * until it is settled or `visibility_ms` has passed, then it is delivered again with `redelivered`.
+   */
+  receive(queue: string, options?: ReceiveOptions): Promise<Delivery[]>;
+  /** Settles a delivery: it is gone for good. `unknown_delivery` when it was settled or had run out. */
+  ack(queue: string, token: string): Promise<void>;
+  /** Puts it back (`requeue: true`) or drops it, dead-lettering where the queue has a `dlx`. */
+  reject(queue: string, token: string, options: { requeue: boolean }): Promise<void>;
+  /** Calls `handler` for each message; acks when it resolves, requeues when it rejects. */
+  consume(queue: string, handler: (delivery: Delivery) => Promise<void>, options?: { prefetch?: number }): Promise<Consumer>;
+  queueStats(queue: string): Promise<{ ready: number; unacked: number }>;
+  close(): Promise<void>;
+}
+
+export interface BusBackend {
+  readonly kind: 'local' | 'rabbitmq';
+  readonly identity: string;
+}
+
+export interface BusCapabilities {
+  /** An existing queue's message TTL can be changed. */
+  readonly alter_ttl: boolean;
+  /** A repeated `message_id` is stored once. */
+  readonly deduplicates: boolean;
+  /** Queue types that can be declared. */
+  readonly queue_types: readonly QueueType[];
+  /** Several nodes see the same queues. */
+  readonly shared: boolean;
+}
+
+export interface TopologyNames {
+  readonly exchanges: readonly string[];
+  readonly queues: readonly string[];
+  readonly bindings: readonly Binding[];
+}
+
+export interface Topology {
+  readonly exchanges: readonly Exchange[];
+  readonly queues: readonly Queue[];
+  readonly bindings: readonly Binding[];
+  readonly confirms: boolean;
+}
+
+export interface OutgoingMessage {
+  readonly exchange: string;
+  readonly key: string;
+  readonly body: Uint8Array;
+  /** The idempotency key. */
+  readonly message_id: string;
+  readonly content_type?: string;
+  readonly headers?: Readonly<Record<string, BusValue>>;
+}
+
+export interface ReceiveOptions {
+  /** 1 to 1000, default 1. */
+  readonly limit?: number;
+  /** Default 0. */
+  readonly wait_ms?: number;
+  /** Default 30000. */
+  readonly visibility_ms?: number;
+}
+
+export interface Delivery extends Required<Omit<OutgoingMessage, 'content_type'>> {
+  readonly content_type?: string;
+  readonly queue: string;
+  /** Names this delivery to `ack` and `reject`. */
+  readonly token: string;
+  readonly redelivered: boolean;
+}
+
+export interface Consumer {
+  /** Stops taking messages and waits for the handlers under way. */
+  stop(): Promise<void>;
+}
+
+export type BusErrorKind =
+  | 'no_such_exchange'
+  | 'no_such_queue'
+  | 'incompatible'
+  | 'unsupported'
+  | 'unknown_delivery'
+  | 'bad_name'
+  | 'full'
+  | 'backend_away'
+  | 'unauthorized'
+  | 'failed';
+
+export class BusError extends Error {
+  readonly kind: BusErrorKind;
+  constructor(kind: BusErrorKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'BusError';
+    this.kind = kind;
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * The small files of one node: identity, `cluster.json`, cached documents, the last discovery trace.
+ * Names are plain file names without folders.
+ */
+export interface StateFiles {
+  /** The file's text, or undefined when there is none. */
+  read(name: string): Promise<string | undefined>;
+  /**
+   * Replaces the file whole (temporary file, fsync, rename): after a crash it is the old or the new
+   * text, never a part. Mode 0600. Rejects with `StateFilesError` when the disk refuses.
+   */
+  write(name: string, text: string): Promise<void>;
+  /** Renames a file that can't be used so that a person can look at it; returns its new name. */
+  setAside(name: string): Promise<string | undefined>;
+  remove(name: string): Promise<void>;
+}
+
+export class StateFilesError extends Error {
+  readonly kind: 'full' | 'read_only' | 'failed';
+  constructor(kind: StateFilesError['kind'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StateFilesError';
+    this.kind = kind;
+  }
+}

@@ -1,0 +1,90 @@
+import type { ClassSpec, PropertySpec } from '../contract/profile.ts';
+
+/**
+ * A vector index: classes with typed properties, objects with one vector each, nearest-neighbour
+ * search by cosine distance. Default: embedded (sqlite-vec). Each method may reject with `VectorError`.
+ */
+export interface VectorIndex {
+  readonly backend: VectorBackend;
+  readonly capabilities: VectorCapabilities;
+
+  /** The state of those of `names` that exist. One call, however many names. */
+  readClasses(names: readonly string[]): Promise<ClassState[]>;
+  /** Makes the class with its properties if it is not there; leaves an existing one as it is. */
+  ensureClass(spec: ClassSpec): Promise<void>;
+  /** Adds those of `properties` that are missing. `incompatible` when one exists with another type. */
+  ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void>;
+
+  /** Inserts or replaces by id, all or none. `bad_dimensions`, `bad_property` name the object. */
+  upsert(className: string, objects: readonly VectorObject[]): Promise<void>;
+  get(className: string, id: string): Promise<VectorObject | undefined>;
+  delete(className: string, id: string): Promise<void>;
+  /** Nearest first. */
+  search(className: string, query: SearchQuery): Promise<SearchHit[]>;
+  count(className: string): Promise<number>;
+  /** All objects by id, in pages. */
+  list(className: string, options?: { after?: string; limit?: number }): Promise<VectorObject[]>;
+  close(): Promise<void>;
+}
+
+export interface VectorBackend {
+  readonly kind: 'embedded' | 'weaviate';
+  readonly identity: string;
+}
+
+export interface VectorCapabilities {
+  /** A class fixes its dimensions when it is made, not with the first object. */
+  readonly fixed_dimensions: boolean;
+  /** Several nodes see the same classes. */
+  readonly shared: boolean;
+}
+
+/** `properties` may hold types that bootplane does not know, made by others. */
+export interface ClassState {
+  readonly name: string;
+  readonly dimensions?: number;
+  readonly properties: readonly { readonly name: string; readonly type: string }[];
+}
+
+export type PropertyValue = string | number | boolean | readonly string[] | readonly number[] | readonly boolean[];
+
+export interface VectorObject {
+  readonly id: string;
+  readonly vector: readonly number[];
+  readonly meta: Readonly<Record<string, PropertyValue>>;
+}
+
+export interface SearchQuery {
+  readonly vector: readonly number[];
+  /** 1 to 1000, default 10. */
+  readonly limit?: number;
+  /** Only objects whose properties equal all of these. */
+  readonly where?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface SearchHit {
+  readonly id: string;
+  /** Cosine distance: 0 same direction, 1 orthogonal, 2 opposite. */
+  readonly distance: number;
+  readonly meta: VectorObject['meta'];
+}
+
+export type VectorErrorKind =
+  | 'no_such_class'
+  | 'incompatible'
+  | 'bad_dimensions'
+  | 'bad_property'
+  | 'bad_name'
+  | 'full'
+  | 'backend_away'
+  | 'unauthorized'
+  | 'failed';
+
+export class VectorError extends Error {
+  readonly kind: VectorErrorKind;
+  constructor(kind: VectorErrorKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'VectorError';
+    this.kind = kind;
+  }
+}
