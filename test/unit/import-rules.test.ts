@@ -47,7 +47,7 @@ let output: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'bootplane-lint-'));
   cpSync('biome.json', join(folder, 'biome.json'));
-  cpSync('biome', join(folder, 'biome'), { recursive: true });
+  cpSync('test/lint', join(folder, 'test/lint'), { recursive: true });
   for (const [file, source] of [...FORBIDDEN, ...ALLOWED]) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     writeFileSync(join(folder, file), `${source}\n`);
