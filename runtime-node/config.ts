@@ -1,0 +1,107 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type * as z from 'zod';
+import { nearest } from './nearest.ts';
+import { SETTINGS, type SettingInfo, type SettingName, SettingsSchema } from './settings.ts';
+
+export { isLoopback, SETTINGS, type SettingInfo, type SettingName } from './settings.ts';
+
+/** Every setting with its value. A setting that is not set and has no default is absent. */
+export type Settings = Omit<z.output<typeof SettingsSchema>, 'data_dir'> & { /** Absolute. */ readonly data_dir: string };
+
+/** What a node starts with. */
+export type Config = Settings & {
+  /** Documents for an empty fleet (generation 0): the contents of `plan_file` and `profile_file`, read and checked. */
+  readonly seeds: { readonly plan?: Record<string, unknown>; readonly profile?: Record<string, unknown> };
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+export type Flags = Partial<Readonly<Record<SettingName, string>>>;
+
+/** A setting that can't be used. `message` names all that were found, one per line. */
+export class ConfigError extends Error {
+  readonly kind: 'unknown_setting' | 'bad_value' | 'unsupported';
+  constructor(kind: ConfigError['kind'], lines: readonly string[]) {
+    super(lines.join('\n'));
+    this.name = 'ConfigError';
+    this.kind = kind;
+  }
+}
+
+/** Names that a node gives to its services; a command that runs inside a service must not stumble over them. */
+const GIVEN_TO_SERVICES = /^BOOTPLANE_SERVICE(_|$)/;
+
+/**
+ * Reads all settings: a flag wins over the environment, and that over the default. An empty variable
+ * counts as not set. Throws `ConfigError` for a `BOOTPLANE_*` name that does not exist and for values that are not allowed.
+ */
+export function readSettings(env: Environment, flags: Flags = {}, cwd: string = process.cwd()): Settings {
+  refuseUnknownNames(env);
+  const sources = SETTINGS.map((info) => [info, findSource(info, env, flags)] as const);
+  const input = Object.fromEntries(sources.flatMap(([{ name }, source]) => (source === undefined ? [] : [[name, source.text]])));
+  const parsed = SettingsSchema.safeParse(input);
+  if (!parsed.success) throw badValues(parsed.error.issues, sources);
+  return { ...parsed.data, data_dir: resolve(cwd, parsed.data.data_dir ?? defaultDataDir(env)) };
+}
+
+function refuseUnknownNames(env: Environment): void {
+  const known = SETTINGS.flatMap(({ env: name, aliases = [] }) => [name, ...aliases]);
+  const unknown = Object.keys(env).filter(
+    (name) => name.startsWith('BOOTPLANE_') && !known.includes(name) && !GIVEN_TO_SERVICES.test(name) && env[name] !== '',
+  );
+  if (unknown.length === 0) return;
+  const lines = unknown.map((name) => {
+    const close = nearest(name, known);
+    return `${name} in the environment is no setting of bootplane${close === undefined ? '' : `; did you mean ${close}?`}`;
+  });
+  throw new ConfigError('unknown_setting', [...lines, 'Unset or correct it. `bootplane up --help` lists the settings.']);
+}
+
+interface Source {
+  /** The flag or variable that the text came from. */
+  readonly from: string;
+  readonly text: string;
+}
+
+function findSource(info: SettingInfo & { name: SettingName }, env: Environment, flags: Flags): Source | undefined {
+  const flag = flags[info.name];
+  if (flag !== undefined) return { from: `--${info.flag ?? info.name}`, text: flag };
+  for (const name of [info.env, ...(info.aliases ?? [])]) {
+    const text = env[name];
+    if (text !== undefined && text !== '') return { from: name, text };
+  }
+  return undefined;
+}
+
+function badValues(
+  issues: readonly z.core.$ZodIssue[],
+  sources: readonly (readonly [SettingInfo & { name: SettingName }, Source | undefined])[],
+) {
+  const lines = issues.map(({ path, message }) => {
+    const [info, source] = sources.find(([{ name }]) => name === path[0]) ?? [];
+    if (info === undefined || source === undefined) return `${path.join('.')}: ${message}`;
+    return `${source.from} is ${shown(info, source.text)}: it ${message}`;
+  });
+  return new ConfigError('bad_value', lines);
+}
+
+/** A secret's value is never shown, nor a password inside a URL. */
+function shown(info: SettingInfo, text: string): string {
+  if (info.secret === true) return '(hidden)';
+  return JSON.stringify(text.replaceAll(/\/\/[^/@\s]*@/g, '//(hidden)@'));
+}
+
+function defaultDataDir(env: Environment): string {
+  const state = env.XDG_STATE_HOME;
+  // The XDG specification says that a relative path is to be ignored.
+  if (state?.startsWith('/')) return join(state, 'bootplane');
+  return join(env.HOME || homedir(), '.local', 'state', 'bootplane');
+}
+
+/** Throws `ConfigError` when something is set that only a later version can do; nothing falls back in silence. */
+export function refuseUnsupported(settings: Settings): void {
+  const lines = SETTINGS.filter(({ later, name }) => later !== undefined && settings[name] !== undefined).map(
+    ({ env, later }) => `${env} is set, but this version of bootplane has the embedded adapters and the fleet key only: no ${later} yet`,
+  );
+  if (lines.length > 0) throw new ConfigError('unsupported', [...lines, 'Unset it to run with the embedded defaults.']);
+}

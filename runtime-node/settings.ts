@@ -1,0 +1,266 @@
+import * as z from 'zod';
+import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
+import { Id } from '../shared/contract/ids.ts';
+
+/** What is known of a setting beside its type. */
+export interface SettingInfo {
+  /** Name in the environment. */
+  readonly env: string;
+  /** Other names that mean the same; the first one that is set wins. */
+  readonly aliases?: readonly string[];
+  /** Name on the command line, without dashes. Secrets have none: other users can read a command line. */
+  readonly flag?: string;
+  /** What the value is called in help. */
+  readonly value: string;
+  readonly description: string;
+  /** The default, as it would be written, or in words when it depends on the machine. */
+  readonly default?: string;
+  readonly secret?: true;
+  /** Of an adapter or mode that this version does not have: what it stands for. */
+  readonly later?: string;
+}
+
+const registry = z.registry<SettingInfo>();
+
+function withDefault<Output>(schema: z.ZodType<Output, string>, value: string, info: Omit<SettingInfo, 'default'>) {
+  return schema.prefault(value).register(registry, { ...info, default: value });
+}
+
+function optional<Output>(schema: z.ZodType<Output, string>, info: SettingInfo) {
+  return schema.optional().register(registry, info);
+}
+
+const text = z.string().max(4096);
+const secret = z.string().min(1).max(4096);
+const id = z.string().pipe(Id);
+const switched = z.enum(['on', 'off'], 'must be on or off').transform((value) => value === 'on');
+
+/** A whole number between two bounds, inclusive. */
+function whole(min: number, max: number) {
+  return z
+    .string()
+    .refine(
+      (value) => /^\d{1,9}$/.test(value) && Number(value) >= min && Number(value) <= max,
+      `must be a whole number from ${min} to ${max}`,
+    )
+    .transform(Number);
+}
+
+const listenAddress = z
+  .string()
+  .regex(/^[0-9A-Za-z:._%-]{1,255}$/, 'must be an address or a host name without port and scheme, as 0.0.0.0, ::1 or localhost');
+
+/** An origin: scheme, host and port, nothing behind it. */
+const origin = z.string().transform((value, context) => {
+  const found = readOrigin(value);
+  if (typeof found === 'string') return found;
+  context.addIssue({ code: 'custom', message: found.wrong });
+  return z.NEVER;
+});
+
+const securedOrigin = origin.refine(
+  (value) => value.startsWith('https:') || isLoopback(value),
+  'must start with https:// (plain http only to this machine), since the certificate is what proves the cloud',
+);
+
+function readOrigin(value: string): string | { wrong: string } {
+  if (!URL.canParse(value) || !/^https?:\/\//i.test(value)) return { wrong: 'must be a URL that starts with http:// or https://' };
+  const url = new URL(value);
+  if (url.username !== '' || url.password !== '') return { wrong: 'must not hold a user name or password' };
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') return { wrong: 'must end after the host and port, without a path' };
+  return url.origin;
+}
+
+/** True when a URL can only reach the machine itself. */
+export function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url);
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+}
+
+/** Comma-separated; blanks around the items and empty items are ignored. */
+function list<Output>(item: z.ZodType<Output, string>) {
+  return z
+    .string()
+    .transform((value) =>
+      value
+        .split(',')
+        .map((one) => one.trim())
+        .filter((one) => one !== ''),
+    )
+    .pipe(z.array(item));
+}
+
+const S3 = 'S3 and MinIO';
+const RABBITMQ = 'RabbitMQ';
+const WEAVIATE = 'Weaviate';
+const JWT = 'JWT mode';
+
+/** Every setting, once. The order is that of the help. */
+export const SettingsSchema = z.object({
+  data_dir: optional(text.min(1), {
+    env: 'BOOTPLANE_DATA_DIR',
+    flag: 'data-dir',
+    value: 'DIR',
+    description: 'where this node keeps its state',
+    default: '$XDG_STATE_HOME/bootplane, else ~/.local/state/bootplane',
+  }),
+  host: withDefault(listenAddress, '0.0.0.0', {
+    env: 'BOOTPLANE_HOST',
+    flag: 'host',
+    value: 'ADDRESS',
+    description: 'address to listen on',
+  }),
+  port: withDefault(whole(0, 65_535), '7420', {
+    env: 'BOOTPLANE_PORT',
+    flag: 'port',
+    value: 'PORT',
+    description: 'port to listen on; 0 takes a free one',
+  }),
+  advertise_url: optional(origin, {
+    env: 'BOOTPLANE_ADVERTISE_URL',
+    flag: 'advertise-url',
+    value: 'URL',
+    description: 'the URL that other nodes use for this one; found from the interface when not set',
+  }),
+  fleet: withDefault(id, 'default', { env: 'BOOTPLANE_FLEET', flag: 'fleet', value: 'NAME', description: 'name of the fleet' }),
+  site: withDefault(id, 'default', { env: 'BOOTPLANE_SITE', flag: 'site', value: 'NAME', description: 'name of the site' }),
+  api_key: optional(secret.min(MIN_FLEET_KEY_LENGTH, `must have at least ${MIN_FLEET_KEY_LENGTH} characters`), {
+    env: 'BOOTPLANE_API_KEY',
+    value: 'KEY',
+    description: 'the fleet key; made at the first start as fleet.key in the data directory when not set',
+    secret: true,
+  }),
+  node_id: optional(id, {
+    env: 'BOOTPLANE_NODE_ID',
+    flag: 'node-id',
+    value: 'ID',
+    description: 'instead of the id that is made at the first start',
+  }),
+  capabilities: withDefault(list(id), '', {
+    env: 'BOOTPLANE_CAPABILITIES',
+    flag: 'capabilities',
+    value: 'LIST',
+    description: 'what this node can do, comma-separated, for placement',
+  }),
+  cloud_url: optional(securedOrigin, {
+    env: 'BOOTPLANE_CLOUD_URL',
+    flag: 'cloud-url',
+    value: 'URL',
+    description: 'the cloud control URL',
+  }),
+  lead: withDefault(switched, 'on', {
+    env: 'BOOTPLANE_LEAD',
+    flag: 'no-lead',
+    value: 'on|off',
+    description: 'whether this node may lead its site',
+  }),
+  mdns: withDefault(switched, 'on', {
+    env: 'BOOTPLANE_MDNS',
+    flag: 'no-mdns',
+    value: 'on|off',
+    description: 'whether to look for and show nodes by multicast DNS',
+  }),
+  interfaces: withDefault(list(text), '', {
+    env: 'BOOTPLANE_INTERFACE',
+    flag: 'interface',
+    value: 'LIST',
+    description: 'network interfaces for multicast DNS, comma-separated; all when not set',
+  }),
+  peers: withDefault(list(origin), '', {
+    env: 'BOOTPLANE_PEERS',
+    flag: 'peers',
+    value: 'LIST',
+    description: 'URLs of nodes to ask first, comma-separated',
+  }),
+  ttl_seconds: withDefault(whole(1, 86_400), '15', {
+    env: 'BOOTPLANE_TTL_SECONDS',
+    flag: 'ttl-seconds',
+    value: 'SECONDS',
+    description: 'time to live of a node and of a lease when the plan sets none',
+  }),
+  plan_file: optional(text.min(1), {
+    env: 'BOOTPLANE_PLAN',
+    flag: 'plan',
+    value: 'FILE',
+    description: 'Cluster Plan to start with when this node leads and none was published',
+  }),
+  profile_file: optional(text.min(1), {
+    env: 'BOOTPLANE_PROFILE',
+    flag: 'profile',
+    value: 'FILE',
+    description: 'Environment Profile to start with when this node leads and none was published',
+  }),
+  log: withDefault(z.enum(['text', 'json'], 'must be text or json'), 'text', {
+    env: 'BOOTPLANE_LOG',
+    flag: 'log',
+    value: 'text|json',
+    description: 'how the node writes its log',
+  }),
+  url: optional(origin, {
+    env: 'BOOTPLANE_URL',
+    flag: 'url',
+    value: 'URL',
+    description: 'node or cloud that commands talk to; the node of the data directory when not set',
+  }),
+  jwks_url: optional(text, { env: 'BOOTPLANE_JWKS_URL', value: 'URL', description: 'keys that sign JWTs', later: JWT }),
+  jwks_file: optional(text, { env: 'BOOTPLANE_JWKS_FILE', value: 'FILE', description: 'the same from a file', later: JWT }),
+  jwt_issuer: optional(text, { env: 'BOOTPLANE_JWT_ISSUER', value: 'TEXT', description: 'issuer of JWTs', later: JWT }),
+  jwt_audience: optional(text, { env: 'BOOTPLANE_JWT_AUDIENCE', value: 'TEXT', description: 'audience of JWTs', later: JWT }),
+  s3_endpoint: optional(text, {
+    env: 'MINIO_ENDPOINT',
+    aliases: ['S3_ENDPOINT'],
+    value: 'URL',
+    description: 'object store instead of the file system',
+    later: S3,
+  }),
+  s3_access_key: optional(secret, {
+    env: 'MINIO_ACCESS_KEY',
+    aliases: ['S3_ACCESS_KEY'],
+    value: 'KEY',
+    description: 'access key of the object store',
+    secret: true,
+  }),
+  s3_secret_key: optional(secret, {
+    env: 'MINIO_SECRET_KEY',
+    aliases: ['S3_SECRET_KEY'],
+    value: 'KEY',
+    description: 'secret key of the object store',
+    secret: true,
+  }),
+  s3_region: optional(text, {
+    env: 'MINIO_REGION',
+    aliases: ['S3_REGION'],
+    value: 'NAME',
+    description: 'region of the object store',
+  }),
+  amqp_url: optional(secret, {
+    env: 'AMQP_URL',
+    value: 'URL',
+    description: 'RabbitMQ instead of the in-process bus',
+    secret: true,
+    later: RABBITMQ,
+  }),
+  rabbitmq_management_url: optional(secret, {
+    env: 'RABBITMQ_MANAGEMENT_URL',
+    value: 'URL',
+    description: 'management API of RabbitMQ',
+    secret: true,
+  }),
+  weaviate_url: optional(text, {
+    env: 'WEAVIATE_URL',
+    value: 'URL',
+    description: 'Weaviate instead of the embedded index',
+    later: WEAVIATE,
+  }),
+  weaviate_grpc_url: optional(text, { env: 'WEAVIATE_GRPC_URL', value: 'URL', description: 'gRPC address of Weaviate' }),
+  weaviate_api_key: optional(secret, { env: 'WEAVIATE_API_KEY', value: 'KEY', description: 'API key of Weaviate', secret: true }),
+});
+
+export type SettingName = keyof typeof SettingsSchema.shape;
+
+/** Every setting with what is known of it, in the order of the help. */
+export const SETTINGS: readonly (SettingInfo & { readonly name: SettingName })[] = SettingsSchema.keyof().options.map((name) => {
+  const info = registry.get(SettingsSchema.shape[name]);
+  if (info === undefined) throw new TypeError(`the setting ${name} is not described`);
+  return { name, ...info };
+});
