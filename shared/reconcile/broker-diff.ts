@@ -1,0 +1,65 @@
+import type { Binding, BrokerProfile, BusValue, Exchange } from '../contract/profile.ts';
+import type { BusCapabilities, Topology } from '../ports/event-bus.ts';
+import { type BrokerAction, bindingSubject, exchangeSubject, queueSubject } from './broker-actions.ts';
+import { changeQueue, declareQueue } from './queue-diff.ts';
+
+/**
+ * What separates the topology that exists from the wanted one, in the order of the specification:
+ * exchanges, queues, bindings, confirms. Whatever `desired` does not name is left alone; without a
+ * desired topology there is nothing to do. Linear in the size of both.
+ */
+export function diffBroker(desired: BrokerProfile | undefined, actual: Topology, capabilities: BusCapabilities): BrokerAction[] {
+  const { exchanges = [], queues = [], bindings = [] } = desired ?? {};
+  if (exchanges.length + queues.length + bindings.length === 0) return [];
+  const found = new Map(actual.queues.map((queue) => [queue.name, queue]));
+  const refused = new Set(
+    queues.filter(({ name, type }) => !found.has(name) && !capabilities.queue_types.includes(type)).map(({ name }) => name),
+  );
+  return [
+    ...diffExchanges(exchanges, actual.exchanges),
+    ...queues.flatMap((wanted) => {
+      const is = found.get(wanted.name);
+      return is === undefined ? [declareQueue(wanted, capabilities)] : changeQueue(wanted, is, capabilities);
+    }),
+    ...diffBindings(bindings, actual.bindings, refused),
+    ...(actual.confirms ? [] : [enableConfirms()]),
+  ];
+}
+
+function diffExchanges(wanted: readonly Exchange[], actual: readonly Exchange[]): BrokerAction[] {
+  const found = new Map(actual.map((exchange) => [exchange.name, exchange]));
+  return wanted.flatMap((exchange): BrokerAction[] => {
+    const is = found.get(exchange.name);
+    const about = { subject: exchangeSubject(exchange.name), after: exchange, data: { exchange }, needs: [] };
+    if (is === undefined) return [{ ...about, kind: 'ensure-exchange', safety: 'add' }];
+    if (is.type === exchange.type) return [];
+    const detail = `it is ${is.type} and the profile wants ${exchange.type}, which can't be changed: give the exchange a new name, or delete it by hand`;
+    return [{ ...about, kind: 'exchange-type-differs', safety: 'incompatible', before: is, detail }];
+  });
+}
+
+function diffBindings(wanted: readonly Binding[], actual: readonly Binding[], refused: ReadonlySet<string>): BrokerAction[] {
+  const found = new Set(actual.map(bindingKey));
+  return wanted.flatMap((binding): BrokerAction[] => {
+    const key = bindingKey(binding);
+    if (found.has(key)) return [];
+    found.add(key);
+    const about = { subject: bindingSubject(binding), after: binding, data: { binding } };
+    if (!refused.has(binding.queue)) {
+      const needs = [exchangeSubject(binding.exchange), queueSubject(binding.queue)];
+      return [{ ...about, kind: 'ensure-binding', safety: 'add', needs }];
+    }
+    const detail = `queue ${binding.queue} can't be declared on this broker`;
+    return [{ ...about, kind: 'binding-without-queue', safety: 'incompatible', detail, needs: [] }];
+  });
+}
+
+function enableConfirms(): BrokerAction {
+  return { kind: 'enable-confirms', safety: 'add', subject: 'publisher confirms', before: false, after: true, data: {}, needs: [] };
+}
+
+/** Two bindings with one key are the same binding, whatever the order of their arguments. */
+export function bindingKey({ exchange, queue, key, arguments: args }: Binding): string {
+  const pairs = Object.entries(args).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([exchange, queue, key, pairs satisfies [string, BusValue][]]);
+}

@@ -1,0 +1,36 @@
+import type { BrokerProfile, EnvironmentProfile } from '../contract/profile.ts';
+import type { EventBus, Topology, TopologyNames } from '../ports/event-bus.ts';
+import { type Executors, plan } from './action.ts';
+import type { BrokerActions } from './broker-actions.ts';
+import { diffBroker } from './broker-diff.ts';
+import type { EnvironmentComponent } from './component.ts';
+
+/** How each safe action of the broker is done. */
+export const brokerExecutors: Executors<BrokerActions, EventBus> = {
+  'ensure-exchange': (bus, { exchange }) => bus.ensureExchange(exchange),
+  'ensure-queue': (bus, { queue }) => bus.ensureQueue(queue),
+  'extend-queue-ttl': (bus, { queue }) => bus.ensureQueue(queue),
+  'ensure-binding': (bus, { binding }) => bus.ensureBinding(binding),
+  'enable-confirms': (bus) => bus.ensureConfirms(),
+};
+
+const NOTHING: Topology = { exchanges: [], queues: [], bindings: [], confirms: false };
+
+/** The broker as a component of the environment. Reads nothing when the profile names nothing. */
+export function brokerComponent(bus: EventBus): EnvironmentComponent {
+  return {
+    component: 'broker',
+    backend: bus.backend.kind,
+    async plan({ broker: desired }: Partial<EnvironmentProfile>) {
+      const names = namesOf(desired);
+      const actual = names === undefined ? NOTHING : await bus.readTopology(names);
+      return plan<BrokerActions, EventBus>(diffBroker(desired, actual, bus.capabilities), brokerExecutors, bus);
+    },
+  };
+}
+
+function namesOf(desired: BrokerProfile | undefined): TopologyNames | undefined {
+  const { exchanges = [], queues = [], bindings = [] } = desired ?? {};
+  if (exchanges.length + queues.length + bindings.length === 0) return undefined;
+  return { exchanges: exchanges.map(({ name }) => name), queues: queues.map(({ name }) => name), bindings };
+}

@@ -1,0 +1,12 @@
+import type { EnvironmentProfile } from '../contract/profile.ts';
+import type { Component } from '../contract/status.ts';
+import type { PlannedAction } from './action.ts';
+
+/** One part of the environment, as the reconciler drives it. */
+export interface EnvironmentComponent {
+  readonly component: Component;
+  /** The kind of backend, as `fs` or `s3`. */
+  readonly backend: string;
+  /** Reads what is there and says what to do, in order. Writes nothing. Rejects when it can't be read. */
+  plan(profile: Partial<EnvironmentProfile>): Promise<PlannedAction[]>;
+}
