@@ -1,0 +1,42 @@
+import type { FencingToken } from '../contract/headers.ts';
+import { MAX_EPOCH_JUMP } from '../contract/leader.ts';
+import { compareText } from './rendezvous.ts';
+
+/** A leader that has proved to know the fleet. */
+export interface ProvedLeader extends FencingToken {
+  /** The cloud confirmed its lease. */
+  readonly confirmed: boolean;
+  /** How many nodes it has heard within a TTL. */
+  readonly nodes_heard: number;
+}
+
+/**
+ * Orders two leaders of one site that met, the winner first (negative: `a` wins): confirmed before
+ * provisional, then more nodes heard, then the higher epoch, then the smaller node_id. Zero only for
+ * one and the same.
+ */
+export function compareLeaders(a: ProvedLeader, b: ProvedLeader): number {
+  return (
+    Number(b.confirmed) - Number(a.confirmed) || b.nodes_heard - a.nodes_heard || b.epoch - a.epoch || compareText(a.node_id, b.node_id)
+  );
+}
+
+/** The epoch of a new holder: above its own store's and above all that it has seen. */
+export function nextEpoch(stored: number, seen = 0): number {
+  return Math.max(stored, seen) + 1;
+}
+
+/** True when the epoch that a claimant says it has seen is too far above the stored one to be true. */
+export function isEpochJump(stored: number, seen: number): boolean {
+  return seen - stored > MAX_EPOCH_JUMP;
+}
+
+/**
+ * Whether a write may go through, by the token that its sender believes in and the lease that this
+ * Supervisor knows (absent: nobody leads). A lower epoch is stale, and so is another leader at the
+ * same one. A higher token goes through: it is a hint to look for that leader, not a reason to refuse.
+ */
+export function fence(token: FencingToken | undefined, lease: FencingToken | undefined): 'accept' | 'stale' {
+  if (token === undefined || lease === undefined || token.epoch > lease.epoch) return 'accept';
+  return token.epoch === lease.epoch && token.node_id === lease.node_id ? 'accept' : 'stale';
+}

@@ -1,0 +1,98 @@
+/** What identifies one published version. The hash alone does not: a rollback publishes an old body again. */
+export interface Version {
+  readonly generation: number;
+  readonly hash: string;
+  /** Hash of the version that it replaced. */
+  readonly parent?: string | undefined;
+}
+
+/** The versions of one document that one side holds, in any order; may lack the oldest. */
+export type Versions = readonly Version[];
+export type Side = 'ours' | 'theirs';
+export type Relation = { readonly relation: 'same' | 'diverged' } | { readonly relation: 'descends'; readonly newer: Side };
+
+/**
+ * How two histories of one document stand to each other. A side descends when the other's current
+ * version is among its ancestors. A seed (generation 0) is the ancestor of anything published, and
+ * so is nothing at all. Histories too short to tell count as diverged.
+ */
+export function relate(ours: Versions, theirs: Versions): Relation {
+  const [our, their] = [headOf(ours), headOf(theirs)];
+  if (our === undefined && their === undefined) return { relation: 'same' };
+  if (our === undefined) return { relation: 'descends', newer: 'theirs' };
+  if (their === undefined) return { relation: 'descends', newer: 'ours' };
+  if (isSame(our, their)) return { relation: 'same' };
+  if (descends(theirs, their, our)) return { relation: 'descends', newer: 'theirs' };
+  if (descends(ours, our, their)) return { relation: 'descends', newer: 'ours' };
+  return { relation: 'diverged' };
+}
+
+/** Who decides between diverged versions: the cloud where one is configured, else the site's leader. */
+export function deciderOf(cloud_url: string | undefined): 'cloud' | 'leader' {
+  return cloud_url === undefined ? 'leader' : 'cloud';
+}
+
+export type Merge =
+  /** Ours stays the current one. */
+  | { readonly action: 'keep'; readonly conflict?: Version }
+  /** Theirs becomes the current one. */
+  | { readonly action: 'adopt'; readonly version: Version; readonly conflict?: Version }
+  /** Ours is published once more under `generation`, above theirs, and theirs is kept as a conflict. */
+  | { readonly action: 'republish'; readonly generation: number; readonly conflict: Version }
+  /** Theirs stands, but is not above ours yet, and nodes go only upwards: nothing changes until it is published again. */
+  | { readonly action: 'wait' };
+
+/**
+ * What this side does with the history of the other. `decider` says which side's version stands
+ * where the two diverged. Doing it and asking again gives `keep` (or `wait`), so a repeat is harmless.
+ */
+export function merge(ours: Versions, theirs: Versions, decider: Side): Merge {
+  const result = relate(ours, theirs);
+  const [our, their] = [headOf(ours), headOf(theirs)];
+  if (result.relation === 'same' || their === undefined) return { action: 'keep' };
+  if (our === undefined) return { action: 'adopt', version: their };
+  if (result.relation === 'descends') return result.newer === 'theirs' ? { action: 'adopt', version: their } : { action: 'keep' };
+  return decider === 'ours' ? standFast(our, their) : giveWay(our, their);
+}
+
+function standFast(our: Version, their: Version): Merge {
+  if (their.generation === 0) return { action: 'keep' };
+  if (our.generation > their.generation) return { action: 'keep', conflict: their };
+  return { action: 'republish', generation: their.generation + 1, conflict: their };
+}
+
+function giveWay(our: Version, their: Version): Merge {
+  // Two seeds: the decider's is taken, and ours is no conflict, since its file is still there.
+  if (our.generation === 0) return { action: 'adopt', version: their };
+  return their.generation > our.generation ? { action: 'adopt', version: their, conflict: our } : { action: 'wait' };
+}
+
+/** The current version: the one with the highest generation. */
+export function headOf(versions: Versions): Version | undefined {
+  return versions.reduce<Version | undefined>(
+    (head, one) => (head === undefined || one.generation > head.generation ? one : head),
+    undefined,
+  );
+}
+
+function isSame(a: Version, b: Version): boolean {
+  return a.generation === b.generation && a.hash === b.hash;
+}
+
+/** Walks from `head` back through the parents until `ancestor` is met or can't be any more. */
+function descends(versions: Versions, head: Version, ancestor: Version): boolean {
+  if (ancestor.generation === 0 && head.generation > 0) return true;
+  let at: Version | undefined = head;
+  while (at !== undefined && at.generation > ancestor.generation) {
+    const before = replacedBy(versions, at);
+    if (before === undefined) return at.parent === ancestor.hash && at.generation === ancestor.generation + 1;
+    if (isSame(before, ancestor)) return true;
+    at = before;
+  }
+  return false;
+}
+
+/** Publishing replaces what is current, so of several versions with the parent's hash it was the last. */
+function replacedBy(versions: Versions, { generation, parent }: Version): Version | undefined {
+  return headOf(versions.filter((one) => one.generation < generation && one.hash === parent));
+}
