@@ -1,0 +1,60 @@
+import { chmod, open, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { toBase64Url } from '../shared/contract/base64url.ts';
+import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
+import type { Log } from '../shared/ports/log.ts';
+import type { Random } from '../shared/ports/random.ts';
+import { syncFolder } from './adapters/sync-folder.ts';
+
+/** Name of the file in the data directory. */
+export const FLEET_KEY_FILE = 'fleet.key';
+
+/** The fleet key can't be read or used; `message` says what to do. */
+export class FleetKeyError extends Error {
+  override readonly name = 'FleetKeyError';
+}
+
+/**
+ * The key of this node's fleet: the one that is set, else the one in the data directory, which the
+ * first start makes (256 random bits, mode 0600). Rejects with `FleetKeyError`.
+ */
+export async function fleetKey(dataDir: string, configured: string | undefined, random: Random, log: Log): Promise<string> {
+  if (configured !== undefined) return configured;
+  const path = join(dataDir, FLEET_KEY_FILE);
+  const found = await read(path);
+  if (found === undefined) return make(dataDir, path, random);
+  await tighten(path, log);
+  if (found.length >= MIN_FLEET_KEY_LENGTH) return found;
+  throw new FleetKeyError(
+    `${path} holds ${found.length} characters, a fleet key has at least ${MIN_FLEET_KEY_LENGTH}: put the fleet's key back, or remove the file to begin a new fleet`,
+  );
+}
+
+async function read(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new FleetKeyError(`${path} can't be read (${(error as Error).message}): run as the user that owns it`, { cause: error });
+  }
+}
+
+/** Exclusive, although the data directory's lock already keeps a second process away: a key is never overwritten. */
+async function make(dataDir: string, path: string, random: Random): Promise<string> {
+  const key = `bpk_${toBase64Url(random.bytes(32))}`;
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(`${key}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await syncFolder(dataDir);
+  return key;
+}
+
+async function tighten(path: string, log: Log): Promise<void> {
+  if (((await stat(path)).mode & 0o077) === 0) return;
+  await chmod(path, 0o600);
+  log.warn('fleet.key could be read by other users of this machine; its mode is 0600 now', { path });
+}
