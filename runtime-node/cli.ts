@@ -1,0 +1,43 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Io } from './commands/io.ts';
+import { runCli } from './commands/program.ts';
+import { packageRoot, packageVersion } from './package-root.ts';
+
+/** Runs the command line of this process (`argv` as Node gives it) and sets the exit code. */
+export async function main(argv: readonly string[]): Promise<void> {
+  process.stdout.on('error', leaveQuietly);
+  process.exitCode = await runCli(argv.slice(2), processIo());
+}
+
+/** A reader that closes early (`bootplane events | head`) is no failure. */
+function leaveQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+}
+
+function processIo(): Io {
+  return {
+    env: { HOME: homedir(), ...process.env },
+    cwd: process.cwd(),
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    now: Date.now,
+    signal: new AbortController().signal,
+    version: packageVersion,
+    examples: join(packageRoot(), 'docs', 'examples'),
+    // imported only by `up`: it brings the Supervisor, the database and all adapters
+    startNode: async (config) => (await import('./node.ts')).startNode(config),
+    onStopRequest,
+    quit: (code) => process.exit(code),
+  };
+}
+
+function onStopRequest(handler: () => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, handler);
+  return () => {
+    for (const signal of signals) process.off(signal, handler);
+  };
+}

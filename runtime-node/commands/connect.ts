@@ -1,0 +1,110 @@
+import { readFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { type Client, createClient } from '../../shared/client.ts';
+import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
+import { isLoopback, type Settings } from '../config.ts';
+import { CommandError } from './errors.ts';
+import type { Io } from './io.ts';
+
+/** Written by a node into its data directory while it listens. */
+export const LISTEN_FILE = 'listen.json';
+export const ListenFile = z.object({ url: HttpUrl, pid: z.number().int().positive(), started_at: Timestamp.optional() });
+export type ListenFile = z.infer<typeof ListenFile>;
+
+export const FLEET_KEY_FILE = 'fleet.key';
+
+/** How long an answer may take, milliseconds. */
+const ANSWER_WITHIN_MS = 15_000;
+
+/** A client of the node that the settings name: `--url`, else the one that runs on the data directory. */
+export async function connect(io: Io, settings: Settings): Promise<Client> {
+  const url = settings.url ?? (await findLocalNode(settings.data_dir)).url;
+  const credential = await findCredential(settings);
+  refuseOpenWire(url);
+  return createClient({ url, credential, fetch: withDeadline(io.signal) });
+}
+
+/** The node that runs on a data directory. Rejects with what was found instead. */
+export async function findLocalNode(dataDir: string): Promise<ListenFile> {
+  const path = join(dataDir, LISTEN_FILE);
+  const text = await readOptional(path);
+  const advice = `Start a node with \`bootplane up\`, or name one: --url URL, or --data-dir DIR of a node on this machine.`;
+  if (text === undefined) throw new CommandError('unreachable', `no node runs on ${dataDir}: there is no ${LISTEN_FILE}`, advice);
+  const parsed = ListenFile.safeParse(parseJson(text));
+  if (!parsed.success) throw new CommandError('unreachable', `${path} does not say where the node listens`, 'Restart the node.');
+  if (!isAlive(parsed.data.pid)) {
+    const detail = `no node runs on ${dataDir}: process ${parsed.data.pid}, which listened at ${parsed.data.url}, is gone`;
+    throw new CommandError('unreachable', detail, advice);
+  }
+  return parsed.data;
+}
+
+async function findCredential(settings: Settings): Promise<string> {
+  if (settings.api_key !== undefined) return settings.api_key;
+  const path = join(settings.data_dir, FLEET_KEY_FILE);
+  const key = (await readOptional(path))?.trim();
+  if (key !== undefined && key !== '') return key;
+  throw new CommandError(
+    'config',
+    `no credential: BOOTPLANE_API_KEY is not set and there is no ${path}`,
+    'Set BOOTPLANE_API_KEY to the fleet key, or name the data directory of a node of the fleet with --data-dir.',
+  );
+}
+
+/** A credential in plain text may travel inside this machine only. */
+function refuseOpenWire(url: string): void {
+  if (url.startsWith('https:') || isLoopback(url) || isOwnAddress(new URL(url).hostname)) return;
+  throw new CommandError(
+    'config',
+    `${url} is plain http to another machine, where the fleet key could be read on the way`,
+    'Use its https address, or run the command on that machine.',
+  );
+}
+
+function isOwnAddress(hostname: string): boolean {
+  const bare = hostname.replace(/^\[|\]$/g, '');
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === bare));
+}
+
+function withDeadline(signal: AbortSignal): (request: Request) => Promise<Response> {
+  return (request) => {
+    const streams = request.headers.get('accept') === 'text/event-stream';
+    const deadline = streams ? [] : [AbortSignal.timeout(ANSWER_WITHIN_MS)];
+    return fetch(request, { signal: AbortSignal.any([request.signal, signal, ...deadline]) });
+  };
+}
+
+/** The text of a file, or undefined when there is none. Rejects with advice when it can't be read. */
+export async function readOptional(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    const hint = code === 'EACCES' ? 'It belongs to another user: run as the user that runs the node.' : undefined;
+    throw new CommandError('file', `${path} can't be read: ${error instanceof Error ? error.message : error}`, hint);
+  }
+}
+
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when a process of this number runs, whoever owns it. */
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return errorCode(error) === 'EPERM';
+  }
+}

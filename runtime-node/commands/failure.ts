@@ -1,0 +1,40 @@
+import { ApiError, UnreachableError } from '../../shared/client.ts';
+import type { ProblemCode } from '../../shared/contract/problem.ts';
+import { ConfigError } from '../config.ts';
+import { CommandError, type FailureKind } from './errors.ts';
+
+/** What to do about an answer of a Supervisor. Codes that explain themselves have none. */
+const HINTS: Partial<Record<ProblemCode, string>> = {
+  unauthenticated: 'The credential is not one of that fleet. Use the fleet.key of one of its nodes: BOOTPLANE_API_KEY, or --data-dir.',
+  forbidden: 'Use a credential with the scope operator, such as the fleet key.',
+  no_leader: 'Nobody leads the site at the moment. `bootplane why` on a node shows what it found.',
+  no_plan: 'Publish one with `bootplane plan publish FILE`.',
+  no_profile: 'Publish one with `bootplane profile publish FILE`.',
+  generation_moved: 'Somebody published in the meantime. Look at it with `history` and `diff`, then publish again.',
+  would_empty: 'If that is what you want, say so with --allow-empty.',
+  no_such_generation: '`history` lists the generations that are kept.',
+  unavailable: 'Try again in a moment; `bootplane doctor` looks for the cause.',
+};
+
+/** Turns whatever a command threw into a failure with its exit code; undefined for a fault of bootplane itself. */
+export function toCommandError(error: unknown): CommandError | undefined {
+  if (error instanceof CommandError) return error;
+  if (error instanceof ConfigError) return new CommandError('config', error.message);
+  if (error instanceof UnreachableError) {
+    return new CommandError('unreachable', error.message, 'Is the node up? `bootplane doctor` looks for the cause.');
+  }
+  if (error instanceof ApiError) return fromProblem(error);
+  return fromCode(error);
+}
+
+function fromProblem({ problem }: ApiError): CommandError {
+  const pointers = (problem.errors ?? []).map(({ pointer, detail }) => `  ${pointer === '' ? '/' : pointer} ${detail}`);
+  return new CommandError('refused', [`${problem.detail} (${problem.code})`, ...pointers].join('\n'), HINTS[problem.code]);
+}
+
+/** Errors of a part that has kinds of its own (the data directory is locked, the port is taken) say all in their message. */
+function fromCode(error: unknown): CommandError | undefined {
+  if (!(error instanceof Error) || !('kind' in error) || typeof error.kind !== 'string') return undefined;
+  const kind: FailureKind = 'failed';
+  return new CommandError(kind, error.message, undefined, { cause: error });
+}

@@ -1,0 +1,103 @@
+import type { Client } from '../../shared/client.ts';
+import { Component, type Health } from '../../shared/contract/status.ts';
+import type { Settings } from '../config.ts';
+import type { Define } from './command.ts';
+import { connect, findLocalNode } from './connect.ts';
+import { colorState, formatAge, oneLine } from './format.ts';
+import { colorsFor, type Io, printJson, printLines, withProgress } from './io.ts';
+import { addSettings, CLIENT_SETTINGS, settingsFrom } from './options.ts';
+import { formatTable } from './table.ts';
+
+const HELP = `
+Examples:
+  bootplane status                          the node on this machine
+  bootplane status --url https://cloud…     another one
+  bootplane status --json | jq .components
+
+It exits with 0 when the node answers, also when it is degraded.`;
+
+export const define: Define = (command, run) => {
+  addSettings(command, CLIENT_SETTINGS)
+    .option('--json', 'print the answer of GET /healthz')
+    .addHelpText('after', HELP)
+    .action(
+      run(async (io, command) => {
+        const settings = settingsFrom(io, command);
+        const client = await connect(io, settings);
+        const { body } = await withProgress(io, 'asking the node', client.health());
+        if (command.opts().json === true) printJson(io, body);
+        else printLines(io, formatHealth(io, body, await uptime(io, client, settings)));
+      }),
+    );
+};
+
+/** Known only of the node on this machine. */
+async function uptime(io: Io, client: Client, settings: Settings): Promise<string | undefined> {
+  const local = await findLocalNode(settings.data_dir).catch(() => undefined);
+  return local?.started_at === undefined || local.url !== client.url ? undefined : formatAge(io, local.started_at);
+}
+
+export function formatHealth(io: Io, health: Health, started: string | undefined): string[] {
+  const colors = colorsFor(io);
+  const waiting = (health.waiting_for ?? []).map((what) => `  waits for ${oneLine(what)}`);
+  return [
+    `${colors.bold('bootplane')} ${colorState(colors, health.status)}`,
+    ...waiting,
+    '',
+    ...facts(health, started).map(([name, value]) => `${name.padEnd(14)}${value}`),
+    '',
+    ...componentLines(io, health),
+    ...serviceLines(io, health),
+  ];
+}
+
+function facts(health: Health, started: string | undefined): [string, string][] {
+  const leads = health.role === 'leader' ? ' (this node)' : '';
+  const marks = health.provisional === true ? ', provisional: the cloud has not confirmed it' : '';
+  const { adapters } = health;
+  const lines: [string, string | undefined][] = [
+    ['node', health.node_id],
+    ['role', health.role],
+    ['fleet', health.fleet === undefined ? undefined : `${health.fleet}, site ${health.site ?? '?'}`],
+    ['leader', health.leader_url === undefined ? 'none' : `${health.leader_url}${leads}, epoch ${health.epoch ?? '?'}${marks}`],
+    ['control plane', health.control_plane_url],
+    ['started', started],
+    ['adapters', adapters && `storage ${adapters.storage}, broker ${adapters.broker}, vector ${adapters.vector}`],
+  ];
+  return lines.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as [string, string]]));
+}
+
+function componentLines(io: Io, { components = {} }: Health): string[] {
+  const colors = colorsFor(io);
+  const rows = Component.options.map((name) => {
+    const one = components[name];
+    if (one === undefined) return [name, colors.dim('not yet'), '', '', '', ''];
+    return [
+      name,
+      colorState(colors, one.status),
+      String(one.generation),
+      String(one.attempt),
+      formatAge(io, one.at),
+      oneLine(one.message ?? ''),
+    ];
+  });
+  const skipped = Component.options.flatMap((name) =>
+    (components[name]?.incompatible ?? []).map(
+      ({ subject, detail }) => `  ${colors.yellow('incompatible')} ${oneLine(`${subject}: ${detail}`)}`,
+    ),
+  );
+  return [...formatTable(['COMPONENT', 'STATUS', 'GENERATION', 'ATTEMPT', 'WHEN', 'MESSAGE'], rows), ...skipped];
+}
+
+function serviceLines(io: Io, { services = [] }: Health): string[] {
+  if (services.length === 0) return [];
+  const colors = colorsFor(io);
+  const rows = services.map(({ name, version, state, restarts, health }) => [
+    name,
+    oneLine(version),
+    colorState(colors, state),
+    String(restarts ?? 0),
+    oneLine(health ?? ''),
+  ]);
+  return ['', ...formatTable(['SERVICE', 'VERSION', 'STATE', 'RESTARTS', 'HEALTH'], rows)];
+}
