@@ -1,0 +1,109 @@
+import { toTimestamp } from '../contract/ids.ts';
+import type { EnvironmentProfile } from '../contract/profile.ts';
+import type { ComponentStatus } from '../contract/status.ts';
+import type { PlannedAction } from './action.ts';
+import type { EnvironmentComponent } from './component.ts';
+import { openRun, type RunDeps, type RunIdentity, tell, tellAction } from './component-run.ts';
+import { withDeadline } from './deadline.ts';
+import { type Outcome, summarise } from './outcome.ts';
+import { runActions } from './run-actions.ts';
+import type { Desired } from './types.ts';
+import { actionName, clipMessage, describeError, listed } from './wording.ts';
+
+/** What the runs of one component know of those before. Empty at the start. */
+export interface ComponentMemory {
+  status?: ComponentStatus | undefined;
+  /** How the component stood when it was last reported, and in which run. */
+  reported?: { readonly standing: string; readonly run: RunIdentity } | undefined;
+  /** The document that was last applied in full. */
+  applied?: string | undefined;
+}
+
+/** One run of one component: read, diff, act, report. Never rejects. */
+export async function applyComponent(
+  deps: RunDeps,
+  component: EnvironmentComponent,
+  desired: Desired<EnvironmentProfile>,
+  memory: ComponentMemory,
+): Promise<void> {
+  const started = deps.clock.monotonic();
+  const took = () => Math.max(0, deps.clock.monotonic() - started);
+  const actions = await readActions(deps, component, desired);
+  if (!Array.isArray(actions)) return finish(deps, component, desired, memory, { outcome: actions, duration_ms: took() });
+  const executable = actions.filter(({ execute }) => execute !== undefined);
+  const skipped = actions.filter(({ execute }) => execute === undefined);
+  if (executable.length === 0) {
+    memory.applied = documentName(desired);
+    return finish(deps, component, desired, memory, { outcome: summarise([], skipped, false), duration_ms: took() });
+  }
+  const run = await openRun(deps, component.component, desired);
+  const drifted = memory.applied === documentName(desired);
+  if (drifted) showDrift(deps, run, executable, memory);
+  const results = await runActions(executable, { ...deps, done: (result) => tellAction(deps, run, result) });
+  const outcome = summarise(results, skipped, drifted);
+  memory.applied = outcome.status === 'failed' ? undefined : documentName(desired);
+  return finish(deps, component, desired, memory, { run, outcome, duration_ms: took() });
+}
+
+async function readActions(deps: RunDeps, component: EnvironmentComponent, desired: Desired<EnvironmentProfile>) {
+  try {
+    return await withDeadline(deps.clock, deps.call_limit_ms, () => component.plan(desired.body));
+  } catch (error) {
+    const message = clipMessage(`the state of ${component.component} (${component.backend}) could not be read: ${describeError(error)}`);
+    return { status: 'failed', message, incompatible: [] } satisfies Outcome;
+  }
+}
+
+function documentName({ generation, hash }: Desired<unknown>): string {
+  return `${generation} ${hash}`;
+}
+
+/** Reality moved away from a document that had been applied in full: said before it is put right. */
+function showDrift(deps: RunDeps, run: RunIdentity, actions: readonly PlannedAction[], memory: ComponentMemory): void {
+  const message = clipMessage(`changed since it was applied, now restored by: ${listed(actions.map(({ view }) => actionName(view)))}`);
+  const step: Step = { action: 'drift', status: 'pending', message, incompatible: [], duration_ms: 0 };
+  memory.status = toStatus(deps, run, step);
+  tell(deps, run, step);
+}
+
+/** An outcome, as it is told. */
+interface Step extends Outcome {
+  readonly action: string;
+  readonly duration_ms: number;
+}
+
+interface Ended {
+  readonly run?: RunIdentity;
+  readonly outcome: Outcome;
+  readonly duration_ms: number;
+}
+
+async function finish(
+  deps: RunDeps,
+  { component }: EnvironmentComponent,
+  desired: Desired<EnvironmentProfile>,
+  memory: ComponentMemory,
+  { run: opened, outcome, duration_ms }: Ended,
+): Promise<void> {
+  const standing = JSON.stringify([documentName(desired), outcome]);
+  const step: Step = { action: 'reconcile', ...outcome, duration_ms };
+  // By level: a run that did nothing and stands where it stood says nothing, and takes no number.
+  if (opened === undefined && memory.reported?.standing === standing) {
+    memory.status = toStatus(deps, memory.reported.run, step);
+    deps.log.debug(`${component} is as it was`, { ...memory.reported.run, action: 'reconcile', status: outcome.status, duration_ms });
+    return;
+  }
+  const run = opened ?? (await openRun(deps, component, desired));
+  memory.status = toStatus(deps, run, step);
+  memory.reported = { standing, run };
+  tell(deps, run, step);
+}
+
+function toStatus(
+  { clock }: RunDeps,
+  { generation, hash, attempt }: RunIdentity,
+  { status, action, duration_ms, message, incompatible }: Step,
+): ComponentStatus {
+  const at = toTimestamp(clock.now());
+  return { status, action, generation, hash, attempt, duration_ms, ...(message === undefined ? {} : { message }), incompatible, at };
+}
