@@ -1,0 +1,63 @@
+import type Database from 'better-sqlite3';
+import type { LifecycleRule } from '../../../shared/contract/profile.ts';
+import { type BucketState, StorageError } from '../../../shared/ports/object-storage.ts';
+
+interface BucketRow {
+  name: string;
+  versioning: BucketState['versioning'];
+  lifecycle: string;
+  tags: string;
+}
+
+/** The buckets' rows of the catalog. Each method is one transaction. */
+export class Buckets {
+  readonly #db: Database.Database;
+  readonly #byNames: Database.Statement<[string], BucketRow>;
+  readonly #byName: Database.Statement<[string], BucketRow>;
+
+  constructor(db: Database.Database) {
+    this.#db = db;
+    this.#byNames = db.prepare('select * from buckets where name in (select value from json_each(?))');
+    this.#byName = db.prepare('select * from buckets where name = ?');
+  }
+
+  read(names: readonly string[]): BucketState[] {
+    return this.#byNames.all(JSON.stringify(names)).map(toState);
+  }
+
+  /** Those that have lifecycle rules. */
+  aging(): BucketState[] {
+    return this.#db.prepare<[], BucketRow>("select * from buckets where lifecycle <> '[]'").all().map(toState);
+  }
+
+  get(name: string): BucketState {
+    const row = this.#byName.get(name);
+    if (row === undefined) throw new StorageError('no_such_bucket', `there is no bucket ${name}; ensureBucket makes it`);
+    return toState(row);
+  }
+
+  ensure(name: string): void {
+    if (this.#byName.get(name) === undefined) this.#db.prepare('insert into buckets (name) values (?)').run(name);
+  }
+
+  setVersioning(name: string, enabled: boolean): void {
+    const versioning = enabled ? 'enabled' : 'suspended';
+    if (this.get(name).versioning === versioning) return;
+    this.#db.prepare('update buckets set versioning = ? where name = ?').run(versioning, name);
+  }
+
+  mergeLifecycle(name: string, rules: readonly LifecycleRule[]): void {
+    // A map keeps a replaced rule in its place and puts a new one at the end.
+    const merged = new Map([...this.get(name).lifecycle, ...rules].map((rule) => [rule.id, rule]));
+    this.#db.prepare('update buckets set lifecycle = ? where name = ?').run(JSON.stringify([...merged.values()]), name);
+  }
+
+  mergeTags(name: string, tags: Readonly<Record<string, string>>): void {
+    const merged = new Map([...Object.entries(this.get(name).tags), ...Object.entries(tags)]);
+    this.#db.prepare('update buckets set tags = ? where name = ?').run(JSON.stringify(Object.fromEntries(merged)), name);
+  }
+}
+
+function toState(row: BucketRow): BucketState {
+  return { name: row.name, versioning: row.versioning, lifecycle: JSON.parse(row.lifecycle), tags: JSON.parse(row.tags) };
+}
