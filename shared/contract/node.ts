@@ -16,6 +16,8 @@ export const RegisterRequest = z
     capabilities: z.array(Id).max(64),
     host: z.string().min(1).max(255),
     ip: z.union([z.ipv4(), z.ipv6()]),
+    /** Where other nodes reach it. A node without one is never a successor. */
+    url: HttpUrl.optional(),
     versions: Versions,
     devices: z.array(Device).max(256).optional(),
     desired: z.object({ plan: Count.optional(), profile: Count.optional() }).optional(),

@@ -1,0 +1,168 @@
+import Sqlite from 'better-sqlite3';
+import type { Clock } from '../../shared/ports/clock.ts';
+import { type Database, DatabaseError, type Row, type Statement } from '../../shared/ports/database.ts';
+import { applyMigrations, type Migration } from './sqlite-migrations.ts';
+
+export interface SqliteOptions {
+  /** A file, made when it is not there, or `:memory:`. */
+  readonly path: string;
+  /** Judges every expiry in this database. */
+  readonly clock: Pick<Clock, 'now'>;
+  /** In order; those that the database has already are left out. See `readMigrations`. */
+  readonly migrations?: readonly Migration[];
+  /** How long a write waits for another process, milliseconds. Default 5000. */
+  readonly busy_timeout_ms?: number;
+}
+
+interface Call {
+  readonly statements: readonly Statement[];
+  readonly resolve: (results: Row[][]) => void;
+  readonly reject: (error: unknown) => void;
+  results?: Row[][];
+  error?: unknown;
+}
+
+/** More different statements than this are compiled again each time. */
+const CACHED_STATEMENTS = 500;
+
+/**
+ * SQLite in this process: WAL, `synchronous=FULL`. Calls that arrive in one turn of the event loop
+ * share one transaction, so that they share one flush to the disk; each is answered after the commit,
+ * and one that fails is undone alone. Throws `DatabaseError` when the file can't be opened.
+ */
+export function openSqlite(options: SqliteOptions): Database {
+  const sqlite = translate(() => open(options));
+  return new SqliteDatabase(sqlite);
+}
+
+function open(options: SqliteOptions): Sqlite.Database {
+  const sqlite = new Sqlite(options.path, { timeout: options.busy_timeout_ms ?? 5000 });
+  sqlite.pragma('journal_mode = WAL');
+  sqlite.pragma('synchronous = FULL');
+  sqlite.function('bootplane_now', { deterministic: false }, () => Math.floor(options.clock.now()));
+  if (options.migrations !== undefined) applyMigrations(sqlite, options.migrations);
+  return sqlite;
+}
+
+class SqliteDatabase implements Database {
+  readonly now = 'bootplane_now()';
+  readonly #sqlite: Sqlite.Database;
+  readonly #prepared = new Map<string, Sqlite.Statement>();
+  #waiting: Call[] = [];
+  #closed = false;
+
+  constructor(sqlite: Sqlite.Database) {
+    this.#sqlite = sqlite;
+  }
+
+  batch(statements: readonly Statement[]): Promise<Row[][]> {
+    if (this.#closed) return Promise.reject(new DatabaseError('failed', 'the database is closed'));
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.length === 0) setImmediate(() => this.#flush());
+      this.#waiting.push({ statements, resolve, reject });
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#flush();
+    translate(() => this.#sqlite.close());
+  }
+
+  #flush(): void {
+    const calls = this.#waiting;
+    this.#waiting = [];
+    if (calls.length === 0) return;
+    try {
+      this.#runTogether(calls);
+    } catch (error) {
+      if (this.#sqlite.inTransaction) this.#sqlite.exec('rollback');
+      for (const call of calls) call.error ??= error;
+    }
+    for (const call of calls) {
+      if (call.error !== undefined) call.reject(toDatabaseError(call.error));
+      else call.resolve(call.results ?? []);
+    }
+  }
+
+  #runTogether(calls: readonly Call[]): void {
+    // `immediate` takes the write lock at once: an upgrade in the middle could fail with busy.
+    this.#run(this.#onlyReads(calls) ? 'begin' : 'begin immediate');
+    for (const call of calls) {
+      this.#runAlone(call);
+      // A full disk makes SQLite undo the whole transaction by itself: nobody's work is left.
+      if (!this.#sqlite.inTransaction) throw call.error;
+    }
+    this.#run('commit');
+  }
+
+  /** A single statement undoes itself when it fails; several need a savepoint. */
+  #runAlone(call: Call): void {
+    const several = call.statements.length > 1;
+    try {
+      if (several) this.#run('savepoint one');
+      call.results = call.statements.map((statement) => this.#runStatement(statement));
+      if (several) this.#run('release one');
+    } catch (error) {
+      call.error = error;
+      if (several && this.#sqlite.inTransaction) {
+        this.#run('rollback to one');
+        this.#run('release one');
+      }
+    }
+  }
+
+  #runStatement({ sql, params }: Statement): Row[] {
+    const statement = this.#prepare(sql);
+    // better-sqlite3 gives rows as objects keyed by column name.
+    if (statement.reader) return statement.all(params) as Row[];
+    statement.run(params);
+    return [];
+  }
+
+  #run(sql: string): void {
+    this.#prepare(sql).run();
+  }
+
+  #onlyReads(calls: readonly Call[]): boolean {
+    try {
+      return calls.every(({ statements }) => statements.every(({ sql }) => this.#prepare(sql).readonly));
+    } catch {
+      return false; // A statement that does not compile is told to its own caller.
+    }
+  }
+
+  #prepare(sql: string): Sqlite.Statement {
+    const known = this.#prepared.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#sqlite.prepare(sql);
+    if (this.#prepared.size < CACHED_STATEMENTS) this.#prepared.set(sql, statement);
+    return statement;
+  }
+}
+
+function translate<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw toDatabaseError(error);
+  }
+}
+
+const KINDS: readonly (readonly [string, DatabaseError['kind']])[] = [
+  ['SQLITE_BUSY', 'busy'],
+  ['SQLITE_LOCKED', 'busy'],
+  ['SQLITE_FULL', 'full'],
+  ['SQLITE_CORRUPT', 'corrupt'],
+  ['SQLITE_NOTADB', 'corrupt'],
+  ['SQLITE_CONSTRAINT', 'constraint'],
+];
+
+function toDatabaseError(error: unknown): DatabaseError {
+  if (error instanceof DatabaseError) return error;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const kind = KINDS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 'failed';
+  const message = error instanceof Error ? error.message : String(error);
+  return new DatabaseError(kind, code === '' ? message : `${message} (${code})`, { cause: error });
+}

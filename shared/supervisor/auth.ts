@@ -1,0 +1,106 @@
+import { type FleetKeys, fleetOfCredential } from '../contract/fleet-keys.ts';
+import { ProblemError } from './problem.ts';
+
+/** What a credential allows. `node`: acting as its own node. `operator`: everything, for any node of the fleet. */
+export type Scope = 'node' | 'viewer' | 'operator';
+
+/** What a route asks for. `open`: nothing. `any`: any credential of the fleet. */
+export type RouteScope = 'open' | 'any' | Scope;
+
+/** Where the keys of fleets come from. */
+export interface Keyring {
+  /** The fleet that a fleet key is compared with; node credentials name their own. */
+  readonly default_fleet: string;
+  keysOf(fleet: string): Promise<FleetKeys | undefined>;
+}
+
+export interface Caller {
+  readonly fleet: string;
+  readonly keys: FleetKeys;
+  readonly scope: Scope;
+  /** Of a node's credential. */
+  readonly node_id?: string;
+}
+
+export type Authenticate = (headers: Headers) => Caller | undefined | Promise<Caller>;
+
+/** Verified credentials that are remembered: a check costs more than the rest of a heartbeat. */
+const REMEMBERED = 65_536;
+const LONGEST = 1024;
+const BEARER = 'bearer ';
+
+/**
+ * Tells who calls: undefined without a credential. Throws the problem `unauthenticated` for one that
+ * is not of a fleet in the keyring.
+ *
+ * Verified credentials are looked up in a map, whose time does not depend on how much of a wrong
+ * credential is right; a wrong one is never kept.
+ */
+export function createAuthenticator(fleets: Keyring): Authenticate {
+  const remembered = new Map<string, Caller>();
+  const remember = (credential: string, caller: Caller) => {
+    const oldest = remembered.size >= REMEMBERED ? remembered.keys().next().value : undefined;
+    if (oldest !== undefined) remembered.delete(oldest);
+    remembered.set(credential, caller);
+    return caller;
+  };
+  return (headers) => {
+    const credential = readCredential(headers);
+    if (credential === undefined) return undefined;
+    return remembered.get(credential) ?? verify(fleets, credential).then((caller) => remember(credential, caller));
+  };
+}
+
+function readCredential(headers: Headers): string | undefined {
+  const authorization = headers.get('authorization');
+  if (authorization === null) return headers.get('x-api-key') ?? undefined;
+  const credential = authorization.slice(BEARER.length);
+  if (authorization.slice(0, BEARER.length).toLowerCase() !== BEARER || credential === '') {
+    throw unauthenticated('the Authorization header must be "Bearer <credential>"');
+  }
+  return credential;
+}
+
+async function verify(fleets: Keyring, credential: string): Promise<Caller> {
+  if (credential.length > LONGEST) throw unauthenticated('the credential is too long to be one');
+  const claimed = fleetOfCredential(credential);
+  const keys = await fleets.keysOf(claimed ?? fleets.default_fleet);
+  const caller = keys === undefined ? undefined : await callerOf(keys, credential, claimed !== undefined);
+  if (caller === undefined) throw unauthenticated('the credential is not one of this fleet');
+  return caller;
+}
+
+async function callerOf(keys: FleetKeys, credential: string, isNode: boolean): Promise<Caller | undefined> {
+  if (!isNode) return (await keys.isFleetKey(credential)) ? { fleet: keys.fleet, keys, scope: 'operator' } : undefined;
+  const node_id = await keys.verifyNodeCredential(credential);
+  return node_id === undefined ? undefined : { fleet: keys.fleet, keys, scope: 'node', node_id };
+}
+
+export function unauthenticated(detail: string): ProblemError {
+  return new ProblemError('unauthenticated', detail, {}, { 'www-authenticate': 'Bearer' });
+}
+
+const ALLOWED: Record<Exclude<RouteScope, 'open'>, readonly Scope[]> = {
+  any: ['node', 'viewer', 'operator'],
+  node: ['node', 'operator'],
+  viewer: ['viewer', 'operator'],
+  operator: ['operator'],
+};
+
+/** Throws `unauthenticated` without a caller and `forbidden` when its scope is not enough. */
+export function requireScope(caller: Caller | undefined, needed: Exclude<RouteScope, 'open'>): Caller {
+  if (caller === undefined) {
+    throw unauthenticated('send the fleet key or a node credential as "Authorization: Bearer <credential>" or as "X-API-Key"');
+  }
+  if (!ALLOWED[needed].includes(caller.scope)) {
+    throw new ProblemError('forbidden', `this call needs the scope ${needed}; the credential has the scope ${caller.scope}`);
+  }
+  return caller;
+}
+
+/** Throws `forbidden` when a node's credential is used to speak for another node. */
+export function requireSelf(caller: Caller, node_id: string): void {
+  if (caller.scope !== 'operator' && caller.node_id !== node_id) {
+    throw new ProblemError('forbidden', `the credential of node ${caller.node_id ?? '(none)'} can't act for node ${node_id}`);
+  }
+}

@@ -1,0 +1,86 @@
+import type { Health } from '../contract/status.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Database } from '../ports/database.ts';
+import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { Keyring } from './auth.ts';
+import { createHub, type Hub } from './hub.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { createEventStore, type EventStore, type NewEvent } from './store/events.ts';
+import { createLeaseStore, type LeaseStore } from './store/leases.ts';
+import { createNodeStore, type NodeStore } from './store/nodes.ts';
+import { createStatusStore, type StatusStore } from './store/status.ts';
+
+/** The node that a Supervisor runs inside; absent on Workers. */
+export interface Self {
+  readonly node_id: string;
+  /** The origins that this node knows to be its own, as `http://192.0.2.7:7420`. Only these are proved. */
+  origins(): readonly string[];
+  /** Leads without the confirmation of the cloud that is configured. */
+  provisional(): boolean;
+}
+
+export interface SupervisorOptions {
+  readonly database: Database;
+  /** For waiting and for measuring. What expires is judged by `database.now`. */
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly fleets: Keyring;
+  /** Of bootplane; shown in OpenAPI and metrics. */
+  readonly version: string;
+  /** While no Cluster Plan sets one. May be a fraction. */
+  readonly ttl_seconds: number;
+  /** What `GET /healthz` answers. Default: `ok`. */
+  readonly health?: () => Promise<Health>;
+  readonly self?: Self;
+  /** Where overlay notifications go. Best effort: never awaited, must not throw. */
+  readonly emit?: (topic: string, body: Readonly<Record<string, unknown>>, idempotency_key: string) => void;
+  /** How long an event stream stays open, seconds. Default 3600; at most 60 on Workers. */
+  readonly stream_seconds?: number;
+  /** How often an open event stream asks the database for what other processes wrote, milliseconds. Default 2000. */
+  readonly poll_ms?: number;
+  /** How many events of a fleet `sweep` keeps. Default 10000. */
+  readonly kept_events?: number;
+}
+
+/** What every route is made from: `(context: Context) => Route[]`. */
+export interface Context {
+  readonly options: SupervisorOptions;
+  readonly nodes: NodeStore;
+  readonly leases: LeaseStore;
+  readonly status: StatusStore;
+  readonly events: EventStore;
+  readonly hub: Hub;
+  readonly metrics: Metrics;
+  /** After the commit: wakes the event streams of the fleet and tells the overlay. */
+  announce(event: NewEvent): void;
+}
+
+export function createContext(options: SupervisorOptions): Context {
+  const { database, ttl_seconds } = options;
+  const hub = createHub();
+  const metrics = createMetrics();
+  return {
+    options,
+    nodes: createNodeStore(database, ttl_seconds),
+    leases: createLeaseStore(database, ttl_seconds),
+    status: createStatusStore(database),
+    events: createEventStore(database, options.kept_events ?? 10_000),
+    hub,
+    metrics,
+    announce: (event) => {
+      metrics.count('bootplane_events_total', { type: event.type });
+      hub.wake(event.fleet);
+      notify(options, event);
+    },
+  };
+}
+
+function notify({ emit, log }: SupervisorOptions, { fleet, type, site, node_id, data, dedupe }: NewEvent): void {
+  try {
+    emit?.(type, { fleet, site, ...(node_id === undefined ? {} : { node_id }), ...data }, dedupe);
+  } catch (error) {
+    log.warn('the overlay did not take a notification', { topic: type, error: String(error) });
+  }
+}

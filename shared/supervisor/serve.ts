@@ -1,0 +1,47 @@
+import type { Context as HonoContext } from 'hono';
+import { type Authenticate, type Caller, requireScope } from './auth.ts';
+import { MESSAGE_BYTES, readJson } from './body.ts';
+import type { Context } from './context.ts';
+import { isFault, problemResponse, toProblem } from './problem.ts';
+import type { Route } from './route.ts';
+
+/** Answers one route: credential, scope, body, handler; whatever is thrown becomes a problem document. */
+export function serve(context: Context, authenticate: Authenticate, route: Route): (c: HonoContext) => Promise<Response> {
+  const limit = route.max_bytes ?? MESSAGE_BYTES;
+  const count = countAnswers(context, route);
+  return async (c) => {
+    let response: Response;
+    try {
+      const caller = allow(route, await authenticate(c.req.raw.headers));
+      const body = route.body === undefined ? undefined : await readJson(c.req.raw, limit);
+      response = await route.run({ caller, request: c.req.raw, params: c.req.param(), query: c.req.query(), body });
+    } catch (error) {
+      response = answerProblem(context, route, error);
+    }
+    count(response.status);
+    return response;
+  };
+}
+
+function allow(route: Route, caller: Caller | undefined): Caller | undefined {
+  return route.scope === 'open' ? caller : requireScope(caller, route.scope);
+}
+
+function answerProblem({ options }: Context, route: Route, error: unknown): Response {
+  const answer = toProblem(error);
+  if (isFault(answer)) {
+    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    options.log.error('a request failed', { route: `${route.method} ${route.path}`, code: answer.problem.code, error: cause });
+  }
+  return problemResponse(answer);
+}
+
+/** Counts by status without building labels at each request. */
+function countAnswers({ metrics }: Context, { method, path }: Route): (status: number) => void {
+  const labels = new Map<number, Record<string, string>>();
+  return (status) => {
+    const known = labels.get(status) ?? { method: method.toUpperCase(), route: path, status: String(status) };
+    labels.set(status, known);
+    metrics.count('bootplane_http_requests_total', known);
+  };
+}

@@ -1,0 +1,44 @@
+import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import type { DocumentKind } from '../../contract/document.ts';
+
+/** The tables of `migrations/0002_documents.sql`, which is the source: a test compares the two. */
+export const documents = sqliteTable(
+  'documents',
+  {
+    fleet: text().notNull(),
+    kind: text().$type<DocumentKind>().notNull(),
+    generation: integer().notNull(),
+    hash: text().notNull(),
+    parent: text(),
+    published_by: text().notNull(),
+    published_at: text().notNull(),
+    epoch: integer().notNull(),
+    key_id: text().notNull(),
+    signature: text().notNull(),
+    conflict: integer().notNull(),
+    body: text().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.fleet, table.kind, table.generation, table.hash] })],
+);
+
+/** A node and where others reach it. */
+export interface Reachable {
+  readonly node_id: string;
+  readonly url: string;
+}
+
+export const placements = sqliteTable(
+  'placements',
+  {
+    fleet: text().notNull(),
+    site: text().notNull(),
+    plan_hash: text().notNull(),
+    epoch: integer().notNull(),
+    leader_node_id: text().notNull(),
+    computed_at: integer().notNull(),
+    placed: text({ mode: 'json' }).$type<Record<string, string[]>>().notNull(),
+    proxies: text({ mode: 'json' }).$type<Reachable[]>().notNull(),
+    successors: text({ mode: 'json' }).$type<Reachable[]>().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.fleet, table.site] })],
+);

@@ -1,0 +1,71 @@
+import { sql } from 'drizzle-orm';
+import type { EventType } from '../../contract/event.ts';
+import type { Database, Statement } from '../../ports/database.ts';
+import { events } from './schema.ts';
+import { arg, compileSql, nowOf } from './sql.ts';
+
+export interface NewEvent {
+  readonly fleet: string;
+  readonly type: EventType;
+  readonly site: string;
+  readonly node_id?: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  /** Names the event: a second one with the same text in the same fleet is not written. */
+  readonly dedupe: string;
+}
+
+export type EventRow = typeof events.$inferSelect;
+
+export interface EventQuery {
+  readonly fleet: string;
+  /** Only later ones. */
+  readonly after: number;
+  readonly limit: number;
+  /** Events of this site, and those of the fleet's documents, which concern every site. */
+  readonly site?: string;
+}
+
+export type EventStore = ReturnType<typeof createEventStore>;
+
+export function createEventStore(database: Database, kept: number) {
+  const queries = compileQueries(database);
+  return {
+    /** The statement that writes an event, for the batch that makes the change it tells of. */
+    append: (event: NewEvent): Statement =>
+      queries.append.bind({ ...event, node_id: event.node_id ?? null, data: JSON.stringify(event.data) }),
+    async list({ fleet, after, limit, site }: EventQuery): Promise<EventRow[]> {
+      const query = site === undefined ? queries.list : queries.listSite;
+      const [rows] = await database.batch([query.bind({ fleet, after, limit, site: site ?? '' })]);
+      return query.read(rows);
+    },
+    /** The cursor of the newest event; 0 when there is none. */
+    async newest(fleet: string): Promise<number> {
+      const [rows] = await database.batch([queries.newest.bind({ fleet })]);
+      return queries.newest.read(rows)[0]?.seq ?? 0;
+    },
+    /** Drops the oldest events of a fleet beyond the number that is kept. */
+    async trim(fleet: string): Promise<void> {
+      await database.batch([queries.trim.bind({ fleet, kept })]);
+    },
+  };
+}
+
+function compileQueries(database: Database) {
+  const now = nowOf(database);
+  const newest = sql`select coalesce(max(seq), 0) from events where fleet = ${arg('fleet')}`;
+  const page = sql`order by seq limit ${arg('limit')}`;
+  const range = sql`select * from events where fleet = ${arg('fleet')} and seq > ${arg('after')}`;
+  return {
+    append: compileSql<never>(sql`
+      insert into events (fleet, seq, type, site, node_id, at, dedupe, data)
+      values (${arg('fleet')}, (${newest}) + 1, ${arg('type')}, ${arg('site')}, ${arg('node_id')}, ${now}, ${arg('dedupe')}, ${arg('data')})
+      on conflict do nothing`),
+    list: compileSql<EventRow>(sql`${range} ${page}`, events),
+    listSite: compileSql<EventRow>(
+      sql`${range} and (site = ${arg('site')} or type in ('overlay.plan', 'overlay.profile')) ${page}`,
+      events,
+    ),
+    newest: compileSql<{ seq: number }>(sql`select (${newest}) as seq`),
+    trim: compileSql<never>(sql`delete from events where fleet = ${arg('fleet')} and seq <= (${newest}) - ${arg('kept')}`),
+  };
+}

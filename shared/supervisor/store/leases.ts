@@ -1,0 +1,96 @@
+import { sql } from 'drizzle-orm';
+import { type ClaimRequest, MAX_EPOCH_JUMP, type ReleaseRequest } from '../../contract/leader.ts';
+import type { Database } from '../../ports/database.ts';
+import type { Current } from './nodes.ts';
+import { leases } from './schema.ts';
+import { arg, compileSql, nowOf } from './sql.ts';
+
+/** A lease with what is left of it by the database's clock, milliseconds; 0 or less when it has lapsed. */
+export type LeaseRow = typeof leases.$inferSelect & { readonly expires_in_ms: number };
+
+export interface Claim extends ClaimRequest {
+  readonly fleet: string;
+  readonly site: string;
+  /** The claimant's own credential proves that it is a node of the fleet, registered here or not. */
+  readonly own: boolean;
+}
+
+/** Losing is a normal outcome that carries who leads. `lease` is absent when there has never been one. */
+export interface ClaimOutcome {
+  readonly granted: boolean;
+  readonly lease: LeaseRow | undefined;
+  readonly current: Current;
+  readonly registered: boolean;
+}
+
+export type LeaseStore = ReturnType<typeof createLeaseStore>;
+
+export function createLeaseStore(database: Database, ttl_seconds: number) {
+  const queries = compileQueries(database);
+  return {
+    /**
+     * One compare-and-swap, judged by the database's clock. A renewal by the holder with its epoch keeps
+     * the epoch; a lapsed lease, or the holder without an epoch (it restarted), gets a higher one.
+     */
+    async claim(claim: Claim): Promise<ClaimOutcome> {
+      const { fleet, site, node_id } = claim;
+      const seen = Math.max(claim.epoch ?? 0, claim.epoch_seen ?? 0);
+      const values = { fleet, site, node_id, url: claim.url, epoch: claim.epoch ?? null, seen, own: claim.own ? 1 : 0, ttl_seconds };
+      const [won, , lease, known] = await database.batch([
+        queries.claim.bind(values),
+        queries.announce.bind({ fleet, site, node_id }),
+        queries.get.bind({ fleet, site }),
+        queries.known.bind({ fleet, site, node_id }),
+      ]);
+      const { registered, ...current } = queries.known.read(known)[0] ?? { registered: 0, leader: null, plan: null, profile: null };
+      return { granted: won?.length === 1, lease: queries.get.read(lease)[0], current, registered: registered === 1 };
+    },
+    /** The site's lease, lapsed or not. */
+    async get(fleet: string, site: string): Promise<LeaseRow | undefined> {
+      const [rows] = await database.batch([queries.get.bind({ fleet, site })]);
+      return queries.get.read(rows)[0];
+    },
+    /** Ends the lease at once. False when the caller does not hold it at that epoch. */
+    async release(fleet: string, site: string, { node_id, epoch }: ReleaseRequest): Promise<boolean> {
+      const [rows] = await database.batch([queries.release.bind({ fleet, site, node_id, epoch })]);
+      return rows?.length === 1;
+    },
+  };
+}
+
+function compileQueries(database: Database) {
+  const now = nowOf(database);
+  const here = sql`fleet = ${arg('fleet')} and site = ${arg('site')}`;
+  const ttl = sql`cast(coalesce((select ttl_seconds from desired where fleet = ${arg('fleet')} and kind = 'plan'), ${arg('ttl_seconds')}) * 1000 as integer)`;
+  const lapsed = sql`leases.expires_at <= ${now}`;
+  const renews = sql`(leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')} and not ${lapsed})`;
+  const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null)`;
+  return {
+    claim: compileSql<{ epoch: number }>(sql`
+      insert into leases (fleet, site, node_id, url, epoch, expires_at, renewals)
+      select ${arg('fleet')}, ${arg('site')}, ${arg('node_id')}, ${arg('url')}, ${arg('seen')} + 1, ${now} + ${ttl}, 0
+      where ${arg('seen')} <= coalesce((select epoch from leases where ${here}), 0) + ${sql.raw(String(MAX_EPOCH_JUMP))}
+        and (${arg('own')} or exists (select 1 from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')}))
+      on conflict (fleet, site) do update set
+        node_id = excluded.node_id, url = excluded.url, expires_at = excluded.expires_at,
+        epoch = case when ${renews} then leases.epoch else max(leases.epoch, ${arg('seen')}) + 1 end,
+        renewals = case when ${renews} then leases.renewals + 1 else 0 end
+      where ${lapsed} or ${renews} or ${restarts}
+      returning epoch`),
+    announce: compileSql<never>(sql`
+      insert into events (fleet, seq, type, site, node_id, at, dedupe, data)
+      select fleet, (select coalesce(max(seq), 0) from events where fleet = ${arg('fleet')}) + 1, 'overlay.leader', site, node_id, ${now},
+        'leader/' || site || '/' || epoch, json_object('leader_url', url, 'epoch', epoch)
+      from leases where ${here} and node_id = ${arg('node_id')} and renewals = 0
+      on conflict do nothing`),
+    known: compileSql<Current & { registered: number }>(sql`
+      select exists (select 1 from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')}) as registered,
+        (select epoch || '/' || node_id from leases where ${here}) as leader,
+        (select generation from desired where fleet = ${arg('fleet')} and kind = 'plan') as plan,
+        (select generation from desired where fleet = ${arg('fleet')} and kind = 'profile') as profile`),
+    get: compileSql<LeaseRow>(sql`select *, expires_at - ${now} as expires_in_ms from leases where ${here}`, leases),
+    release: compileSql<{ epoch: number }>(sql`
+      update leases set expires_at = 0 where ${here} and node_id = ${arg('node_id')} and epoch = ${arg('epoch')} and expires_at > ${now}
+      returning epoch`),
+  };
+}
