@@ -1,0 +1,113 @@
+import type Sqlite from 'better-sqlite3';
+import { BusError } from '../../../shared/ports/event-bus.ts';
+import { toBusError } from './errors.ts';
+
+/** Large enough to share one fsync among many, small enough not to hold the event loop for long. */
+const MAX_GROUP = 1000;
+
+interface Task {
+  readonly durable: boolean;
+  /** Runs the work and keeps its outcome for `settle`. */
+  attempt(): void;
+  settle(): void;
+  fail(error: BusError): void;
+}
+
+/**
+ * Runs pieces of work in the order in which they came, many in one transaction, and answers each
+ * after the commit. One that rejects with `BusError` is rolled back alone. When the transaction as a
+ * whole fails, each is tried again by itself, so that only those at fault fail.
+ */
+export class GroupCommit {
+  readonly #database: Sqlite.Database;
+  readonly #path: string;
+  readonly #onRollback: () => void;
+  readonly #sql: Readonly<Record<'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'back', Sqlite.Statement>>;
+  #waiting: Task[] = [];
+  #synchronous: 'full' | 'normal' | undefined;
+  #idle: (() => void)[] = [];
+
+  /** `onRollback` is told when written rows were taken back, so that caches of them can be dropped. */
+  constructor(database: Sqlite.Database, path: string, onRollback: () => void) {
+    this.#database = database;
+    this.#path = path;
+    this.#onRollback = onRollback;
+    this.#sql = {
+      begin: database.prepare('begin immediate'),
+      commit: database.prepare('commit'),
+      rollback: database.prepare('rollback'),
+      savepoint: database.prepare('savepoint task'),
+      release: database.prepare('release task'),
+      back: database.prepare('rollback to task'),
+    };
+  }
+
+  /**
+   * `durable: false` is for what may be forgotten when the machine loses power (a crash of the
+   * process loses nothing): such groups skip the fsync.
+   */
+  run<T>(work: () => T, { durable = true } = {}): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let settle = () => {};
+      const attempt = () => {
+        const value = this.#alone(work);
+        settle = value instanceof BusError ? () => reject(value) : () => resolve(value);
+      };
+      if (this.#waiting.length === 0) setImmediate(() => this.#flush());
+      this.#waiting.push({ durable, attempt, settle: () => settle(), fail: reject });
+    });
+  }
+
+  /** Resolves when nothing waits any more. */
+  async drain(): Promise<void> {
+    if (this.#waiting.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #flush(): void {
+    const group = this.#waiting.slice(0, MAX_GROUP);
+    if (!this.#transact(group)) for (const task of group) this.#transact([task]);
+    this.#waiting = this.#waiting.slice(group.length);
+    if (this.#waiting.length > 0) setImmediate(() => this.#flush());
+    else for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** False when a group of several failed as a whole; a single one is told of its failure here. */
+  #transact(group: readonly Task[]): boolean {
+    try {
+      this.#synchronize(group.some(({ durable }) => durable) ? 'full' : 'normal');
+      this.#sql.begin.run();
+      for (const task of group) task.attempt();
+      this.#sql.commit.run();
+    } catch (error) {
+      if (this.#database.inTransaction) this.#sql.rollback.run();
+      this.#onRollback();
+      if (group.length > 1) return false;
+      group[0]?.fail(toBusError(error, this.#path));
+      return true;
+    }
+    for (const task of group) task.settle();
+    return true;
+  }
+
+  #alone<T>(work: () => T): T | BusError {
+    this.#sql.savepoint.run();
+    try {
+      const value = work();
+      this.#sql.release.run();
+      return value;
+    } catch (error) {
+      // SQLite has already rolled back everything after some errors, a full disk among them.
+      if (!(error instanceof BusError) || !this.#database.inTransaction) throw error;
+      this.#sql.back.run();
+      this.#sql.release.run();
+      this.#onRollback();
+      return error;
+    }
+  }
+
+  #synchronize(level: 'full' | 'normal'): void {
+    if (this.#synchronous === level) return;
+    this.#database.pragma(`synchronous = ${level}`);
+    this.#synchronous = level;
+  }
+}
