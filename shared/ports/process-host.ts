@@ -5,11 +5,14 @@
 export interface ProcessHost {
   /** Starts one process. Rejects with `ProcessError` when it can't be started at all. */
   start(spec: ProcessSpec): Promise<ProcessRef>;
-  /** Everything of this node that runs, whoever started it: this process or one before a crash. */
+  /**
+   * Everything of this node that runs, whoever started it: this process or one before a crash.
+   * Oldest first. A process that has ended and only waits to be reaped does not run.
+   */
   list(): Promise<RunningProcess[]>;
   /** Resolves when the process is gone, with how it ended as far as that is known. */
   exited(ref: ProcessRef): Promise<ProcessExit>;
-  /** Signals the whole group. A group that is gone is no error. */
+  /** Signals the whole group, and what is left of it when the process itself is gone. A group that is gone is no error. */
   signal(ref: ProcessRef, signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 }
 
@@ -38,6 +41,11 @@ export interface RunningProcess {
   readonly name: string;
   readonly version: string;
   readonly spec_hash: string;
+  /**
+   * True when the process that was started is gone and only children of it are left. `ref.pid` is then
+   * the pid that it had. Orphans are stopped, never adopted.
+   */
+  readonly orphaned: boolean;
 }
 
 /** Both undefined when it was not our child (adopted after a crash). */
