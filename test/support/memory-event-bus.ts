@@ -1,0 +1,218 @@
+import { Binding, Exchange, Queue } from '../../shared/contract/profile.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
+import {
+  type BusCapabilities,
+  BusError,
+  type Consumer,
+  type Delivery,
+  type EventBus,
+  type OutgoingMessage,
+  type Topology,
+} from '../../shared/ports/event-bus.ts';
+import { MemoryQueue } from './memory-queue.ts';
+import { routes } from './memory-routing.ts';
+
+export interface MemoryEventBus extends EventBus {
+  /** A person deletes a queue (and its bindings) behind everybody's back. */
+  dropQueue(name: string): void;
+  /** All there is, whoever made it. */
+  everything(): Topology;
+}
+
+/** Longer than any test waits: what a consumer holds does not come back until it is settled. */
+const HELD_MS = 2 ** 40;
+/** How long an idle consumer waits before it looks again, at most. */
+const POLL_MS = 1000;
+
+/** The event bus port in memory, with the routing and the dead-lettering of AMQP 0-9-1. */
+export function memoryEventBus(clock: Clock, capabilities: Partial<BusCapabilities> = {}): MemoryEventBus {
+  return new MemoryBus(clock, { alter_ttl: true, deduplicates: true, queue_types: ['classic', 'quorum'], shared: false, ...capabilities });
+}
+
+class MemoryBus implements MemoryEventBus {
+  readonly backend = { kind: 'local', identity: 'memory' } as const;
+  readonly capabilities: BusCapabilities;
+  readonly #clock: Clock;
+  readonly #exchanges = new Map<string, Exchange>();
+  readonly #queues = new Map<string, MemoryQueue>();
+  readonly #bindings = new Map<string, Binding>();
+  readonly #published = new Map<string, boolean>();
+  readonly #consumers = new Set<Consumer>();
+  #confirms = false;
+
+  constructor(clock: Clock, capabilities: BusCapabilities) {
+    this.#clock = clock;
+    this.capabilities = capabilities;
+    // Methods are handed around one by one (spies): bind those that use private state.
+    for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this), enumerable: true });
+  }
+
+  async readTopology(wanted: Parameters<EventBus['readTopology']>[0]): Promise<Topology> {
+    return {
+      exchanges: wanted.exchanges.flatMap((name) => this.#exchanges.get(name) ?? []),
+      queues: wanted.queues.flatMap((name) => this.#queues.get(name)?.spec ?? []),
+      bindings: wanted.bindings.flatMap((binding) => this.#bindings.get(keyOf(binding)) ?? []),
+      confirms: this.#confirms,
+    };
+  }
+
+  async ensureExchange(exchange: Exchange): Promise<void> {
+    if (!Exchange.safeParse(exchange).success) throw new BusError('bad_name', `${exchange.name} is no exchange name`);
+    const before = this.#exchanges.get(exchange.name);
+    if (before !== undefined && before.type !== exchange.type) {
+      throw new BusError('incompatible', `exchange ${exchange.name} is ${before.type}, not ${exchange.type}`);
+    }
+    this.#exchanges.set(exchange.name, { ...exchange });
+  }
+
+  async ensureQueue(queue: Queue): Promise<void> {
+    if (!Queue.safeParse(queue).success) throw new BusError('bad_name', `${queue.name} is no queue name`);
+    if (!this.capabilities.queue_types.includes(queue.type)) throw new BusError('unsupported', `there are no ${queue.type} queues here`);
+    const before = this.#queues.get(queue.name);
+    if (before === undefined) {
+      this.#queues.set(queue.name, new MemoryQueue(this.#clock, queue, (message, dlx) => this.#deadLetter(message, dlx)));
+      return;
+    }
+    const same = fixedPart(before.spec) === fixedPart(queue) && (this.capabilities.alter_ttl || before.spec.ttl_ms === queue.ttl_ms);
+    if (!same) throw new BusError('incompatible', `queue ${queue.name} exists with other arguments`);
+    before.spec = queue;
+  }
+
+  async ensureBinding(binding: Binding): Promise<void> {
+    if (!Binding.safeParse(binding).success) throw new BusError('bad_name', `${binding.key} is no binding key`);
+    if (!this.#exchanges.has(binding.exchange)) throw new BusError('no_such_exchange', `there is no exchange ${binding.exchange}`);
+    this.#queue(binding.queue);
+    this.#bindings.set(keyOf(binding), binding);
+  }
+
+  async ensureConfirms(): Promise<void> {
+    this.#confirms = true;
+  }
+
+  async publish(message: OutgoingMessage): Promise<{ routed: boolean }> {
+    const exchange = this.#exchanges.get(message.exchange);
+    if (exchange === undefined) throw new BusError('no_such_exchange', `there is no exchange ${message.exchange}`);
+    const id = JSON.stringify([message.exchange, message.message_id]);
+    const before = this.#published.get(id);
+    if (before !== undefined && this.capabilities.deduplicates) return { routed: before };
+    const routed = this.#route(exchange, message);
+    this.#published.set(id, routed);
+    return { routed };
+  }
+
+  async receive(queue: string, options: Parameters<EventBus['receive']>[1] = {}): Promise<Delivery[]> {
+    const { limit = 1, wait_ms = 0, visibility_ms = 30_000 } = options;
+    const deadline = this.#clock.monotonic() + wait_ms;
+    const found = this.#queue(queue);
+    let taken = found.take(limit, visibility_ms);
+    for (let left = wait_ms; taken.length === 0 && left > 0; left = deadline - this.#clock.monotonic()) {
+      await found.changed(left);
+      taken = found.take(limit, visibility_ms);
+    }
+    return taken;
+  }
+
+  async ack(queue: string, token: string): Promise<void> {
+    this.#queue(queue).settle(token);
+  }
+
+  async reject(queue: string, token: string, { requeue }: { requeue: boolean }): Promise<void> {
+    const found = this.#queue(queue);
+    if (requeue) found.putBack(token);
+    else found.drop(token);
+  }
+
+  async consume(
+    queue: string,
+    handler: (delivery: Delivery) => Promise<void>,
+    { prefetch = 1 }: { prefetch?: number } = {},
+  ): Promise<Consumer> {
+    this.#queue(queue);
+    const ended = new AbortController();
+    const loops = Array.from({ length: prefetch }, () => this.#consumeLoop(queue, handler, ended.signal));
+    const consumer: Consumer = {
+      stop: async () => {
+        ended.abort();
+        this.#consumers.delete(consumer);
+        await Promise.all(loops);
+      },
+    };
+    this.#consumers.add(consumer);
+    return consumer;
+  }
+
+  async queueStats(queue: string): Promise<{ ready: number; unacked: number }> {
+    return this.#queue(queue).stats();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop()));
+  }
+
+  dropQueue(name: string): void {
+    this.#queues.delete(name);
+    for (const [key, binding] of [...this.#bindings]) if (binding.queue === name) this.#bindings.delete(key);
+  }
+
+  everything(): Topology {
+    const queues = [...this.#queues.values()].map(({ spec }) => spec);
+    return { exchanges: [...this.#exchanges.values()], queues, bindings: [...this.#bindings.values()], confirms: this.#confirms };
+  }
+
+  async #consumeLoop(queue: string, handler: (delivery: Delivery) => Promise<void>, ended: AbortSignal): Promise<void> {
+    while (!ended.aborted) {
+      const found = this.#queues.get(queue);
+      if (found === undefined) return;
+      const [delivery] = found.take(1, HELD_MS);
+      if (delivery === undefined) await found.changed(POLL_MS, ended);
+      else
+        await handler(delivery).then(
+          () => found.settle(delivery.token),
+          () => found.putBack(delivery.token),
+        );
+    }
+  }
+
+  #route(exchange: Exchange, message: OutgoingMessage): boolean {
+    const matching = [...this.#bindings.values()].filter((one) => one.exchange === exchange.name && routes(exchange.type, one, message));
+    const targets = new Set(matching.map(({ queue }) => queue));
+    for (const name of targets) this.#queue(name).add(message);
+    return targets.size > 0;
+  }
+
+  #deadLetter(message: OutgoingMessage, dlx: string): void {
+    const exchange = this.#exchanges.get(dlx);
+    if (exchange !== undefined) this.#route(exchange, { ...message, exchange: dlx });
+  }
+
+  #queue(name: string): MemoryQueue {
+    const found = this.#queues.get(name);
+    if (found === undefined) throw new BusError('no_such_queue', `there is no queue ${name}`);
+    return found;
+  }
+}
+
+const METHODS = [
+  'readTopology',
+  'ensureExchange',
+  'ensureQueue',
+  'ensureBinding',
+  'ensureConfirms',
+  'publish',
+  'receive',
+  'ack',
+  'reject',
+  'consume',
+  'queueStats',
+  'close',
+  'dropQueue',
+  'everything',
+] as const;
+
+function keyOf({ exchange, queue, key, arguments: args }: Binding): string {
+  return JSON.stringify([exchange, queue, key, Object.entries(args).sort(([a], [b]) => (a < b ? -1 : 1))]);
+}
+
+function fixedPart({ type, dlx, arguments: args }: Queue): string {
+  return JSON.stringify([type, dlx ?? null, Object.entries(args).sort(([a], [b]) => (a < b ? -1 : 1))]);
+}

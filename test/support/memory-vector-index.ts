@@ -1,0 +1,155 @@
+import { ClassSpec, type PropertySpec, type PropertyType } from '../../shared/contract/profile.ts';
+import {
+  type ClassState,
+  type PropertyValue,
+  type SearchHit,
+  type VectorCapabilities,
+  VectorError,
+  type VectorIndex,
+  type VectorObject,
+} from '../../shared/ports/vector-index.ts';
+
+interface StoredClass {
+  readonly name: string;
+  dimensions: number | undefined;
+  /** By name as it is stored. */
+  readonly properties: Map<string, string>;
+  readonly objects: Map<string, VectorObject>;
+}
+
+export interface MemoryVectorIndex extends VectorIndex {
+  /** A person deletes a class behind everybody's back. */
+  dropClass(name: string): void;
+  /** Somebody else adds a property, of a type that bootplane may not know. */
+  addForeignProperty(className: string, name: string, type: string): void;
+}
+
+/** The vector index port in memory. Names are stored as Weaviate stores them. */
+export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}): MemoryVectorIndex {
+  const classes = new Map<string, StoredClass>();
+
+  function classOf(name: string): StoredClass {
+    const found = classes.get(upperFirst(name));
+    if (found === undefined) throw new VectorError('no_such_class', `there is no class ${name}`);
+    return found;
+  }
+
+  return {
+    backend: { kind: 'embedded', identity: 'memory' },
+    capabilities: { fixed_dimensions: true, shared: false, ...capabilities },
+
+    async readClasses(names) {
+      return [...new Set(names.map(upperFirst))].flatMap((name) => {
+        const found = classes.get(name);
+        return found === undefined ? [] : [stateOf(found)];
+      });
+    },
+    async ensureClass(spec) {
+      const checked = ClassSpec.safeParse(spec);
+      if (!checked.success) throw new VectorError('bad_name', checked.error.issues.map(({ message }) => message).join('; '));
+      const name = upperFirst(spec.name);
+      if (classes.has(name)) return;
+      const properties = new Map(spec.properties.map((property) => [lowerFirst(property.name), property.type]));
+      classes.set(name, { name, dimensions: spec.dimensions, properties, objects: new Map() });
+    },
+    async ensureProperties(className, properties) {
+      const found = classOf(className);
+      for (const property of properties) checkProperty(found, property);
+      for (const { name, type } of properties) found.properties.set(lowerFirst(name), type);
+    },
+
+    async upsert(className, objects) {
+      const found = classOf(className);
+      const dimensions = found.dimensions ?? objects[0]?.vector.length;
+      for (const object of objects) checkObject(found, object, dimensions);
+      found.dimensions = dimensions;
+      for (const { id, vector, meta } of objects) found.objects.set(id, structuredClone({ id, vector, meta }));
+    },
+    async get(className, id) {
+      return classOf(className).objects.get(id);
+    },
+    async delete(className, id) {
+      classOf(className).objects.delete(id);
+    },
+    async search(className, { vector, limit = 10, where = {} }) {
+      const found = classOf(className);
+      if (found.dimensions !== undefined && vector.length !== found.dimensions) {
+        throw new VectorError('bad_dimensions', `${found.name} has ${found.dimensions} dimensions, the query has ${vector.length}`);
+      }
+      for (const name of Object.keys(where)) {
+        if (!found.properties.has(lowerFirst(name))) throw new VectorError('bad_property', `${found.name} has no property ${name}`);
+      }
+      const matches = [...found.objects.values()].filter(({ meta }) =>
+        Object.entries(where).every(([name, value]) => meta[name] === value),
+      );
+      const hits = matches.map(({ id, meta, vector: other }): SearchHit => ({ id, meta, distance: cosineDistance(vector, other) }));
+      return hits.sort((a, b) => a.distance - b.distance || (a.id < b.id ? -1 : 1)).slice(0, limit);
+    },
+    async count(className) {
+      return classOf(className).objects.size;
+    },
+    async list(className, { after, limit = 1000 } = {}) {
+      const all = [...classOf(className).objects.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+      return all.filter(({ id }) => after === undefined || id > after).slice(0, limit);
+    },
+    async close() {},
+
+    dropClass(name) {
+      classes.delete(upperFirst(name));
+    },
+    addForeignProperty(className, name, type) {
+      classOf(className).properties.set(name, type);
+    },
+  };
+}
+
+function stateOf({ name, dimensions, properties }: StoredClass): ClassState {
+  const all = [...properties].map(([property, type]) => ({ name: property, type }));
+  return { name, ...(dimensions === undefined ? {} : { dimensions }), properties: all };
+}
+
+function checkProperty({ name: className, properties }: StoredClass, { name, type }: PropertySpec): void {
+  if (!ClassSpec.shape.properties.safeParse([{ name, type }]).success) throw new VectorError('bad_name', `${name} is no property name`);
+  const before = properties.get(lowerFirst(name));
+  if (before !== undefined && before !== type) throw new VectorError('incompatible', `${className}.${name} is ${before}, not ${type}`);
+}
+
+function checkObject({ name, properties }: StoredClass, { id, vector, meta }: VectorObject, dimensions: number | undefined): void {
+  if (vector.length === 0 || vector.length !== dimensions || !vector.every(Number.isFinite)) {
+    throw new VectorError('bad_dimensions', `object ${id}: ${vector.length} numbers, ${name} has ${dimensions} dimensions`);
+  }
+  for (const [property, value] of Object.entries(meta)) {
+    const type = properties.get(lowerFirst(property));
+    if (type === undefined) throw new VectorError('bad_property', `object ${id}: ${name} has no property ${property}`);
+    if (!fits(type, value)) throw new VectorError('bad_property', `object ${id}: ${property} is no ${type}`);
+  }
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const SCALARS: Readonly<Record<string, (value: PropertyValue) => boolean>> = {
+  text: (value) => typeof value === 'string',
+  int: (value) => Number.isSafeInteger(value),
+  number: (value) => Number.isFinite(value),
+  boolean: (value) => typeof value === 'boolean',
+  date: (value) => typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) && !Number.isNaN(Date.parse(value)),
+  uuid: (value) => typeof value === 'string' && UUID.test(value),
+} satisfies Record<Exclude<PropertyType, `${string}[]`>, (value: PropertyValue) => boolean>;
+
+function fits(type: string, value: PropertyValue): boolean {
+  if (type.endsWith('[]')) return Array.isArray(value) && value.every((one) => SCALARS[type.slice(0, -2)]?.(one) ?? true);
+  return SCALARS[type]?.(value) ?? true;
+}
+
+function cosineDistance(a: readonly number[], b: readonly number[]): number {
+  const dot = a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
+  const length = Math.hypot(...a) * Math.hypot(...b);
+  return length === 0 ? 1 : Math.min(2, Math.max(0, 1 - dot / length));
+}
+
+function upperFirst(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+function lowerFirst(name: string): string {
+  return name.charAt(0).toLowerCase() + name.slice(1);
+}
