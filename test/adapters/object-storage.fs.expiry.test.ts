@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FsStorage } from '../../runtime-node/adapters/storage-fs/index.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
 import type { LogLine } from '../support/recording-log.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
 import { bodyFiles, openFs, temporaryRoot } from './object-storage.fs.support.ts';
@@ -64,7 +65,7 @@ describe('lifecycle expiry on the file system', () => {
 
   test('takes more than one transaction holds', async () => {
     await expireAfter('', 1);
-    for (let index = 0; index < 450; index += 1) await put(`key-${index}`);
+    await Promise.all(Array.from({ length: 450 }, (_, index) => put(`key-${index}`)));
     await clock.advance(DAY_MS);
     expect(await storage.expire()).toBe(450);
     expect(await keys()).toEqual([]);
@@ -144,7 +145,11 @@ describe('lifecycle expiry on the file system', () => {
     for (const key of ['a', 'b']) await put(key);
     await clock.advance(DAY_MS);
     let asked = 0;
-    const doubting = Object.create(clock, { trusted: { value: () => (asked += 1) < 3 } }) as SimulatedClock;
+    const trusted = () => {
+      asked += 1;
+      return asked < 3;
+    };
+    const doubting: Clock = { now: () => clock.now(), monotonic: () => clock.monotonic(), sleep: (...one) => clock.sleep(...one), trusted };
     await storage.close();
     storage = await openFs(root.path, { clock: doubting, lines });
     expect(await storage.expire()).toBe(1);
@@ -156,9 +161,14 @@ describe('lifecycle expiry on the file system', () => {
     await put('key');
     const stop = new AbortController();
     const running = storage.run(stop.signal);
+    // The sweep and the unlinks are real I/O, which the simulated clock does not wait for.
+    const asleep = () => vi.waitUntil(() => clock.sleeping === 1);
+    await asleep();
     await clock.advance(DAY_MS - HOUR_MS);
+    await asleep();
     expect(await keys()).toEqual(['key']);
     await clock.advance(2 * HOUR_MS);
+    await asleep();
     expect(await keys()).toEqual([]);
     expect(lines).toContainEqual(
       expect.objectContaining({ message: 'storage expired objects', fields: { bucket: 'bucket', rule: '1', objects: 1 } }),

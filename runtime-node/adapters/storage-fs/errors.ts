@@ -7,13 +7,18 @@ import { StorageError, type StorageErrorKind } from '../../../shared/ports/objec
 export function toStorageError(cause: unknown, doing: string): StorageError {
   if (cause instanceof StorageError) return cause;
   const code = codeOf(cause);
-  const reason = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
+  const words = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
+  const reason = code === '' || words.includes(code) ? words : `${words} (${code})`;
   return new StorageError(kindOf(code), `could not ${doing}: ${adviceFor(code) ?? reason}`, { cause });
 }
 
 /** The `code` of a system or SQLite error; the empty string where there is none. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
+export function isFull(error: unknown): boolean {
+  return kindOf(codeOf(error)) === 'full';
 }
 
 function kindOf(code: string): StorageErrorKind {

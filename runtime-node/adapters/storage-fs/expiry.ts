@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { LifecycleRule } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Log } from '../../../shared/ports/log.ts';
@@ -12,7 +13,7 @@ export interface Expiring {
   /** Buckets that have rules. */
   aging(): readonly { readonly name: string; readonly lifecycle: readonly LifecycleRule[] }[];
   /** Starts the age of what was written while the clock was not trusted. */
-  startAges(bucket: string): void;
+  startAges(): void;
   /** Expires a bounded number of objects whose age began at `untilMs` or before; resolves with how many. */
   expireSome(bucket: string, range: KeyRange, untilMs: number): Promise<number>;
 }
@@ -36,11 +37,13 @@ export class Expiry {
 
   /** Looks at every rule once; resolves with how many objects expired. */
   async expire(): Promise<number> {
+    if (!this.#trusted()) return 0;
+    this.#store.startAges();
     let expired = 0;
     for (const bucket of this.#store.aging()) {
-      if (!this.#trusted()) break;
-      this.#store.startAges(bucket.name);
       for (const rule of bucket.lifecycle) expired += await this.#expireRule(bucket.name, rule);
+      // The catalog is read synchronously: with thousands of buckets others get their turn in between.
+      await setImmediate();
     }
     return expired;
   }

@@ -1,4 +1,4 @@
-import { mkdir, realpath } from 'node:fs/promises';
+import { access, constants, mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import type { LifecycleRule } from '../../../shared/contract/profile.ts';
@@ -10,10 +10,11 @@ import type { Random } from '../../../shared/ports/random.ts';
 import { syncFolder } from '../sync-folder.ts';
 import { Bodies, type BodyFile } from './bodies.ts';
 import { Buckets } from './buckets.ts';
-import { toStorageError } from './errors.ts';
+import { isFull, toStorageError } from './errors.ts';
 import { Expiry } from './expiry.ts';
 import { checkBucketName, type KeyRange, keyBytes, keyRange } from './keys.ts';
 import { Reads } from './reads.ts';
+import { Reserve } from './reserve.ts';
 import { openCatalogFile } from './schema.ts';
 import { type Change, type Found, type Moment, Versions } from './versions.ts';
 
@@ -26,7 +27,7 @@ export interface FsStorageOptions {
 }
 
 /** Objects that one transaction of the expiry takes, so that it never holds up others for long. */
-const EXPIRY_CHUNK = 200;
+const EXPIRY_CHUNK = 50;
 
 /**
  * Object storage on a local file system. Bodies are files in `bodies/`, named by random ids; everything
@@ -44,8 +45,13 @@ export async function createFsStorage(options: FsStorageOptions): Promise<FsStor
   try {
     await mkdir(join(options.root, 'bodies'), { recursive: true, mode: 0o700 });
     const root = await realpath(options.root);
+    // SQLite calls a read-only disk "disk I/O error"; this says what it is.
+    await access(root, constants.W_OK);
     await syncFolder(root);
-    return new FsStorage(root, openCatalogFile(join(root, 'catalog.sqlite')), options);
+    const reserve = new Reserve(join(root, 'reserve'));
+    const db = openCatalogFile(join(root, 'catalog.sqlite'));
+    await reserve.fill();
+    return new FsStorage(root, db, reserve, options);
   } catch (error) {
     throw toStorageError(error, `open the storage folder ${options.root}`);
   }
@@ -58,6 +64,7 @@ export class FsStorage implements port.ObjectStorage {
   readonly #buckets: Buckets;
   readonly #versions: Versions;
   readonly #bodies: Bodies;
+  readonly #reserve: Reserve;
   readonly #reads = new Reads();
   readonly #expiry: Expiry;
   readonly #clock: Clock;
@@ -65,18 +72,19 @@ export class FsStorage implements port.ObjectStorage {
   readonly #busy = new Set<Promise<unknown>>();
   #closed = false;
 
-  constructor(root: string, db: Database.Database, { clock, random, log }: FsStorageOptions) {
+  constructor(root: string, db: Database.Database, reserve: Reserve, { clock, random, log }: FsStorageOptions) {
     this.backend = { kind: 'fs', identity: root };
     this.#db = db;
     this.#buckets = new Buckets(db);
     this.#versions = new Versions(db, () => random.uuid());
     this.#bodies = new Bodies(join(root, 'bodies'), random);
+    this.#reserve = reserve;
     this.#clock = clock;
     this.#log = log;
     this.#expiry = new Expiry(
       {
         aging: () => this.#buckets.aging(),
-        startAges: (bucket) => this.#versions.startAges(bucket, clock.now()),
+        startAges: () => this.#change(() => this.#versions.startAges(clock.now())),
         expireSome: (...one) => this.#expireSome(...one),
       },
       clock,
@@ -161,7 +169,7 @@ export class FsStorage implements port.ObjectStorage {
   delete(bucket: string, key: string, options: { version_id?: string } = {}): Promise<void> {
     return this.#do(`delete ${bucket}/${key}`, async () => {
       const bytes = keyBytes(key);
-      const { dropped } = this.#change((): Change => {
+      const { dropped } = await this.#shrink((): Change => {
         const state = this.#buckets.get(bucket);
         if (options.version_id !== undefined) return this.#versions.removeVersion(bucket, bytes, options.version_id);
         return this.#versions.remove(state, bytes, this.#moment());
@@ -238,9 +246,11 @@ export class FsStorage implements port.ObjectStorage {
   }
 
   async #expireSome(bucket: string, range: KeyRange, untilMs: number): Promise<number> {
-    const changes = this.#change(() => {
+    const expired = () => this.#versions.expired(bucket, range, untilMs, EXPIRY_CHUNK);
+    if (expired().length === 0) return 0;
+    const changes = await this.#shrink(() => {
       const state = this.#buckets.get(bucket);
-      return this.#versions.expired(bucket, range, untilMs, EXPIRY_CHUNK).map((key) => this.#versions.remove(state, key, this.#moment()));
+      return expired().map((key) => this.#versions.remove(state, key, this.#moment()));
     });
     await this.#drop(changes.flatMap(({ dropped }) => dropped));
     return changes.length;
@@ -253,11 +263,33 @@ export class FsStorage implements port.ObjectStorage {
   /** Removes bodies that no row names any more. Readers that have one open keep it to its end. */
   async #drop(ids: readonly string[]): Promise<void> {
     for (const id of ids) await this.#bodies.discard(id);
+    if (this.#reserve.released) await this.#reserve.fill();
   }
 
   /** All or nothing, durable when it returns. */
   #change<T>(work: () => T): T {
     return this.#db.transaction(work).immediate();
+  }
+
+  /** A change that makes room: on a full disk it may use the reserve, or nothing could ever be freed. */
+  async #shrink<T>(work: () => T): Promise<T> {
+    try {
+      return this.#change(work);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      await this.#reserve.release();
+      this.#checkpoint();
+      return this.#change(work);
+    }
+  }
+
+  /** Moves what the write-ahead log holds into the catalog and gives the log's space back, as far as that goes. */
+  #checkpoint(): void {
+    try {
+      this.#db.pragma('wal_checkpoint(truncate)');
+    } catch (error) {
+      if (!isFull(error)) throw error;
+    }
   }
 
   /** Gives every failure its kind and a sentence, and lets `close` wait for what runs. */

@@ -35,6 +35,7 @@ create unique index versions_by_id on versions (bucket, key, version_id);
 create unique index versions_latest on versions (bucket, key) where latest = 1;
 create unique index versions_by_body on versions (body) where body is not null;
 create index versions_by_age on versions (bucket, aged_from_ms) where latest = 1 and delete_marker = 0;
+create index versions_without_age on versions (seq) where aged_from_ms is null;
 `;
 
 /**

@@ -99,8 +99,8 @@ export class Versions {
   }
 
   /** Starts the age of versions written while the clock was not trusted. */
-  startAges(bucket: string, nowMs: number): void {
-    this.#sql.startAges.run(nowMs, bucket);
+  startAges(nowMs: number): void {
+    this.#sql.startAges.run(nowMs);
   }
 
   /** Latest versions in the range whose age began at `untilMs` or before. */
@@ -156,9 +156,7 @@ function prepare(db: Database.Database) {
     promote: db.prepare<[string, Buffer]>(
       'update versions set latest = 1 where seq = (select max(seq) from versions where bucket = ? and key = ?)',
     ),
-    startAges: db.prepare<[number, string]>(
-      'update versions set aged_from_ms = ? where bucket = ? and aged_from_ms is null and latest = 1 and delete_marker = 0',
-    ),
+    startAges: db.prepare<[number]>('update versions set aged_from_ms = ? where aged_from_ms is null'),
     expired: db.prepare<[string, number, Buffer, Buffer, number], { key: Buffer }>(
       `select key from versions where bucket = ? and latest = 1 and delete_marker = 0 and aged_from_ms <= ? and key >= ? and key < ? limit ?`,
     ),
