@@ -64,8 +64,8 @@ function placeOne(
   incumbents: Incumbents,
   { settling = false }: PlacementOptions,
 ): string[] {
-  const running = new Set(listOf(incumbents.running, name));
-  const placed = new Set(listOf(incumbents.placed ?? {}, name));
+  const running = new Set(nodesOf(incumbents.running, name));
+  const placed = new Set(nodesOf(incumbents.placed ?? {}, name));
   const has = (node_id: string) => running.has(node_id) || placed.has(node_id);
   const eligible = live.filter((node) => isEligible(placement, site, node));
   const takers = eligible.filter(({ node_id, liveness }) => liveness === 'online' || has(node_id)).map(({ node_id }) => node_id);
@@ -90,7 +90,7 @@ export function servicesOn(
 ): PlannedService[] {
   return plan.services.filter(({ name, placement }) => {
     if (!isEligible(placement, site, node)) return false;
-    return placement.count === undefined || listOf(placed, name).includes(node.node_id);
+    return placement.count === undefined || nodesOf(placed, name).includes(node.node_id);
   });
 }
 
@@ -99,7 +99,7 @@ export function needsMembership(plan: Pick<ClusterPlan, 'services'>): boolean {
   return plan.services.some(({ placement }) => placement.count !== undefined);
 }
 
-/** A service may be called `constructor`. */
-function listOf(placed: Placed, name: string): readonly string[] {
+/** The nodes of one service; a service may be called `constructor`. */
+export function nodesOf(placed: Placed, name: string): readonly string[] {
   return Object.hasOwn(placed, name) ? (placed[name] ?? []) : [];
 }

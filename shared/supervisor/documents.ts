@@ -1,0 +1,198 @@
+import { documentHash } from '../contract/canonical.ts';
+import {
+  type Change,
+  type DocumentBody,
+  type DocumentKind,
+  documentSchemas,
+  type PublishAnswer,
+  type SignedDocument,
+  signDocument,
+} from '../contract/document.ts';
+import type { FleetKeys } from '../contract/fleet-keys.ts';
+import { toTimestamp } from '../contract/ids.ts';
+import { diffDocuments, unknownKeys } from '../decide/diff.ts';
+import type { Clock } from '../ports/clock.ts';
+import { check } from './body.ts';
+import { ProblemError } from './problem.ts';
+import type { DocumentRow, DocumentStore, HeadRow, PublishState } from './store/documents.ts';
+import type { NewEvent } from './store/events.ts';
+import { verify } from './verified-documents.ts';
+
+export type Body = Readonly<Record<string, unknown>>;
+
+export interface Precondition {
+  /** 0 for the first. */
+  readonly generation: number;
+  /** How its hash starts, when the caller knows; tells two seeds apart. */
+  readonly hash_prefix: string;
+}
+
+export interface PublishOptions {
+  /** The version that the caller means to replace. Undefined only for a dry run. */
+  readonly if_match: Precondition | undefined;
+  readonly dry_run: boolean;
+  readonly allow_empty: boolean;
+  readonly published_by: string;
+  /** Whose lease gives the epoch. */
+  readonly site: string;
+}
+
+export interface Published {
+  readonly answer: PublishAnswer;
+  /** To announce; absent when nothing was written. */
+  readonly event?: NewEvent;
+}
+
+interface Checked {
+  readonly kind: DocumentKind;
+  readonly body: Body;
+  readonly parsed: DocumentBody<DocumentKind>;
+}
+
+const NOTHING: Body = {};
+
+/**
+ * Publishes a version as the next generation: one compare-and-swap. The body is kept and hashed as
+ * it was written. Throws the problems `invalid_body`, `generation_moved` and `would_empty`.
+ */
+export async function publish(
+  store: DocumentStore,
+  clock: Clock,
+  keys: FleetKeys,
+  kind: DocumentKind,
+  body: Body,
+  options: PublishOptions,
+): Promise<Published> {
+  const checked = checkDocument(kind, body);
+  const state = await store.state(keys.fleet, kind, options.site);
+  const generation = state.head?.generation ?? 0;
+  if (options.if_match !== undefined && !holds(options.if_match, state.head)) throw moved(kind, generation, options.if_match.generation);
+  // A damaged version compares as nothing and is no reason to leave things as they are: publishing repairs it.
+  const before = state.row === undefined ? undefined : await intactBody(keys, state.row);
+  if (!options.allow_empty && isEmpty(checked.parsed) && !isEmptyBody(kind, before ?? NOTHING)) throw wouldEmpty(kind);
+  const hash = await documentHash(body);
+  const changes = diffDocuments(before ?? NOTHING, body);
+  if (before !== undefined && isPublished(state, hash)) return answer(generation, hash, false, options.dry_run, changes);
+  if (options.dry_run) return answer(generation + 1, hash, true, true, changes);
+  const { published_by, site } = options;
+  const document = await sign(
+    keys,
+    checked,
+    { generation: generation + 1, epoch: state.epoch, published_by, parent: state.head?.hash },
+    clock,
+  );
+  const event = await swap(store, document, checked, state.head, site);
+  if (event === undefined) throw moved(kind, (await store.head(keys.fleet, kind))?.generation ?? 0, generation);
+  return { ...answer(document.meta.generation, hash, true, false, changes), event };
+}
+
+export type SeedOutcome = 'seeded' | 'unchanged' | 'superseded';
+
+/**
+ * Lays a document down as generation 0 while the fleet holds none, or only another seed. What was
+ * published stays. Throws the problem `invalid_body` for a document that is not valid.
+ */
+export async function seed(
+  store: DocumentStore,
+  clock: Clock,
+  keys: FleetKeys,
+  kind: DocumentKind,
+  body: Body,
+): Promise<{ outcome: SeedOutcome; event?: NewEvent }> {
+  const checked = checkDocument(kind, body);
+  const head = await store.head(keys.fleet, kind);
+  if (head !== undefined && head.generation > 0) return { outcome: 'superseded' };
+  if (head?.hash === (await documentHash(body))) return { outcome: 'unchanged' };
+  const document = await sign(keys, checked, { generation: 0, epoch: 0, published_by: 'seed', parent: undefined }, clock);
+  const event = await swap(store, document, checked, head, 'default');
+  return event === undefined ? { outcome: 'superseded' } : { outcome: 'seeded', event };
+}
+
+function checkDocument(kind: DocumentKind, body: Body): Checked {
+  const parsed = check(documentSchemas[kind], body, 'invalid_body');
+  const errors = unknownKeys(body, parsed).map((pointer) => ({ pointer, detail: 'is not a known key' }));
+  const [first] = errors;
+  if (first === undefined) return { kind, body, parsed };
+  throw new ProblemError('invalid_body', `${first.pointer}: ${first.detail}`, { errors: errors.slice(0, 20) });
+}
+
+/** A seed that someone publishes as it is becomes a version of its own, so that its file can't replace it any more. */
+function isPublished({ head }: PublishState, hash: string): boolean {
+  return head !== undefined && head.generation > 0 && head.hash === hash;
+}
+
+function holds({ generation, hash_prefix }: Precondition, head: HeadRow | undefined): boolean {
+  return generation === (head?.generation ?? 0) && (head?.hash ?? '').startsWith(hash_prefix);
+}
+
+interface Draft {
+  readonly generation: number;
+  readonly epoch: number;
+  readonly published_by: string;
+  readonly parent: string | undefined;
+}
+
+function sign(keys: FleetKeys, { kind, body }: Checked, { parent, ...draft }: Draft, clock: Clock): Promise<SignedDocument> {
+  const published_at = toTimestamp(clock.now());
+  return signDocument(keys.documents, {
+    kind,
+    fleet: keys.fleet,
+    body,
+    meta: { ...draft, published_at, ...(parent === undefined ? {} : { parent }) },
+  });
+}
+
+async function swap(
+  store: DocumentStore,
+  document: SignedDocument,
+  { parsed }: Checked,
+  replaces: HeadRow | undefined,
+  site: string,
+): Promise<NewEvent | undefined> {
+  const { fleet, kind, meta } = document;
+  const { generation, hash, parent, published_by, epoch } = meta;
+  const event: NewEvent = {
+    fleet,
+    type: kind === 'plan' ? 'overlay.plan' : 'overlay.profile',
+    site,
+    data: { generation, hash, published_by, epoch, ...(parent === undefined ? {} : { parent }) },
+    dedupe: `${kind}/${generation}/${hash}`,
+  };
+  const ttl_seconds = 'ttl_seconds' in parsed ? parsed.ttl_seconds : undefined;
+  return (await store.swap({ document, replaces, ttl_seconds, site, event })) ? event : undefined;
+}
+
+function answer(generation: number, hash: string, changed: boolean, dry_run: boolean, changes: Change[]): Published {
+  return { answer: { generation, hash, changed, dry_run, changes } };
+}
+
+async function intactBody(keys: FleetKeys, row: DocumentRow): Promise<Body | undefined> {
+  try {
+    return (await verify(keys, row)).body;
+  } catch (error) {
+    if (error instanceof ProblemError) return undefined;
+    throw error;
+  }
+}
+
+function isEmptyBody(kind: DocumentKind, body: Body): boolean {
+  const parsed = documentSchemas[kind].safeParse(body);
+  return !parsed.success || isEmpty(parsed.data);
+}
+
+/** Names no service, or no bucket, exchange, queue, binding and class. */
+function isEmpty(parsed: DocumentBody<DocumentKind>): boolean {
+  if ('services' in parsed) return parsed.services.length === 0;
+  const { storage, broker, vector } = parsed;
+  return [storage.buckets, broker.exchanges, broker.queues, broker.bindings, vector.classes].every((list) => list.length === 0);
+}
+
+function moved(kind: DocumentKind, current: number, expected: number): ProblemError {
+  const detail = `the current ${kind} is generation ${current}, not ${expected}: look at what changed and send If-Match "${current}"`;
+  return new ProblemError('generation_moved', detail, { generation: current });
+}
+
+function wouldEmpty(kind: DocumentKind): ProblemError {
+  const what = kind === 'plan' ? 'stop every service' : 'name no resource any more';
+  return new ProblemError('would_empty', `this ${kind} would ${what}; send ?allow_empty=true if that is meant`);
+}

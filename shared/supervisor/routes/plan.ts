@@ -1,0 +1,99 @@
+import type * as z from 'zod';
+import { formatToken } from '../../contract/headers.ts';
+import { type ClusterPlan, NodePlan, PlanRequest } from '../../contract/plan.ts';
+import { gatewayUrl } from '../../decide/gateway.ts';
+import { servicesOn } from '../../decide/placement.ts';
+import { roleOf } from '../../decide/roles.ts';
+import type { Caller } from '../auth.ts';
+import { requireSelf } from '../auth.ts';
+import type { Context } from '../context.ts';
+import { currentHeaders } from '../current.ts';
+import { ProblemError } from '../problem.ts';
+import { json, type Route, route } from '../route.ts';
+import { isFresh, type PlacementTask, placeSite } from '../site-placement.ts';
+import type { HeadRow } from '../store/documents.ts';
+import { createPlacementStore, type LiveLease, type NewPlacement, type PlacementStore, type PlanState } from '../store/placement.ts';
+
+export function planRoutes(context: Context): Route[] {
+  return [plan(context)];
+}
+
+function plan(context: Context): Route {
+  const store = createPlacementStore(context.options.database);
+  return route('node', {
+    method: 'post',
+    path: '/v1/nodes/plan',
+    tag: 'nodes',
+    summary: 'What one node is told to do: its role, and the names of its services in the current Cluster Plan',
+    body: PlanRequest,
+    answers: { 200: { description: 'The role and the services of the node.', schema: NodePlan } },
+    problems: ['unknown_node', 'no_leader', 'storage_corrupt'],
+    async handle({ caller, body, request }) {
+      requireSelf(caller, body.node_id);
+      const state = await store.state(caller.fleet, body.node_id);
+      const task = await taskOf(context, caller, body.node_id, state);
+      const placement = await placementFor(store, task, state);
+      const head = headOf(state, 'plan');
+      return json(answerOf(task, placement, head, controlPlaneUrl(context, task.lease, request)), headersOf(state, task.lease));
+    },
+  });
+}
+
+async function taskOf(context: Context, caller: Caller, node_id: string, state: PlanState): Promise<PlacementTask> {
+  const { node, lease } = state;
+  if (node === undefined) throw new ProblemError('unknown_node', `node ${node_id} is not registered here; register it first`);
+  if (lease === undefined) throw new ProblemError('no_leader', `nobody leads the site ${node.site} now; claim it or ask again later`);
+  const head = headOf(state, 'plan');
+  const published = head === undefined ? undefined : await context.documents.verified.get(caller.keys, 'plan', head);
+  const ttl_seconds = head?.ttl_seconds ?? context.options.ttl_seconds;
+  return { fleet: caller.fleet, node, lease, plan: published?.parsed ?? NO_SERVICES, plan_hash: head?.hash ?? '', ttl_seconds };
+}
+
+const NO_SERVICES: Pick<ClusterPlan, 'services'> = { services: [] };
+
+async function placementFor(store: PlacementStore, task: PlacementTask, { placement }: PlanState): Promise<NewPlacement> {
+  if (placement !== undefined && isFresh(placement, task)) return placement;
+  const computed = placeSite(task, await store.members(task.fleet, task.node.site), placement);
+  await store.save(computed);
+  return computed;
+}
+
+function answerOf(
+  task: PlacementTask,
+  placement: NewPlacement,
+  head: HeadRow | undefined,
+  control_plane_url: string,
+): z.infer<typeof NodePlan> {
+  const { node, lease, plan, ttl_seconds } = task;
+  const role = roleOf(node, lease.node_id);
+  const services = servicesOn(plan, node.site, { ...node, role }, placement.placed);
+  const proxies = placement.proxies.map((proxy) => ({ ...proxy, liveness: 'online' as const }));
+  return {
+    role,
+    services: services.map(({ name, version }) => ({ name, version })),
+    control_plane_url,
+    gateway_url: gatewayUrl(node.node_id, proxies, control_plane_url),
+    epoch: lease.epoch,
+    leader_node_id: lease.node_id,
+    successors: placement.successors,
+    ttl_seconds,
+    ...(head === undefined ? {} : { generation: head.generation, hash: head.hash }),
+  };
+}
+
+/** A Supervisor inside a node answers for its site's leader. One that is no node is itself what its callers have reached. */
+function controlPlaneUrl({ options }: Context, lease: LiveLease, request: Request): string {
+  return options.self === undefined ? new URL(request.url).origin : lease.url;
+}
+
+function headOf({ heads }: PlanState, kind: HeadRow['kind']): HeadRow | undefined {
+  return heads.find((head) => head.kind === kind);
+}
+
+function headersOf(state: PlanState, lease: LiveLease): Record<string, string> {
+  return currentHeaders({
+    leader: formatToken(lease),
+    plan: headOf(state, 'plan')?.generation ?? null,
+    profile: headOf(state, 'profile')?.generation ?? null,
+  });
+}

@@ -1,0 +1,99 @@
+import type { ServiceState } from '../contract/node.ts';
+import type { ClusterPlan } from '../contract/plan.ts';
+import { isEligible, nodesOf, type Placed, type PlacementNode, placeServices } from '../decide/placement.ts';
+import { rankByRendezvous } from '../decide/rendezvous.ts';
+import { PROXY_CAPABILITY, roleOf } from '../decide/roles.ts';
+import { livenessOf } from '../decide/ttl.ts';
+import type { Reachable } from './store/desired-schema.ts';
+import type { AskingNode, LiveLease, MemberRow, NewPlacement, PlacementRow } from './store/placement.ts';
+
+export type Services = Pick<ClusterPlan, 'services'>;
+
+/** What a placement is for. */
+export interface PlacementTask {
+  readonly fleet: string;
+  readonly node: AskingNode;
+  readonly lease: LiveLease;
+  readonly plan: Services;
+  /** Empty while no plan is published. */
+  readonly plan_hash: string;
+  readonly ttl_seconds: number;
+}
+
+/** More successors than this are not told: they claim one after the other, and the first that lives wins. */
+const MAX_SUCCESSORS = 8;
+/** Nodes spread over at most this many proxies. */
+const MAX_PROXIES = 64;
+
+/**
+ * True while a stored placement answers for the node that asks: made from the same plan under the
+ * same lease, not older than a TTL, and without a free place that this node could take. So a full
+ * site that boots at once does not place once per node.
+ */
+export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_seconds }: PlacementTask): boolean {
+  if (row.plan_hash !== plan_hash || row.epoch !== lease.epoch || row.leader_node_id !== lease.node_id) return false;
+  if (row.age_ms < 0 || row.age_ms > ttl_seconds * 1000) return false;
+  const able = { ...node, role: roleOf(node, lease.node_id) };
+  return !plan.services.some(({ name, placement }) => {
+    const has = nodesOf(row.placed, name);
+    const isShort = placement.count !== undefined && has.length < placement.count;
+    return isShort && !has.includes(node.node_id) && isEligible(placement, node.site, able);
+  });
+}
+
+/** Places a site's services on its nodes. The one that asks is alive, whenever its last heartbeat was. */
+export function placeSite(task: PlacementTask, members: readonly MemberRow[], before: PlacementRow | undefined): NewPlacement {
+  const { fleet, node, lease, plan, plan_hash, ttl_seconds } = task;
+  const seen = members.map((member) => look(member, task));
+  const counted = plan.services.filter(({ placement }) => placement.count !== undefined);
+  const incumbents = { running: reportedBy(members), placed: before?.placed ?? {} };
+  const placed = placeServices({ services: counted }, node.site, seen, incumbents, { settling: isSettling(lease) });
+  const reachable = members.flatMap(({ node_id, url, capabilities, age_ms, left_at }) =>
+    url !== null && livenessOf(age_ms, ttl_seconds, left_at !== null) === 'online' ? [{ node_id, url, capabilities }] : [],
+  );
+  const others = reachable.filter(({ node_id }) => node_id !== lease.node_id);
+  const proxies = others.filter(({ capabilities }) => capabilities.includes(PROXY_CAPABILITY));
+  return {
+    fleet,
+    site: node.site,
+    plan_hash,
+    epoch: lease.epoch,
+    leader_node_id: lease.node_id,
+    placed,
+    proxies: pick(`proxies of ${node.site}`, proxies, MAX_PROXIES),
+    successors: pick(`successors of ${node.site}`, others, MAX_SUCCESSORS),
+  };
+}
+
+function look({ node_id, capabilities, age_ms, left_at }: MemberRow, { node, lease, ttl_seconds }: PlacementTask): PlacementNode {
+  const liveness = node_id === node.node_id ? 'online' : livenessOf(age_ms, ttl_seconds, left_at !== null);
+  return { node_id, capabilities, liveness, role: roleOf({ node_id, capabilities }, lease.node_id) };
+}
+
+/** A holder renews three times in a TTL. The first lease of a site follows nobody whose services could be stopped. */
+function isSettling({ epoch, renewals }: LiveLease): boolean {
+  return epoch > 1 && renewals < 3;
+}
+
+/** A service that is between two tries to start still has its place. */
+const HOLDS_PLACE: readonly ServiceState[] = ['starting', 'running', 'unhealthy', 'backoff'];
+
+function reportedBy(members: readonly MemberRow[]): Placed {
+  const reported = new Map<string, string[]>();
+  for (const { node_id, services_running } of members) {
+    for (const { name, state } of services_running) {
+      if (HOLDS_PLACE.includes(state)) reported.set(name, [...(reported.get(name) ?? []), node_id]);
+    }
+  }
+  return Object.fromEntries(reported);
+}
+
+function pick(key: string, nodes: readonly Reachable[], most: number): Reachable[] {
+  const urls = new Map(nodes.map(({ node_id, url }) => [node_id, url]));
+  return rankByRendezvous(key, [...urls.keys()])
+    .slice(0, most)
+    .flatMap((node_id) => {
+      const url = urls.get(node_id);
+      return url === undefined ? [] : [{ node_id, url }];
+    });
+}

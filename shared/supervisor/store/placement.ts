@@ -1,0 +1,93 @@
+import { sql } from 'drizzle-orm';
+import type { Database } from '../../ports/database.ts';
+import { placements } from './desired-schema.ts';
+import type { HeadRow } from './documents.ts';
+import { nodes } from './schema.ts';
+import { arg, compileSql, nowOf } from './sql.ts';
+
+type PlacementColumns = typeof placements.$inferSelect;
+export type NewPlacement = Omit<PlacementColumns, 'computed_at'>;
+/** A site's placement with its age by the database's clock. */
+export type PlacementRow = PlacementColumns & { readonly age_ms: number };
+
+/** The node that asks. */
+export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities'>;
+
+/** A lease that has not lapsed. */
+export interface LiveLease {
+  readonly node_id: string;
+  readonly url: string;
+  readonly epoch: number;
+  readonly renewals: number;
+}
+
+/** What a plan answer is made from, read at one moment by primary keys alone. */
+export interface PlanState {
+  readonly node: AskingNode | undefined;
+  readonly lease: LiveLease | undefined;
+  readonly heads: readonly HeadRow[];
+  readonly placement: PlacementRow | undefined;
+}
+
+/** A node of the site as placement sees it. */
+export type MemberRow = Pick<typeof nodes.$inferSelect, 'node_id' | 'capabilities' | 'url' | 'services_running' | 'left_at'> & {
+  readonly age_ms: number;
+};
+
+export type PlacementStore = ReturnType<typeof createPlacementStore>;
+
+export function createPlacementStore(database: Database) {
+  const queries = compileQueries(database);
+  return {
+    async state(fleet: string, node_id: string): Promise<PlanState> {
+      const key = { fleet, node_id };
+      const [node, lease, heads, placement] = await database.batch([
+        queries.node.bind(key),
+        queries.lease.bind(key),
+        queries.heads.bind({ fleet }),
+        queries.placement.bind(key),
+      ]);
+      return {
+        node: queries.node.read(node)[0],
+        lease: queries.lease.read(lease)[0],
+        heads: queries.heads.read(heads),
+        placement: queries.placement.read(placement)[0],
+      };
+    },
+    /** Every node of a site that has not been dropped from the registry. */
+    async members(fleet: string, site: string): Promise<MemberRow[]> {
+      const [rows] = await database.batch([queries.members.bind({ fleet, site })]);
+      return queries.members.read(rows);
+    },
+    /** Two that compute at the same moment write one after the other; the later one stands until the next TTL. */
+    async save(row: NewPlacement): Promise<void> {
+      const { placed, proxies, successors, ...columns } = row;
+      const lists = { placed: JSON.stringify(placed), proxies: JSON.stringify(proxies), successors: JSON.stringify(successors) };
+      await database.batch([queries.save.bind({ ...columns, ...lists })]);
+    },
+  };
+}
+
+function compileQueries(database: Database) {
+  const now = nowOf(database);
+  const itself = sql`fleet = ${arg('fleet')} and node_id = ${arg('node_id')}`;
+  const ofItsSite = sql`fleet = ${arg('fleet')} and site = (select site from nodes where ${itself})`;
+  return {
+    node: compileSql<AskingNode>(sql`select node_id, site, capabilities from nodes where ${itself}`, nodes),
+    lease: compileSql<LiveLease>(sql`select leases.node_id, url, epoch, renewals from leases where ${ofItsSite} and expires_at > ${now}`),
+    heads: compileSql<HeadRow>(sql`select * from desired where fleet = ${arg('fleet')}`),
+    placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
+    members: compileSql<MemberRow>(
+      sql`select node_id, capabilities, url, services_running, left_at, ${now} - heard_at as age_ms
+        from nodes where fleet = ${arg('fleet')} and site = ${arg('site')}`,
+      nodes,
+    ),
+    save: compileSql<never>(sql`
+      insert into placements (fleet, site, plan_hash, epoch, leader_node_id, computed_at, placed, proxies, successors)
+      values (${arg('fleet')}, ${arg('site')}, ${arg('plan_hash')}, ${arg('epoch')}, ${arg('leader_node_id')}, ${now},
+        ${arg('placed')}, ${arg('proxies')}, ${arg('successors')})
+      on conflict (fleet, site) do update set plan_hash = excluded.plan_hash, epoch = excluded.epoch,
+        leader_node_id = excluded.leader_node_id, computed_at = excluded.computed_at,
+        placed = excluded.placed, proxies = excluded.proxies, successors = excluded.successors`),
+  };
+}
