@@ -15,7 +15,7 @@ export async function startServer(script: string, args: readonly string[] = []):
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   for await (const line of createInterface({ input: child.stdout! })) {
     const stop = () => {
-      child.kill('SIGKILL');
+      child.kill('SIGTERM');
       return exited;
     };
     return { ready: JSON.parse(line), child, stop };

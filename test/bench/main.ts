@@ -1,0 +1,16 @@
+/** `npm run bench [-- NAME…]`: every figure of docs/performance.md, as ratios in one run. */
+import { cpus } from 'node:os';
+import { benchHeartbeats } from './heartbeats.ts';
+import { type Row, table } from './report.ts';
+
+const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { heartbeats: benchHeartbeats };
+
+const chosen = process.argv.slice(2);
+const unknown = chosen.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) throw new Error(`there is no bench ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
+
+process.stdout.write(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`);
+for (const [name, run] of Object.entries(BENCHES)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  process.stdout.write(`\n## ${name}\n\n${table(await run())}\n`);
+}
