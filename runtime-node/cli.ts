@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import type { Io } from './commands/io.ts';
 import { runCli } from './commands/program.ts';
 import { packageRoot, packageVersion } from './package-root.ts';
@@ -23,6 +24,7 @@ function processIo(): Io {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
+    ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
     now: Date.now,
     signal: new AbortController().signal,
     version: packageVersion,
@@ -40,4 +42,15 @@ function onStopRequest(handler: () => void): () => void {
   return () => {
     for (const signal of signals) process.off(signal, handler);
   };
+}
+
+/** An end of input (Ctrl-D) and Ctrl-C are an empty answer. */
+async function ask(question: string): Promise<string> {
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  const closed = new Promise<string>((resolve) => reader.once('close', () => resolve('')));
+  try {
+    return await Promise.race([reader.question(question), closed]);
+  } finally {
+    reader.close();
+  }
 }

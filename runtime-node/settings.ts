@@ -10,6 +10,8 @@ export interface SettingInfo {
   readonly aliases?: readonly string[];
   /** Name on the command line, without dashes. Secrets have none: other users can read a command line. */
   readonly flag?: string;
+  /** Of a flag that turns something off (`no-…`): what it says in the help. */
+  readonly negation?: string;
   /** What the value is called in help. */
   readonly value: string;
   readonly description: string;
@@ -152,13 +154,15 @@ export const SettingsSchema = z.object({
     env: 'BOOTPLANE_LEAD',
     flag: 'no-lead',
     value: 'on|off',
+    negation: 'never lead the site',
     description: 'whether this node may lead its site',
   }),
   mdns: withDefault(switched, 'on', {
     env: 'BOOTPLANE_MDNS',
     flag: 'no-mdns',
     value: 'on|off',
-    description: 'whether to look for and show nodes by multicast DNS',
+    negation: 'neither find nodes nor be found by multicast DNS',
+    description: 'whether nodes are found by multicast DNS',
   }),
   interfaces: withDefault(list(text), '', {
     env: 'BOOTPLANE_INTERFACE',

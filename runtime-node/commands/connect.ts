@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { type Client, createClient } from '../../shared/client.ts';
 import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
 import { isLoopback, type Settings } from '../config.ts';
+import { FLEET_KEY_FILE } from '../fleet-key.ts';
 import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
 
@@ -12,8 +13,6 @@ import type { Io } from './io.ts';
 export const LISTEN_FILE = 'listen.json';
 export const ListenFile = z.object({ url: HttpUrl, pid: z.number().int().positive(), started_at: Timestamp.optional() });
 export type ListenFile = z.infer<typeof ListenFile>;
-
-export const FLEET_KEY_FILE = 'fleet.key';
 
 /** How long an answer may take, milliseconds. */
 const ANSWER_WITHIN_MS = 15_000;

@@ -1,2 +1,69 @@
+import type { Settings } from '../config.ts';
 import type { Define } from './command.ts';
-export const define: Define = () => {};
+import { type Finding, fail, reasonOf } from './doctor-finding.ts';
+import { checkClock, checkClusterFile, checkDataDir, checkDisk, checkFleetKey, checkNodeVersion, checkSettings } from './doctor-machine.ts';
+import { checkAnswer, checkCloud, checkLeader, checkProcess } from './doctor-network.ts';
+import { EXIT_CODES } from './errors.ts';
+import { colorState, oneLine } from './format.ts';
+import { colorsFor, type Io, printJson, printLines, withProgress } from './io.ts';
+import { addSettings, NODE_SETTINGS, settingsFrom } from './options.ts';
+import { formatTable } from './table.ts';
+
+const HELP = `
+Examples:
+  bootplane doctor
+  bootplane doctor --data-dir ./node-2
+  bootplane doctor --json
+
+Give it the flags that you give to \`bootplane up\`. It exits with 1 when a check fails.`;
+
+export const define: Define = (command, run) => {
+  addSettings(command, [...NODE_SETTINGS, 'url'])
+    .option('--json', 'print the checks')
+    .addHelpText('after', HELP)
+    .action(
+      run(async (io, command) => {
+        const checks = await withProgress(
+          io,
+          'looking',
+          examine(io, () => settingsFrom(io, command)),
+        );
+        if (command.opts().json === true) printJson(io, { checks });
+        else printLines(io, formatFindings(io, checks));
+        return checks.some(({ status }) => status === 'fail') ? EXIT_CODES.failed : EXIT_CODES.ok;
+      }),
+    );
+};
+
+async function examine(io: Io, read: () => Settings): Promise<Finding[]> {
+  const first = [checkNodeVersion(), checkClock(io)];
+  let settings: Settings;
+  try {
+    settings = read();
+  } catch (error) {
+    return [...first, fail('settings', reasonOf(error), 'Correct it; the other checks need the settings.')];
+  }
+  const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(settings)];
+  return [...first, checkSettings(settings), ...(await Promise.all(machine)), ...(await examineNode(io, settings))];
+}
+
+/** Of a node that does not run there is nothing more to say than that. */
+async function examineNode(io: Io, settings: Settings): Promise<Finding[]> {
+  const { finding: runs, url } = settings.url === undefined ? await checkProcess(settings) : { finding: undefined, url: settings.url };
+  const cloud = checkCloud(io, settings);
+  const found = runs === undefined ? [] : [runs];
+  if (url === undefined) return [...found, await cloud];
+  const { finding: health, client } = await checkAnswer(io, settings);
+  const leader = client === undefined ? [] : [checkLeader(io, client)];
+  const file = settings.url === undefined ? [checkClusterFile(io, settings)] : [];
+  return [...found, health, ...(await Promise.all([...file, ...leader, cloud]))];
+}
+
+function formatFindings(io: Io, findings: readonly Finding[]): string[] {
+  const colors = colorsFor(io);
+  const rows = findings.flatMap(({ name, status, detail, advice }) => [
+    [colorState(colors, status), name, oneLine(detail)],
+    ...(advice === undefined ? [] : [['', '', colors.dim(`-> ${oneLine(advice)}`)]]),
+  ]);
+  return formatTable(['', 'CHECK', 'FOUND'], rows);
+}

@@ -1,7 +1,8 @@
 import { ApiError, UnreachableError } from '../../shared/client.ts';
 import type { ProblemCode } from '../../shared/contract/problem.ts';
 import { ConfigError } from '../config.ts';
-import { CommandError, type FailureKind } from './errors.ts';
+import { errorCode } from './connect.ts';
+import { CommandError } from './errors.ts';
 
 /** What to do about an answer of a Supervisor. Codes that explain themselves have none. */
 const HINTS: Partial<Record<ProblemCode, string>> = {
@@ -20,11 +21,9 @@ const HINTS: Partial<Record<ProblemCode, string>> = {
 export function toCommandError(error: unknown): CommandError | undefined {
   if (error instanceof CommandError) return error;
   if (error instanceof ConfigError) return new CommandError('config', error.message);
-  if (error instanceof UnreachableError) {
-    return new CommandError('unreachable', error.message, 'Is the node up? `bootplane doctor` looks for the cause.');
-  }
+  if (error instanceof UnreachableError) return fromSilence(error);
   if (error instanceof ApiError) return fromProblem(error);
-  return fromCode(error);
+  return fromPart(error);
 }
 
 function fromProblem({ problem }: ApiError): CommandError {
@@ -32,9 +31,16 @@ function fromProblem({ problem }: ApiError): CommandError {
   return new CommandError('refused', [`${problem.detail} (${problem.code})`, ...pointers].join('\n'), HINTS[problem.code]);
 }
 
-/** Errors of a part that has kinds of its own (the data directory is locked, the port is taken) say all in their message. */
-function fromCode(error: unknown): CommandError | undefined {
-  if (!(error instanceof Error) || !('kind' in error) || typeof error.kind !== 'string') return undefined;
-  const kind: FailureKind = 'failed';
-  return new CommandError(kind, error.message, undefined, { cause: error });
+function fromSilence({ kind, message }: UnreachableError): CommandError {
+  if (kind === 'not_understood') return new CommandError('failed', message, 'Is it a node or cloud of bootplane, of this version?');
+  return new CommandError('unreachable', message, 'Is the node up? `bootplane doctor` looks for the cause.');
+}
+
+const FAULTS = ['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'AggregateError'];
+
+/** An error that a part of bootplane made (the data directory is locked), or the machine (the port is taken), says all in its message. */
+function fromPart(error: unknown): CommandError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const told = !FAULTS.includes(error.name) || errorCode(error)?.startsWith('E') === true;
+  return told ? new CommandError('failed', error.message, undefined, { cause: error }) : undefined;
 }

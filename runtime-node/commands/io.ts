@@ -6,9 +6,7 @@ export interface Output {
   readonly isTTY?: boolean;
 }
 
-export interface Input extends AsyncIterable<Uint8Array | string> {
-  readonly isTTY?: boolean;
-}
+export type Input = AsyncIterable<Uint8Array | string>;
 
 /** A node that runs in this process. */
 export interface RunningNode {
@@ -29,6 +27,8 @@ export interface Io {
   readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Asks a person; undefined when there is no terminal to ask on. */
+  readonly ask: ((question: string) => Promise<string>) | undefined;
   /** Milliseconds since the Unix epoch. */
   now(): number;
   /** Ends commands that follow something. */

@@ -1,2 +1,60 @@
+import type { Client } from '../../shared/client.ts';
+import type { NodeList, NodeRecord } from '../../shared/contract/index.ts';
 import type { Define } from './command.ts';
-export const define: Define = () => {};
+import { connect } from './connect.ts';
+import { colorState, formatAge, oneLine } from './format.ts';
+import { colorsFor, type Io, printJson, printLines, withProgress } from './io.ts';
+import { addSettings, CLIENT_SETTINGS, settingsFrom } from './options.ts';
+import { formatTable } from './table.ts';
+
+const HELP = `
+Examples:
+  bootplane nodes
+  bootplane nodes --in-site berlin
+  bootplane nodes --json | jq '.nodes[] | select(.liveness == "lost")'
+
+online: heard within the time to live. late: within three of them. lost: not. left: it said so.`;
+
+export const define: Define = (command, run) => {
+  addSettings(command, CLIENT_SETTINGS)
+    .option('--in-site <NAME>', 'only the nodes of one site')
+    .option('--json', 'print all pages of the answer as one')
+    .addHelpText('after', HELP)
+    .action(
+      run(async (io, command) => {
+        const { inSite, json } = command.opts<{ inSite?: string; json?: boolean }>();
+        const client = await connect(io, settingsFrom(io, command));
+        const list = await withProgress(io, 'reading the registry', allNodes(client, inSite));
+        if (json === true) printJson(io, list);
+        else printLines(io, formatNodes(io, list.nodes));
+      }),
+    );
+};
+
+async function allNodes(client: Client, site: string | undefined): Promise<NodeList> {
+  const nodes: NodeRecord[] = [];
+  let after: string | undefined;
+  do {
+    const { body } = await client.nodes({ ...(site === undefined ? {} : { site }), ...(after === undefined ? {} : { after }) });
+    nodes.push(...body.nodes);
+    // a page that does not move on would never end
+    after = body.next === after ? undefined : body.next;
+  } while (after !== undefined);
+  return { nodes };
+}
+
+function formatNodes(io: Io, nodes: readonly NodeRecord[]): string[] {
+  if (nodes.length === 0) return ['no node is registered'];
+  const colors = colorsFor(io);
+  const rows = nodes.map((node) => [
+    node.node_id,
+    node.site,
+    node.role,
+    colorState(colors, node.liveness),
+    formatAge(io, node.heard_at),
+    oneLine(node.host),
+    oneLine(node.ip),
+    node.services_running.map(({ name, state }) => (state === 'running' ? name : `${name} (${colorState(colors, state)})`)).join(', '),
+  ]);
+  return formatTable(['NODE', 'SITE', 'ROLE', 'LIVENESS', 'HEARD', 'HOST', 'IP', 'SERVICES'], rows);
+}

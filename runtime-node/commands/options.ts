@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type Flags, readSettings, SETTINGS, type SettingName, type Settings } from '../config.ts';
+import { type Flags, readSettings, SETTINGS, type SettingInfo, type SettingName, type Settings } from '../config.ts';
 import type { Io } from './io.ts';
 
 /** What each command that talks to a node takes. */
@@ -29,12 +29,25 @@ export function settingsFrom(io: Io, command: Command): Settings {
   return readSettings(io.env, flags, io.cwd);
 }
 
-function optionsOf(names: readonly SettingName[]): { name: SettingName; option: Option }[] {
-  return SETTINGS.flatMap(({ name, flag, env, value, description, default: fallback }) => {
-    if (flag === undefined || !names.includes(name)) return [];
-    const negated = flag.startsWith('no-');
-    const notes = negated ? `${env}=off` : `${env}${fallback ? `, ${fallback}` : ''}`;
-    const text = negated ? `turns off ${description.replace(/^whether to /, 'to ')}` : description;
-    return [{ name, option: new Option(negated ? `--${flag}` : `--${flag} <${value}>`, `${text} (${notes})`) }];
+/** The settings that are read from the environment only, for the help of `up`. */
+export function environmentHelp(): string {
+  const rows = SETTINGS.filter(({ flag }) => flag === undefined).map(({ env, description, later }) => {
+    return `  ${env.padEnd(25)}${description}${later === undefined ? '' : ' (not in this version)'}`;
   });
+  return `Only in the environment:\n${rows.join('\n')}`;
+}
+
+function optionsOf(names: readonly SettingName[]): { name: SettingName; option: Option }[] {
+  return SETTINGS.flatMap((info) => {
+    if (info.flag === undefined || !names.includes(info.name)) return [];
+    return [{ name: info.name, option: info.negation === undefined ? plainOption(info) : negatedOption(info) }];
+  });
+}
+
+function plainOption({ flag, value, description, env, default: fallback }: SettingInfo): Option {
+  return new Option(`--${flag} <${value}>`, `${description} (${env}${fallback ? `, ${fallback}` : ''})`);
+}
+
+function negatedOption({ flag, negation, env }: SettingInfo): Option {
+  return new Option(`--${flag}`, `${negation} (${env}=off)`);
 }

@@ -1,2 +1,3 @@
-import type { Define } from './command.ts';
-export const define: Define = () => {};
+import { defineDocument } from './document.ts';
+
+export const define = defineDocument('plan');

@@ -1,2 +1,65 @@
+import { join } from 'node:path';
+import { type Config, refuseUnsupported, type Settings } from '../config.ts';
 import type { Define } from './command.ts';
-export const define: Define = () => {};
+import { readCheckedFile } from './document-check.ts';
+import type { Io, RunningNode } from './io.ts';
+import { addSettings, environmentHelp, NODE_SETTINGS, settingsFrom } from './options.ts';
+
+const HELP = `
+Examples:
+  bootplane up                                    a node that finds its fleet, or becomes it
+  bootplane up --examples                         with an example plan and profile
+  bootplane up --plan plan.yaml --profile env.yaml
+  BOOTPLANE_API_KEY=… bootplane up --cloud-url https://control.example
+  bootplane up --data-dir ./node-2 --port 7421    a second one on this machine
+
+The first SIGINT (Ctrl-C), SIGTERM or SIGHUP stops the node in order; the second ends it at once.
+Without a BOOTPLANE_API_KEY the first start makes a fleet key in the data directory.`;
+
+/** Exit code of a process that a signal ended by force, as shells number it (128 + SIGINT). */
+const FORCED = 130;
+
+export const define: Define = (command, run) => {
+  addSettings(command, NODE_SETTINGS)
+    .option('--examples', 'start with the example plan and profile, unless --plan or --profile name others')
+    .addHelpText('after', () => `\n${environmentHelp()}\n${HELP}`)
+    .action(
+      run(async (io, command) => {
+        const settings = settingsFrom(io, command);
+        refuseUnsupported(settings);
+        return runNode(io, await withSeeds(io, settings, command.opts().examples === true));
+      }),
+    );
+};
+
+/** Reads the seed files before anything is started, so that a mistake in them is told with its place. */
+async function withSeeds(io: Io, settings: Settings, examples: boolean): Promise<Config> {
+  const plan = settings.plan_file ?? (examples ? join(io.examples, 'plan.yaml') : undefined);
+  const profile = settings.profile_file ?? (examples ? join(io.examples, 'profile.yaml') : undefined);
+  return {
+    ...settings,
+    seeds: {
+      ...(plan === undefined ? {} : { plan: (await readCheckedFile(io, 'plan', plan)).body }),
+      ...(profile === undefined ? {} : { profile: (await readCheckedFile(io, 'profile', profile)).body }),
+    },
+  };
+}
+
+/** Runs a node until it has stopped. A request to stop that comes while it starts is kept. */
+async function runNode(io: Io, config: Config): Promise<number> {
+  let node: RunningNode | undefined;
+  let requests = 0;
+  const stopListening = io.onStopRequest(() => {
+    requests += 1;
+    if (requests === 1) return void node?.stop();
+    node?.kill();
+    io.quit(FORCED);
+  });
+  try {
+    node = await io.startNode(config);
+    if (requests > 0) await node.stop();
+    return await node.stopped;
+  } finally {
+    stopListening();
+  }
+}

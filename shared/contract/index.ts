@@ -12,4 +12,5 @@ export * from './plan.ts';
 export * from './pointer.ts';
 export * from './problem.ts';
 export * from './profile.ts';
+export * from './reconcile.ts';
 export * from './status.ts';

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
+import { ClusterFile } from '../../shared/contract/status.ts';
+import { refuseUnsupported, type Settings } from '../config.ts';
+import { FLEET_KEY_FILE } from '../fleet-key.ts';
+import { errorCode, parseJson, readOptional } from './connect.ts';
+import { type Finding, fail, ok, reasonOf, warn } from './doctor-finding.ts';
+import { formatAge } from './format.ts';
+import type { Io } from './io.ts';
+
+/** `engines` of package.json. */
+const OLDEST_NODE = [22, 12] as const;
+
+export function checkNodeVersion(version: string = process.versions.node): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [wantMajor, wantMinor] = OLDEST_NODE;
+  if (major > wantMajor || (major === wantMajor && minor >= wantMinor)) return ok('Node.js', version);
+  return fail('Node.js', `${version} is too old`, `Install Node.js ${wantMajor}.${wantMinor} or newer.`);
+}
+
+export function checkSettings(settings: Settings): Finding {
+  try {
+    refuseUnsupported(settings);
+    return ok('settings', 'all are known and allowed');
+  } catch (error) {
+    return fail('settings', reasonOf(error).split('\n')[0] ?? '', 'Unset it: `bootplane up` refuses to start with it.');
+  }
+}
+
+/** Writing is tried, since a mode says little about a read-only mount or a full disk. */
+export async function checkDataDir(settings: Settings): Promise<Finding> {
+  const dir = settings.data_dir;
+  try {
+    const found = await stat(dir);
+    if (!found.isDirectory()) return fail('data directory', `${dir} is a file`, 'Name a folder with BOOTPLANE_DATA_DIR or --data-dir.');
+    const probe = join(dir, `doctor-${randomUUID()}.tmp`);
+    await writeFile(probe, 'x', { mode: 0o600, flag: 'wx' });
+    await rm(probe);
+    return ok('data directory', `${dir} is there and writable`);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return checkParent(dir);
+    return fail(
+      'data directory',
+      `${dir} is not writable: ${reasonOf(error)}`,
+      'Run as the user that owns it, or name another with --data-dir.',
+    );
+  }
+}
+
+async function checkParent(dir: string): Promise<Finding> {
+  let parent = dirname(dir);
+  while (parent !== dirname(parent) && !(await exists(parent))) parent = dirname(parent);
+  try {
+    await access(parent, constants.W_OK | constants.X_OK);
+    return warn('data directory', `${dir} is not there yet`, 'The first `bootplane up` makes it.');
+  } catch {
+    return fail(
+      'data directory',
+      `${dir} is not there, and ${parent} is not writable`,
+      'Name another with BOOTPLANE_DATA_DIR or --data-dir.',
+    );
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Less than this is a warning, bytes. */
+const LITTLE_SPACE = 200 * 1024 * 1024;
+
+export async function checkDisk(settings: Settings): Promise<Finding> {
+  let dir = settings.data_dir;
+  while (dir !== dirname(dir) && !(await exists(dir))) dir = dirname(dir);
+  const { bavail, bsize } = await statfs(dir);
+  const free = bavail * bsize;
+  const detail = `${Math.floor(free / 1024 / 1024)} MiB free`;
+  return free >= LITTLE_SPACE ? ok('disk', detail) : warn('disk', detail, `Make space where ${dir} is.`);
+}
+
+/** No other user of the machine may read it: who has it owns the fleet. */
+export async function checkFleetKey(settings: Settings): Promise<Finding> {
+  if (settings.api_key !== undefined) return ok('fleet key', 'from BOOTPLANE_API_KEY');
+  const path = join(settings.data_dir, FLEET_KEY_FILE);
+  try {
+    const key = (await readOptional(path))?.trim();
+    if (key === undefined)
+      return warn(
+        'fleet key',
+        `there is no ${path} yet`,
+        'The first `bootplane up` makes one; to join a fleet, set BOOTPLANE_API_KEY to its key.',
+      );
+    if (key.length < MIN_FLEET_KEY_LENGTH) return fail('fleet key', `${path} is too short to be one`, "Put the fleet's key back.");
+    const mode = (await stat(path)).mode & 0o777;
+    if ((mode & 0o077) === 0) return ok('fleet key', `${path}, mode 0${mode.toString(8)}`);
+    return fail('fleet key', `${path} can be read by other users (mode 0${mode.toString(8)})`, `chmod 600 ${path}`);
+  } catch (error) {
+    return fail('fleet key', reasonOf(error), 'Run as the user that runs the node.');
+  }
+}
+
+/** Before this the clock can't be right, since this program did not exist. */
+const BUILT_AFTER_MS = Date.UTC(2026, 0, 1);
+
+export function checkClock(io: Io): Finding {
+  const shown = new Date(io.now()).toISOString();
+  if (io.now() >= BUILT_AFTER_MS) return ok('clock', shown);
+  return fail(
+    'clock',
+    `${shown} is in the past of this program`,
+    'Set the clock (NTP). What runs goes on, but nothing expires and TLS may fail until then.',
+  );
+}
+
+export async function checkClusterFile(io: Io, settings: Settings): Promise<Finding> {
+  const path = join(settings.data_dir, 'cluster.json');
+  try {
+    const text = await readOptional(path);
+    if (text === undefined)
+      return warn('cluster.json', 'not written yet', 'A node writes it when it has a plan; `bootplane why` shows what it waits for.');
+    const { success, data } = ClusterFile.safeParse(parseJson(text));
+    if (!success) return fail('cluster.json', `${path} does not have the right fields`, 'Restart the node: it writes the file again.');
+    return ok('cluster.json', `${data.role} of site ${data.site}, epoch ${data.epoch}, written ${formatAge(io, data.updated_at)}`);
+  } catch (error) {
+    return fail('cluster.json', reasonOf(error), 'Run as the user that runs the node.');
+  }
+}

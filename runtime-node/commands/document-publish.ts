@@ -1,0 +1,81 @@
+import { ApiError, type Client } from '../../shared/client.ts';
+import { type DocumentKind, fromWire, type PublishAnswer } from '../../shared/contract/document.ts';
+import { formatChanges } from './document-changes.ts';
+import { withPlaces } from './document-check.ts';
+import type { DocumentFile } from './document-file.ts';
+import { CommandError } from './errors.ts';
+import { type Io, printJson, printLines, withProgress } from './io.ts';
+
+type Body = Record<string, unknown>;
+
+export interface Draft {
+  readonly kind: DocumentKind;
+  readonly body: Body;
+  /** Where the body came from, to say where in it something is wrong. */
+  readonly file?: DocumentFile;
+}
+
+/** What publishing would do. `base` is the version that it was compared with. */
+export interface Preview {
+  readonly base: { readonly generation: number; readonly body: Body };
+  readonly answer: PublishAnswer;
+}
+
+/** Compares a draft with what is published. Changes nothing. */
+export async function preview(io: Io, client: Client, draft: Draft, allow_empty: boolean): Promise<Preview> {
+  const base = await withProgress(io, 'reading what is published', current(client, draft.kind));
+  const call = client.publish(draft.kind, draft.body, { if_match: base.generation, dry_run: true, allow_empty });
+  const { body: answer } = await withProgress(io, 'comparing', withPlaces(draft.file, call));
+  return { base, answer };
+}
+
+export interface PublishFlags {
+  readonly yes: boolean;
+  readonly json: boolean;
+  readonly allow_empty: boolean;
+}
+
+/** Shows the difference, asks, and publishes on exactly the version that was compared. */
+export async function publish(io: Io, client: Client, draft: Draft, flags: PublishFlags): Promise<void> {
+  const { base, answer } = await preview(io, client, draft, flags.allow_empty);
+  if (!answer.changed) {
+    if (flags.json) printJson(io, answer);
+    else printLines(io, [`nothing to publish: generation ${base.generation} says the same`]);
+    return;
+  }
+  const lines = formatChanges(io, draft.kind, answer.changes, base.body, draft.body);
+  if (!flags.json) printLines(io, lines);
+  if (!flags.yes) await askFirst(io, draft, flags.json ? lines : []);
+  const call = client.publish(draft.kind, draft.body, { if_match: base.generation, allow_empty: flags.allow_empty });
+  const { body: done } = await withProgress(io, 'publishing', withPlaces(draft.file, call));
+  if (flags.json) printJson(io, done);
+  else
+    printLines(io, [
+      `published generation ${done.generation} (${done.hash.slice(0, 12)}); \`bootplane events -f\` shows how the nodes apply it`,
+    ]);
+}
+
+async function askFirst(io: Io, { kind, file }: Draft, lines: readonly string[]): Promise<void> {
+  if (io.ask === undefined || file?.name === '<stdin>') {
+    throw new CommandError(
+      'declined',
+      'nothing was published: there is no terminal to ask on',
+      'Add --yes to publish without being asked.',
+    );
+  }
+  if (lines.length > 0) io.stderr.write(`${lines.join('\n')}\n`);
+  const answer = await io.ask(`Publish this ${kind}? [y/N] `);
+  if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('declined', 'nothing was published');
+}
+
+async function current(client: Client, kind: DocumentKind): Promise<Preview['base']> {
+  try {
+    const { body } = await client.document(kind);
+    if (body === undefined) throw new TypeError('an answer without a body to a question without an ETag');
+    const { meta, body: own } = fromWire(kind, '', body);
+    return { generation: meta.generation, body: own };
+  } catch (error) {
+    if (error instanceof ApiError && error.problem.code === `no_${kind}`) return { generation: 0, body: {} };
+    throw error;
+  }
+}
