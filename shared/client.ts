@@ -1,11 +1,12 @@
-import type * as z from 'zod';
+import * as z from 'zod';
 import { type DesiredGenerations, type DocumentKind, History, PublishAnswer } from './contract/document.ts';
-import { type BootstrapEvent, EventList } from './contract/event.ts';
+import { type BootstrapEvent, EventList, EventRecord } from './contract/event.ts';
 import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, formatToken, parseDesired, parseToken } from './contract/headers.ts';
 import { ClaimAnswer, type ClaimRequest, Leader, type ReleaseRequest } from './contract/leader.ts';
 import { type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
 import { NodePlan } from './contract/plan.ts';
 import { PROBLEM_JSON, Problem } from './contract/problem.ts';
+import { ReconcileDiff } from './contract/reconcile.ts';
 import { ClusterFile, type Health, Health as HealthSchema, NodeStatus, SiteState } from './contract/status.ts';
 
 export { ClusterFile };
@@ -34,14 +35,24 @@ export class ApiError extends Error {
   }
 }
 
-/** Nobody answered, or not in the words of this API. */
+/**
+ * No usable answer. `no_answer`: nobody answered. `broken_off`: the answer ended in the middle.
+ * `not_understood`: it came whole, but not in the words of this API.
+ */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
+  readonly kind: 'no_answer' | 'broken_off' | 'not_understood';
+  constructor(kind: UnreachableError['kind'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
 }
 
 /** An answer with what its headers say of the fleet. */
 export interface Answer<T> {
   readonly body: T;
+  /** The HTTP status: 304 means that what `etag` named is still current. */
+  readonly status: number;
   readonly desired: DesiredGenerations;
   readonly token?: FencingToken;
   readonly etag?: string;
@@ -56,6 +67,9 @@ interface Call<T> {
   readonly schema?: z.ZodType<T>;
   readonly signal?: AbortSignal;
 }
+
+/** A document in the wire's form; `fromWire` takes it apart. */
+const WireDocument = z.record(z.string(), z.unknown());
 
 const DOCUMENT_PATHS: Record<DocumentKind, string> = { plan: '/v1/cluster/plan', profile: '/v1/bootstrap/profile' };
 
@@ -88,6 +102,7 @@ export function createClient(options: ClientOptions) {
         method: 'GET',
         path: DOCUMENT_PATHS[kind],
         headers: etag === undefined ? {} : { 'if-none-match': etag },
+        schema: WireDocument,
       }),
     publish: (kind: DocumentKind, body: unknown, { if_match, ...query }: PublishOptions) =>
       send({
@@ -100,7 +115,7 @@ export function createClient(options: ClientOptions) {
       }),
     history: (kind: DocumentKind) => send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history`, schema: History }),
     version: (kind: DocumentKind, generation: number) =>
-      send<Record<string, unknown>>({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history/${generation}` }),
+      send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history/${generation}`, schema: WireDocument }),
     status: (node_id: string) => send({ method: 'GET', path: '/v1/bootstrap/status', query: { node_id }, schema: NodeStatus }),
     report: (body: BootstrapEvent | BootstrapEvent[]) => send({ method: 'POST', path: '/v1/bootstrap/events', body }),
     nodes: (query: { site?: string; after?: string; limit?: number } = {}) =>
@@ -109,6 +124,8 @@ export function createClient(options: ClientOptions) {
     state: (site?: string) => send({ method: 'GET', path: '/v1/state', query: { site }, schema: SiteState }),
     events: (query: { after?: string; limit?: number; site?: string } = {}) =>
       send({ method: 'GET', path: '/v1/events', query, schema: EventList }),
+    /** What the next reconcile of the node that answers would do. A Supervisor that is no node has no such route. */
+    reconcileDiff: () => send({ method: 'GET', path: '/v1/reconcile/diff', schema: ReconcileDiff }),
     health: (): Promise<Answer<Health>> => send({ method: 'GET', path: '/healthz', schema: HealthSchema }),
     /** The raw answer of the event stream; read it with `readEvents`. */
     eventStream: (after: string | undefined, signal?: AbortSignal) => openStream(options, after, signal),
@@ -117,10 +134,10 @@ export function createClient(options: ClientOptions) {
 
 async function request<T>(options: ClientOptions, call: Call<T>): Promise<Answer<T>> {
   const response = await dial(options, buildRequest(options, call));
-  const text = await readText(response);
+  const text = await readText(options.url, response);
   if (response.status === 304) return answer(response, undefined as T);
   if (!response.ok) throw new ApiError(readProblem(options.url, response, text));
-  if (text === '') return answer(response, undefined as T);
+  if (text === '' && call.schema === undefined) return answer(response, undefined as T);
   return answer(response, parseBody(options.url, call, text));
 }
 
@@ -149,15 +166,15 @@ async function dial(options: ClientOptions, outgoing: Request): Promise<Response
   try {
     return await (options.fetch ?? fetch)(outgoing);
   } catch (error) {
-    throw new UnreachableError(`${options.url} does not answer: ${reason(error)}`, { cause: error });
+    throw new UnreachableError('no_answer', `${options.url} does not answer: ${reason(error)}`, { cause: error });
   }
 }
 
-async function readText(response: Response): Promise<string> {
+async function readText(url: string, response: Response): Promise<string> {
   try {
     return await response.text();
   } catch (error) {
-    throw new UnreachableError(`${response.url} broke off its answer: ${reason(error)}`, { cause: error });
+    throw new UnreachableError('broken_off', `${url} broke off its answer: ${reason(error)}`, { cause: error });
   }
 }
 
@@ -171,7 +188,10 @@ function readProblem(url: string, response: Response, text: string): Problem {
   const isProblem = response.headers.get('content-type')?.startsWith(PROBLEM_JSON) === true;
   const parsed = isProblem ? Problem.safeParse(parseJson(text)) : undefined;
   if (parsed?.success) return parsed.data;
-  throw new UnreachableError(`${url} answered ${response.status} in another form than a Supervisor's; is this the right address?`);
+  throw new UnreachableError(
+    'not_understood',
+    `${url} answered ${response.status} in another form than a Supervisor's; is this the right address?`,
+  );
 }
 
 function parseBody<T>(url: string, call: Call<T>, text: string): T {
@@ -180,6 +200,7 @@ function parseBody<T>(url: string, call: Call<T>, text: string): T {
   const parsed = call.schema.safeParse(json);
   if (parsed.success) return parsed.data;
   throw new UnreachableError(
+    'not_understood',
     `${url} answered ${call.path} with something else than this version of bootplane knows: ${parsed.error.issues[0]?.message}`,
   );
 }
@@ -197,6 +218,7 @@ function answer<T>(response: Response, body: T): Answer<T> {
   const etag = response.headers.get('etag') ?? undefined;
   return {
     body,
+    status: response.status,
     desired: parseDesired(response.headers.get(DESIRED_HEADER) ?? ''),
     ...(token === undefined ? {} : { token }),
     ...(etag === undefined ? {} : { etag }),
@@ -209,6 +231,60 @@ async function openStream(options: ClientOptions, after: string | undefined, sig
     options,
     buildRequest(options, { method: 'GET', path: '/v1/events', headers, ...(signal === undefined ? {} : { signal }) }),
   );
-  if (!response.ok || response.body === null) throw new ApiError(readProblem(options.url, response, await readText(response)));
+  if (!response.ok || response.body === null) throw new ApiError(readProblem(options.url, response, await readText(options.url, response)));
   return response;
+}
+
+/** One server-sent event: `event` is `message` unless the server named it. */
+export interface ServerSentEvent {
+  readonly id: string;
+  readonly event: string;
+  readonly data: string;
+}
+
+/**
+ * The lines of the event log as they come in; rejects with `UnreachableError` when the stream breaks.
+ * What a newer version sends and this one does not know is passed over.
+ */
+export async function* readEvents(response: Response): AsyncGenerator<EventRecord> {
+  if (response.body === null) return;
+  try {
+    for await (const { data } of readServerSentEvents(response.body)) {
+      const record = EventRecord.safeParse(parseJson(data));
+      if (record.success) yield record.data;
+    }
+  } catch (error) {
+    throw new UnreachableError('broken_off', `the event stream broke off: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** Takes a stream of server-sent events apart (WHATWG HTML, section 9.2). An event that is cut off at the end is not given. */
+export async function* readServerSentEvents(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<ServerSentEvent> {
+  let id = '';
+  let fields: { event?: string; data: string[] } = { data: [] };
+  for await (const line of readLines(stream)) {
+    const [, name = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+    if (line === '') {
+      if (fields.data.length > 0) yield { id, event: fields.event ?? 'message', data: fields.data.join('\n') };
+      fields = { data: [] };
+    } else if (name === 'data') fields.data.push(value);
+    else if (name === 'event') fields.event = value;
+    else if (name === 'id' && !value.includes('\0')) id = value;
+  }
+}
+
+/** Lines end with LF, CR LF or CR. What follows the last one is dropped. */
+async function* readLines(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  try {
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      const lines = (rest + part.value).split(/\r\n|\n|\r(?!$)/);
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+    if (rest.endsWith('\r')) yield rest.slice(0, -1);
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
 }

@@ -1,0 +1,67 @@
+import type { Component, ComponentStatus } from '../contract/status.ts';
+import { createEnvironmentApplier } from './apply-environment.ts';
+import { createServicesApplier } from './apply-services.ts';
+import type { Documents } from './documents.ts';
+import type { Refusals } from './refusals.ts';
+import { selectServices } from './select.ts';
+import type { StepsLog } from './steps-log.ts';
+import type { DiscoveryDeps } from './types.ts';
+
+export interface Appliers {
+  /** Hands on what is held: the selected services and the profile. Nothing held means nothing is done. */
+  applyHeld(): void;
+  /** Services and environment side by side: what runs is not held up by a backend that is away. */
+  run(signal: AbortSignal): Promise<void>;
+  /** What was handed on and has not ended once, in words. */
+  pending(): string[];
+}
+
+export interface AppliersDeps {
+  readonly deps: DiscoveryDeps;
+  readonly documents: Documents;
+  readonly refusals: Refusals;
+  readonly steps: StepsLog;
+  readonly onApplied: () => void;
+}
+
+export function createAppliers({ deps, documents, refusals, steps, onApplied }: AppliersDeps): Appliers {
+  const { config, identity } = deps;
+  const node = { node_id: identity.node_id, site: config.site, capabilities: config.capabilities };
+  const pending = new Set<'services' | 'environment'>();
+  let refusedNames: readonly string[] = [];
+  const finish = (part: 'services' | 'environment', statuses: readonly [Component, ComponentStatus][]) => {
+    for (const [component, status] of statuses) steps.component(component, status);
+    pending.delete(part);
+    onApplied();
+  };
+  const services = createServicesApplier({ ...deps, onApplied: (status) => finish('services', [['services', status]]) });
+  const environment = createEnvironmentApplier({
+    ...deps,
+    // A partial record's entries are those of its keys, which Object.entries forgets.
+    onApplied: (components) => finish('environment', Object.entries(components) as [Component, ComponentStatus][]),
+  });
+
+  const applyPlan = ({ held, answer }: NonNullable<Documents['plan']>) => {
+    const selection = selectServices(answer, held, node);
+    const { generation, hash } = held.document.meta;
+    for (const { name, reason } of selection.refused)
+      refusals.refuse({ topic: `service ${name}`, component: 'services', action: 'refuse-service', message: reason, generation, hash });
+    const names = selection.refused.map(({ name }) => name);
+    for (const name of refusedNames) if (!names.includes(name)) refusals.clear(`service ${name}`);
+    refusedNames = names;
+    if (services.want(selection.services)) pending.add('services');
+  };
+  return {
+    applyHeld() {
+      if (documents.plan !== undefined) applyPlan(documents.plan);
+      if (documents.profile === undefined) return;
+      const { body, document } = documents.profile;
+      const { generation, hash } = document.meta;
+      if (environment.want({ body, generation, hash })) pending.add('environment');
+    },
+    run: async (signal) => {
+      await Promise.all([services.run(signal), environment.run(signal)]);
+    },
+    pending: () => [...pending].map((part) => `the ${part} to be applied`),
+  };
+}

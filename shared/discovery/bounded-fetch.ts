@@ -1,0 +1,43 @@
+import type { Fetch } from '../client.ts';
+import type { Clock } from '../ports/clock.ts';
+import { linkedAbort } from './waker.ts';
+
+export interface BoundedFetchOptions {
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  /** For the whole answer, body included. Asked at each call: the TTL may change. */
+  readonly timeout_ms: () => number;
+  /** Ends every call. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A fetch that always comes back: it rejects when the whole answer is not there in time, or when the
+ * signal aborts, whether or not the fetch below listens.
+ */
+export function boundedFetch({ fetch, clock, timeout_ms, signal }: BoundedFetchOptions): Fetch {
+  return async (request) => {
+    const limit = timeout_ms();
+    const call = linkedAbort(signal);
+    const tooLate = clock.sleep(limit, call.signal).then(() => {
+      throw new Error(signal.aborted ? 'the call was given up' : `no answer within ${Math.round(limit)} ms`);
+    });
+    tooLate.catch(() => undefined);
+    try {
+      return await Promise.race([buffered(fetch(new Request(request, { signal: call.signal }))), tooLate]);
+    } finally {
+      call.abort();
+      call.dispose();
+    }
+  };
+}
+
+/** Statuses that a Response with a body may not have (Fetch standard, null body status). */
+const NULL_BODY = [101, 204, 205, 304];
+
+async function buffered(answering: Promise<Response>): Promise<Response> {
+  const response = await answering;
+  const body = await response.arrayBuffer();
+  const { status, statusText, headers } = response;
+  return new Response(NULL_BODY.includes(status) ? null : body, { status, statusText, headers });
+}

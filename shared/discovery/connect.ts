@@ -1,0 +1,31 @@
+import { type Client, createClient, type Fetch } from '../client.ts';
+import type { FencingToken } from '../contract/headers.ts';
+import { boundedFetch } from './bounded-fetch.ts';
+import type { DiscoveryDeps } from './types.ts';
+
+/** One call may take this long, milliseconds; a lease or a short TTL bounds it further. */
+export const CALL_TIMEOUT_MS = 5000;
+
+export interface ConnectContext {
+  readonly deps: Pick<DiscoveryDeps, 'clock'>;
+  readonly credential: string;
+  readonly signal: AbortSignal;
+}
+
+export interface Target {
+  readonly url: string;
+  readonly fetch: Fetch;
+  readonly token?: () => FencingToken | undefined;
+  readonly timeout_ms?: () => number;
+}
+
+/** A client with this node's own credential whose calls always come back in time. */
+export function connect({ deps, credential, signal }: ConnectContext, target: Target): Client {
+  const { url, fetch, token, timeout_ms = () => CALL_TIMEOUT_MS } = target;
+  return createClient({
+    url,
+    credential,
+    fetch: boundedFetch({ fetch, clock: deps.clock, timeout_ms, signal }),
+    ...(token === undefined ? {} : { token }),
+  });
+}

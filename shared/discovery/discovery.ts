@@ -1,0 +1,153 @@
+import { type Appliers, createAppliers } from './appliers.ts';
+import { createClusterFile } from './cluster-file.ts';
+import type { NodeContext } from './context.ts';
+import { type Control, createControl } from './control.ts';
+import { type Documents, openDocuments } from './documents.ts';
+import { openEpochMemory } from './epoch-memory.ts';
+import { farewell } from './farewell.ts';
+import { messageOf } from './json-file.ts';
+import { createRefusals, type Refusals } from './refusals.ts';
+import { createStanding, type Standing } from './standing.ts';
+import { createStepsLog } from './steps-log.ts';
+import { createTraceKeeper, type TraceKeeper } from './trace.ts';
+import type { Discovery, DiscoveryDeps, DiscoveryState } from './types.ts';
+import { aborted, linkedAbort } from './waker.ts';
+
+/** A boot that has no answer after this long, milliseconds, applies what is cached meanwhile. */
+const COLD_START_MS = 1000;
+
+/** What is there from the start, and what `run` opens. */
+interface Parts {
+  readonly deps: DiscoveryDeps;
+  readonly standing: Standing;
+  readonly refusals: Refusals;
+  readonly traces: TraceKeeper;
+  opened?: Opened;
+}
+
+interface Opened {
+  readonly node: NodeContext;
+  readonly documents: Documents;
+  readonly appliers: Appliers;
+  readonly control: Control;
+}
+
+/** The life of one node, from boot to orderly stop: loops over the ports that are handed in. */
+export function createDiscovery(deps: DiscoveryDeps): Discovery {
+  const parts: Parts = {
+    deps,
+    standing: createStanding(deps),
+    refusals: createRefusals(deps.identity.node_id, deps.reports.report, deps.log),
+    traces: createTraceKeeper(deps),
+  };
+  const ending = new AbortController();
+  const working = new AbortController();
+  let living: Promise<void> | undefined;
+  let stopping: Promise<void> | undefined;
+
+  const stop = async () => {
+    parts.standing.phase = 'stopping';
+    working.abort();
+    if (parts.opened !== undefined) await farewell(parts.opened.node, ending, () => living ?? Promise.resolve());
+    ending.abort();
+    parts.standing.phase = 'stopped';
+  };
+  return {
+    async run(signal) {
+      if (stopping !== undefined) return stopping;
+      living ??= live(parts, signal, ending.signal, working.signal);
+      await Promise.race([living, aborted(signal)]);
+      if (stopping !== undefined && !signal.aborted) await stopping;
+      else deps.services.detach();
+    },
+    stop() {
+      stopping ??= stop();
+      return stopping;
+    },
+    poke: () => parts.opened?.control.poke(),
+    state: () => stateOf(parts),
+    token: () => parts.standing.token,
+  };
+}
+
+/** Runs all loops. `ending` ends them all, `working` only those that start and change things. */
+async function live(parts: Parts, signal: AbortSignal, ending: AbortSignal, working: AbortSignal): Promise<void> {
+  try {
+    const opened = await open(parts);
+    parts.opened = opened;
+    const [life, work] = [linkedAbort(signal), linkedAbort(signal)];
+    ending.addEventListener('abort', life.abort, { once: true });
+    working.addEventListener('abort', work.abort, { once: true });
+    if (ending.aborted) life.abort();
+    if (working.aborted) work.abort();
+    await Promise.all([opened.appliers.run(work.signal), opened.control.run(life.signal), startCold(parts, opened, work.signal)]);
+    life.dispose();
+    work.dispose();
+  } catch (error) {
+    parts.deps.log.error(`discovery ended by a fault of its own: ${messageOf(error)}`, { error });
+  }
+}
+
+async function open(parts: Parts): Promise<Opened> {
+  const { deps, standing, refusals, traces } = parts;
+  const [documents, epochs, credential] = await Promise.all([
+    openDocuments(deps),
+    openEpochMemory(deps),
+    deps.fleetKeys.nodeCredential(deps.identity.node_id),
+  ]);
+  standing.answer = documents.plan?.answer;
+  const clusterFile = createClusterFile(deps, () => stateOf(parts));
+  const changed = () => {
+    becomeReady(parts);
+    void clusterFile.update();
+  };
+  const onApplied = () => {
+    parts.opened?.control.heartbeat();
+    changed();
+  };
+  const steps = createStepsLog(deps.log);
+  const appliers = createAppliers({ deps, documents, refusals, steps, onApplied });
+  const applyHeld = () => {
+    if (parts.standing.phase === 'starting' || parts.standing.phase === 'running') appliers.applyHeld();
+    changed();
+  };
+  const node = { deps, credential, epochs, traces, documents, refusals, standing, steps, applyHeld, changed };
+  return { node, documents, appliers, control: createControl(node) };
+}
+
+/** Without an answer, what is cached is applied: a reboot without a network brings everything back. */
+async function startCold({ deps, standing }: Parts, { node, documents }: Opened, signal: AbortSignal): Promise<void> {
+  await deps.clock.sleep(COLD_START_MS, signal);
+  if (signal.aborted || standing.token !== undefined) return;
+  if (documents.plan === undefined && documents.profile === undefined) return;
+  deps.log.info('no Supervisor has answered yet: what is cached is applied meanwhile');
+  standing.isFromCache = true;
+  node.applyHeld();
+}
+
+function becomeReady({ deps, standing, opened }: Parts): void {
+  if (standing.phase !== 'starting' || opened === undefined || opened.appliers.pending().length > 0) return;
+  const { documents } = opened;
+  const hasSomething = documents.plan !== undefined || documents.profile !== undefined;
+  if (standing.token === undefined && !(standing.isFromCache && hasSomething)) return;
+  standing.phase = 'running';
+  const services = deps.services.reports().length;
+  deps.log.info('ready', {
+    step: true,
+    result: `${standing.role()} of site ${deps.config.site}, ${services} services`,
+    duration_ms: deps.clock.monotonic(),
+  });
+}
+
+function stateOf({ standing, refusals, traces, opened }: Parts): DiscoveryState {
+  const snapshot = standing.snapshot();
+  const plan = opened?.documents.plan?.held.document.meta.generation;
+  const profile = opened?.documents.profile?.document.meta.generation;
+  const pending = snapshot.phase === 'starting' ? (opened?.appliers.pending() ?? []) : [];
+  return {
+    ...snapshot,
+    generations: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
+    waiting_for: [...snapshot.waiting_for, ...refusals.messages(), ...pending],
+    ...(traces.last === undefined ? {} : { trace: traces.last }),
+  };
+}

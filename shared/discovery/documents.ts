@@ -1,0 +1,74 @@
+import * as z from 'zod';
+import { type DocumentKind, toWire } from '../contract/document.ts';
+import { NodePlan } from '../contract/plan.ts';
+import { type FileDeps, readJsonFile, setAside, writeJsonFile } from './json-file.ts';
+import type { DiscoveryDeps } from './types.ts';
+import { type Verified, verifyWire } from './verify.ts';
+
+/** A verified document with where it came from. */
+export interface Held<K extends DocumentKind> extends Verified<K> {
+  readonly line: string;
+  readonly etag?: string;
+}
+
+/** The last good desired documents of this node, in memory and on disk. */
+export interface Documents {
+  /** The Cluster Plan with the answer that was made from it; never one without the other. */
+  readonly plan: { readonly held: Held<'plan'>; readonly answer: NodePlan } | undefined;
+  readonly profile: Held<'profile'> | undefined;
+  keepPlan(held: Held<'plan'>, answer: NodePlan): Promise<void>;
+  keepProfile(held: Held<'profile'>): Promise<void>;
+}
+
+/** One file holds the plan and its answer, so that a crash between two writes can't leave them apart. */
+const FILES = { plan: 'plan.json', profile: 'profile.json' } as const;
+
+const Kept = z.object({ line: z.string(), etag: z.string().optional(), document: z.record(z.string(), z.unknown()) });
+const KeptPlan = Kept.extend({ answer: NodePlan });
+
+type OpenDeps = FileDeps & Pick<DiscoveryDeps, 'config' | 'fleetKeys'>;
+
+/** Reads what is cached and verifies it again. What does not verify is set aside and stops nothing. */
+export async function openDocuments(deps: OpenDeps): Promise<Documents> {
+  let [plan, profile] = await Promise.all([readPlan(deps), readProfile(deps)]);
+  return {
+    get plan() {
+      return plan;
+    },
+    get profile() {
+      return profile;
+    },
+    async keepPlan(held, answer) {
+      if (plan?.held === held && JSON.stringify(plan.answer) === JSON.stringify(answer)) return;
+      plan = { held, answer };
+      await writeJsonFile(deps, FILES.plan, { ...toKept(held), answer });
+    },
+    async keepProfile(held) {
+      profile = held;
+      await writeJsonFile(deps, FILES.profile, toKept(held));
+    },
+  };
+}
+
+function toKept({ line, etag, document }: Held<DocumentKind>): z.input<typeof Kept> {
+  return { line, etag, document: toWire(document) };
+}
+
+async function readPlan(deps: OpenDeps): Promise<Documents['plan']> {
+  const kept = await readJsonFile(deps, FILES.plan, KeptPlan);
+  const held = kept && (await verifyKept(deps, 'plan', kept));
+  return kept && held && { held, answer: kept.answer };
+}
+
+async function readProfile(deps: OpenDeps): Promise<Documents['profile']> {
+  const kept = await readJsonFile(deps, FILES.profile, Kept);
+  return kept && verifyKept(deps, 'profile', kept);
+}
+
+async function verifyKept<K extends DocumentKind>(deps: OpenDeps, kind: K, kept: z.infer<typeof Kept>): Promise<Held<K> | undefined> {
+  const { line, etag, document: wire } = kept;
+  const verdict = await verifyWire(kind, deps.config.fleet, deps.fleetKeys.documents, wire);
+  if ('verified' in verdict) return { ...verdict.verified, line, ...(etag === undefined ? {} : { etag }) };
+  await setAside(deps, FILES[kind], verdict.refused);
+  return undefined;
+}

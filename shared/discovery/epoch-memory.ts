@@ -1,0 +1,32 @@
+import * as z from 'zod';
+import { Count } from '../contract/ids.ts';
+import { MAX_EPOCH_JUMP } from '../contract/leader.ts';
+import { type FileDeps, readJsonFile, writeJsonFile } from './json-file.ts';
+
+/** The highest epoch that this node has ever seen, kept over restarts, so that a claim of its own goes above it. */
+export interface EpochMemory {
+  readonly highest: number;
+  /** Resolves when it is on disk. */
+  note(epoch: number | undefined): Promise<void>;
+}
+
+const EPOCH_FILE = 'epoch.json';
+const EpochFile = z.object({ epoch_seen: Count });
+
+export async function openEpochMemory(deps: FileDeps): Promise<EpochMemory> {
+  let highest = (await readJsonFile(deps, EPOCH_FILE, EpochFile))?.epoch_seen ?? 0;
+  return {
+    get highest() {
+      return highest;
+    },
+    async note(epoch) {
+      if (epoch === undefined || epoch <= highest) return;
+      if (epoch - highest > MAX_EPOCH_JUMP) {
+        deps.log.warn(`an answer names epoch ${epoch}, too far above ${highest} to be true; it is not remembered`, { epoch });
+        return;
+      }
+      highest = epoch;
+      await writeJsonFile(deps, EPOCH_FILE, { epoch_seen: highest });
+    },
+  };
+}

@@ -1,0 +1,18 @@
+import { ApiError } from '../client.ts';
+
+/**
+ * What a failed call means for the session. `register`: the Supervisor does not know this node or
+ * not any more. `relocate`: another leads now. `duplicate`: another machine runs as this node.
+ * `defect`: the same call will fail again, but is tried on, because a new version may mend it.
+ */
+export type FailureAction = 'register' | 'relocate' | 'duplicate' | 'retry' | 'defect';
+
+/** Specification, section 7. */
+export function onFailure(error: unknown): FailureAction {
+  if (!(error instanceof ApiError)) return 'retry';
+  const { status, code } = error.problem;
+  if (code === 'stale_epoch') return 'relocate';
+  if (code === 'duplicate_node') return 'duplicate';
+  if (status === 401 || status === 403 || code === 'unknown_node') return 'register';
+  return status >= 500 || status === 429 || code === 'no_leader' ? 'retry' : 'defect';
+}

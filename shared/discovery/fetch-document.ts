@@ -1,0 +1,66 @@
+import { ApiError, type Client, UnreachableError } from '../client.ts';
+import type { DocumentKind } from '../contract/document.ts';
+import type { Held } from './documents.ts';
+import type { DiscoveryDeps } from './types.ts';
+import { SELF_LINE, verifyWire, whyOlder } from './verify.ts';
+
+/** How one look at a published document ended. `missing` is a refusal only for a node that holds one. */
+export type Fetched<K extends DocumentKind> =
+  | { readonly outcome: 'current' }
+  | { readonly outcome: 'accepted'; readonly held: Held<K> }
+  | { readonly outcome: 'missing' }
+  | { readonly outcome: 'refused'; readonly reason: string; readonly generation?: number; readonly hash?: string };
+
+export interface DocumentSource<K extends DocumentKind> {
+  readonly client: Client;
+  readonly line: string;
+  readonly kind: K;
+  readonly held: Held<K> | undefined;
+}
+
+type Deps = Pick<DiscoveryDeps, 'config' | 'fleetKeys'>;
+
+/**
+ * Fetches a document if it is another than the held one, and decides whether it may replace that.
+ * Rejects when the Supervisor does not answer or does not know this node; then nothing was learnt.
+ */
+export async function fetchDocument<K extends DocumentKind>(deps: Deps, source: DocumentSource<K>): Promise<Fetched<K>> {
+  const { client, line, kind, held } = source;
+  try {
+    const { status, body, etag } = await client.document(kind, held?.line === line ? held.etag : undefined);
+    if (status === 304) return { outcome: 'current' };
+    return await judge(deps, source, body, etag);
+  } catch (error) {
+    const refused = whyUnusable(error);
+    if (refused === undefined) throw error;
+    return refused;
+  }
+}
+
+async function judge<K extends DocumentKind>(
+  deps: Deps,
+  { kind, line, held }: DocumentSource<K>,
+  wire: Record<string, unknown> | undefined,
+  etag: string | undefined,
+): Promise<Fetched<K>> {
+  if (wire === undefined) return { outcome: 'refused', reason: 'it is empty' };
+  const verdict = await verifyWire(kind, deps.config.fleet, deps.fleetKeys.documents, wire);
+  if ('refused' in verdict) return { outcome: 'refused', reason: verdict.refused };
+  const { generation, hash } = verdict.verified.document.meta;
+  if (isHeld(held, generation, hash) && (line === held?.line || line === SELF_LINE)) return { outcome: 'current' };
+  const older = whyOlder(held && { line: held.line, ...held.document.meta }, { line, generation, hash });
+  if (older !== undefined) return { outcome: 'refused', reason: older, generation, hash };
+  return { outcome: 'accepted', held: { ...verdict.verified, line, ...(etag === undefined ? {} : { etag }) } };
+}
+
+function isHeld(held: Held<DocumentKind> | undefined, generation: number, hash: string): boolean {
+  return held?.document.meta.generation === generation && held.document.meta.hash === hash;
+}
+
+function whyUnusable(error: unknown): Fetched<never> | undefined {
+  if (error instanceof UnreachableError && error.kind === 'not_understood') return { outcome: 'refused', reason: error.message };
+  if (!(error instanceof ApiError)) return undefined;
+  const { code, detail } = error.problem;
+  if (code === 'no_plan' || code === 'no_profile') return { outcome: 'missing' };
+  return code === 'storage_corrupt' ? { outcome: 'refused', reason: detail } : undefined;
+}

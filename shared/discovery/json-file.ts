@@ -1,0 +1,60 @@
+import type * as z from 'zod';
+import type { Log } from '../ports/log.ts';
+import type { StateFiles } from '../ports/state-files.ts';
+
+export interface FileDeps {
+  readonly files: StateFiles;
+  readonly log: Log;
+}
+
+/**
+ * Reads a state file. A file that can't be used is set aside with an error in the log and counts as
+ * absent, because a broken cache must never keep a node from starting.
+ */
+export async function readJsonFile<T>({ files, log }: FileDeps, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const text = await readText({ files, log }, name);
+  if (text === undefined) return undefined;
+  const parsed = schema.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  await setAside({ files, log }, name, parsed.error.issues[0]?.message ?? 'it is not valid');
+  return undefined;
+}
+
+/** Replaces a state file. A disk that refuses is told in the log and changes nothing else: returns false. */
+export async function writeJsonFile({ files, log }: FileDeps, name: string, value: unknown): Promise<boolean> {
+  try {
+    await files.write(name, `${JSON.stringify(value, undefined, 2)}\n`);
+    return true;
+  } catch (error) {
+    log.warn(`${name} can't be written: ${messageOf(error)}; free space or make the data directory writable`, { file: name });
+    return false;
+  }
+}
+
+/** Moves a file that can't be used out of the way, for a person to look at. */
+export async function setAside({ files, log }: FileDeps, name: string, why: string): Promise<void> {
+  const kept = await files.setAside(name).catch(() => undefined);
+  log.error(`${name} can't be used: ${why}${kept === undefined ? '' : `; it is kept as ${kept}`}`, { file: name });
+}
+
+async function readText({ files, log }: FileDeps, name: string): Promise<string | undefined> {
+  try {
+    return await files.read(name);
+  } catch (error) {
+    log.error(`${name} can't be read: ${messageOf(error)}`, { file: name });
+    return undefined;
+  }
+}
+
+/** The parsed text; undefined when it is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

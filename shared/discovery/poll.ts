@@ -1,0 +1,118 @@
+import type { Client } from '../client.ts';
+import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
+import type { NodePlan } from '../contract/plan.ts';
+import type { NodeContext } from './context.ts';
+import type { Held } from './documents.ts';
+import { type Fetched, fetchDocument } from './fetch-document.ts';
+import type { Located } from './located.ts';
+import { matches } from './select.ts';
+import { SELF_LINE } from './verify.ts';
+
+/** A version may be published between two calls; then the plan is asked for again, this often at most. */
+const MAX_ASKS = 3;
+
+/**
+ * One look at what is desired here: the plan answer, the Cluster Plan that it was made from, and the
+ * profile. What can't be used changes nothing and is told once. Rejects when a call fails.
+ */
+export async function poll(node: NodeContext, client: Client, located: Located): Promise<DesiredGenerations> {
+  const began = node.deps.clock.monotonic();
+  let desired: DesiredGenerations = {};
+  let isSettled = false;
+  for (let ask = 1; !isSettled && ask <= MAX_ASKS; ask += 1) {
+    const answer = await client.plan(node.deps.identity.node_id);
+    desired = answer.desired;
+    await follow(node, answer.body);
+    isSettled = await settlePlan(node, client, located, answer.body, ask === MAX_ASKS);
+  }
+  await settleProfile(node, client, located);
+  node.steps.step('plan', describePlan(node), node.deps.clock.monotonic() - began);
+  return desired;
+}
+
+function describePlan({ standing, documents }: NodeContext): string {
+  const { plan, profile } = documents;
+  const services =
+    plan === undefined ? 'no Cluster Plan' : `plan ${plan.held.document.meta.generation} with ${plan.answer.services.length} services here`;
+  return `${standing.role()}, ${services}, ${profile === undefined ? 'no Environment Profile' : `profile ${profile.document.meta.generation}`}`;
+}
+
+async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Promise<void> {
+  standing.answer = answer;
+  standing.token = { epoch: answer.epoch, node_id: answer.leader_node_id };
+  await epochs.note(answer.epoch);
+}
+
+/** False when a newer plan was published meanwhile, so that the answer has to be asked for again. */
+async function settlePlan(node: NodeContext, client: Client, { line }: Located, answer: NodePlan, isLast: boolean): Promise<boolean> {
+  const { documents, deps } = node;
+  const held = documents.plan?.held;
+  if (answer.generation === undefined) return refuseMissingPlan(node, answer, held);
+  if (held !== undefined && matches(answer, held)) return takePlan(node, ofLine(held, line), answer);
+  const fetched = await fetchDocument(deps, { client, line, kind: 'plan', held });
+  if (fetched.outcome === 'accepted') {
+    if (matches(answer, fetched.held)) return takePlan(node, fetched.held, answer);
+    if (!isLast && fetched.held.document.meta.generation > answer.generation) return false;
+  }
+  return refuse(
+    node,
+    'plan',
+    whyNotTaken(fetched, `generation ${answer.generation} was named, but another one is published`),
+    held,
+    fetched,
+  );
+}
+
+async function takePlan({ documents, refusals }: NodeContext, held: Held<'plan'>, answer: NodePlan): Promise<true> {
+  await documents.keepPlan(held, answer);
+  refusals.clear('plan');
+  return true;
+}
+
+/** What the cloud confirms becomes the cloud's, so that a later one of the node's own does not replace it downwards. */
+function ofLine(held: Held<'plan'>, line: string): Held<'plan'> {
+  return line === held.line || line === SELF_LINE ? held : { ...held, line };
+}
+
+function refuseMissingPlan(node: NodeContext, answer: NodePlan, held: Held<'plan'> | undefined): true {
+  const [first] = answer.services;
+  if (first !== undefined) return refuse(node, 'plan', `a Supervisor named a service that no verified plan holds: ${first.name}`, held);
+  if (held !== undefined) return refuse(node, 'plan', 'the Supervisor has none', held);
+  node.refusals.clear('plan');
+  return true;
+}
+
+async function settleProfile(node: NodeContext, client: Client, { line }: Located): Promise<void> {
+  const held = node.documents.profile;
+  const fetched = await fetchDocument(node.deps, { client, line, kind: 'profile', held });
+  if (fetched.outcome === 'accepted') await node.documents.keepProfile(fetched.held);
+  const isFine = fetched.outcome === 'accepted' || fetched.outcome === 'current' || (fetched.outcome === 'missing' && held === undefined);
+  if (isFine) node.refusals.clear('profile');
+  else refuse(node, 'profile', whyNotTaken(fetched, 'the Supervisor has none'), held, fetched);
+}
+
+function whyNotTaken(fetched: Fetched<DocumentKind>, otherwise: string): string {
+  if (fetched.outcome === 'refused') return fetched.reason;
+  return fetched.outcome === 'missing' ? 'the Supervisor has none' : otherwise;
+}
+
+const NAMES = { plan: 'Cluster Plan', profile: 'Environment Profile' } as const;
+
+function refuse(
+  node: NodeContext,
+  kind: DocumentKind,
+  why: string,
+  held: Held<DocumentKind> | undefined,
+  fetched?: Fetched<DocumentKind>,
+): true {
+  const kept = held === undefined ? 'nothing is changed' : `generation ${held.document.meta.generation} stays, nothing is changed`;
+  const version = fetched?.outcome === 'refused' ? { generation: fetched.generation, hash: fetched.hash } : {};
+  node.refusals.refuse({
+    topic: kind,
+    component: kind === 'plan' ? 'services' : 'storage',
+    action: `refuse-${kind}`,
+    message: `the ${NAMES[kind]} was not taken: ${why}; ${kept}`,
+    ...version,
+  });
+  return true;
+}

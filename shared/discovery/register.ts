@@ -1,0 +1,20 @@
+import type { Client } from '../client.ts';
+import type { NodeContext } from './context.ts';
+
+/** Registers this boot of the node, with what it holds, so that a Supervisor that knows less can learn of it. */
+export async function register({ deps, documents }: NodeContext, client: Client): Promise<void> {
+  const { config, identity, clock, log } = deps;
+  const began = clock.monotonic();
+  const plan = documents.plan?.held.document.meta.generation;
+  const profile = documents.profile?.document.meta.generation;
+  await client.register({
+    ...identity,
+    site: config.site,
+    url: config.advertise_url(),
+    capabilities: [...config.capabilities],
+    ...deps.host(),
+    versions: { ...config.versions },
+    desired: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
+  });
+  log.info('register', { step: true, result: `registered with ${client.url}`, duration_ms: clock.monotonic() - began });
+}

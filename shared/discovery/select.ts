@@ -1,0 +1,48 @@
+import type { NodePlan, PlannedService } from '../contract/plan.ts';
+import { isEligible } from '../decide/placement.ts';
+import type { Desired } from '../reconcile/types.ts';
+import type { Verified } from './verify.ts';
+
+export interface SelectingNode {
+  readonly node_id: string;
+  readonly site: string;
+  readonly capabilities: readonly string[];
+}
+
+export interface Selection {
+  /** What runs here: as the verified plan has it, in plan order. */
+  readonly services: Desired<readonly PlannedService[]>;
+  /** Names that were told and are not started. */
+  readonly refused: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** True when an answer was made from just this version of the Cluster Plan. */
+export function matches(answer: NodePlan, { document }: Verified<'plan'>): boolean {
+  return answer.generation === document.meta.generation && answer.hash === document.meta.hash;
+}
+
+/**
+ * What a node runs: the services of the verified plan that the answer names. The answer selects names
+ * only, so a Supervisor that was taken over can start nothing that the fleet did not sign, nor start
+ * it on a node that the signed placement keeps it from.
+ */
+export function selectServices(answer: NodePlan, plan: Verified<'plan'>, node: SelectingNode): Selection {
+  const { generation, hash } = plan.document.meta;
+  const named = new Set(answer.services.map(({ name }) => name));
+  const planned = new Set(plan.body.services.map(({ name }) => name));
+  const strangers = [...named].filter((name) => !planned.has(name));
+  const chosen = plan.body.services.filter(({ name }) => named.has(name));
+  const misplaced = chosen.filter((service) => !mayRunOn(service, node));
+  return {
+    services: { body: chosen.filter((service) => !misplaced.includes(service)), generation, hash },
+    refused: [
+      ...strangers.map((name) => ({ name, reason: `a Supervisor named a service that no verified plan holds: ${name}` })),
+      ...misplaced.map(({ name }) => ({ name, reason: `a Supervisor named a service that its plan does not allow on this node: ${name}` })),
+    ],
+  };
+}
+
+/** As far as one node can tell: not by role, which the same Supervisor gives, nor by count. */
+function mayRunOn({ placement }: PlannedService, { node_id, site, capabilities }: SelectingNode): boolean {
+  return isEligible({ ...placement, roles: [] }, site, { node_id, role: 'worker', capabilities });
+}

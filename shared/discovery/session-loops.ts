@@ -1,0 +1,126 @@
+import type { Answer } from '../client.ts';
+import { backoffMs } from '../decide/backoff.ts';
+import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
+import { CALL_TIMEOUT_MS, connect } from './connect.ts';
+import { sendHeartbeat } from './heartbeat.ts';
+import { holdLease, leaseLeftMs } from './lease.ts';
+import { locate } from './locate.ts';
+import { describe, type Located } from './located.ts';
+import { poll } from './poll.ts';
+import type { Session } from './session-state.ts';
+import { createWaker } from './waker.ts';
+
+/** How often the desired documents and a better control plane are looked for when no news came. */
+const RESYNC_TTLS = 4;
+const RETRY_BASE_MS = 250;
+/** Reports of one apply come in a burst: this long they are gathered. */
+const GATHER_MS = 100;
+
+/** Asks for the plan and the documents: at once, when told, and every few TTLs. */
+export async function pollLoop(session: Session): Promise<void> {
+  const { node, client, polls, signal } = session;
+  polls.wake();
+  for (let failures = 0; !signal.aborted; ) {
+    await polls.wait(signal, failures > 0 ? retryDelayMs(session, failures) : resyncDelayMs(session));
+    if (signal.aborted) return;
+    const result = await session.call(async () => {
+      session.desired = await poll(node, client, session.located);
+    });
+    if (signal.aborted) return;
+    failures = result === 'ok' ? 0 : failures + 1;
+    node.applyHeld();
+    session.heartbeats.wake();
+  }
+}
+
+/** A heartbeat each third of the TTL, first when the first look has told the role. */
+export async function heartbeatLoop(session: Session): Promise<void> {
+  const { node, client, heartbeats, signal } = session;
+  const { deps, standing } = node;
+  for (let failures = 0; !signal.aborted; ) {
+    const delay = heartbeatDelayMs(standing.ttl_seconds(), deps.random.next());
+    await heartbeats.wait(signal, failures > 0 ? retryDelayMs(session, failures) : delay);
+    if (signal.aborted) return;
+    const result = await session.call(async () => heedNews(session, await sendHeartbeat(node, client)));
+    failures = result === 'ok' ? 0 : failures + 1;
+    node.changed();
+  }
+}
+
+/** The headers of an answer are hints: they only make the node look. */
+function heedNews(session: Session, { desired, token }: Answer<unknown>): void {
+  const followed = session.node.standing.token;
+  const hasMoved = desired.plan !== session.desired.plan || desired.profile !== session.desired.profile;
+  const isOtherLeader = token !== undefined && (token.epoch !== followed?.epoch || token.node_id !== followed.node_id);
+  if (hasMoved || isOtherLeader) session.polls.wake();
+  if (isOtherLeader) session.looks.wake();
+}
+
+/** Sends what the reconcilers reported, in order; what a Supervisor will never take is dropped with a warning. */
+export async function reportLoop(session: Session): Promise<void> {
+  const { node, client, signal } = session;
+  const { reports, clock, log } = node.deps;
+  const arrivals = createWaker(clock);
+  reports.onReport(arrivals.wake);
+  if (reports.size > 0) arrivals.wake();
+  for (let failures = 0; !signal.aborted; ) {
+    await arrivals.wait(signal, failures > 0 ? retryDelayMs(session, failures) : undefined);
+    await clock.sleep(GATHER_MS, signal);
+    failures = 0;
+    for (let batch = reports.batch(); batch.length > 0 && failures === 0 && !signal.aborted; batch = reports.batch()) {
+      const result = await session.call(async () => void (await client.report([...batch])));
+      if (result === 'ok' || result === 'defect') reports.settle(batch);
+      else failures = 1;
+      if (result === 'defect') log.warn(`${batch.length} reports were refused and are dropped`, { control_plane_url: client.url });
+    }
+  }
+}
+
+/** Looks for a control plane that is as good or better, so that a node never stays with a worse one for long. */
+export async function lookLoop(session: Session): Promise<void> {
+  const { node, looks, signal } = session;
+  while (!signal.aborted) {
+    await looks.wait(signal, lookDelayMs(session));
+    if (signal.aborted) return;
+    const found = await locate({ ...node, signal, current: session.located }, node.traces, 'periodic');
+    if (found === undefined || signal.aborted) continue;
+    if (!isSameStanding(session.located, found)) return session.end({ why: `this node now ${describe(found)}`, next: found });
+    session.located = found;
+    node.standing.located = found;
+    node.changed();
+  }
+}
+
+function isSameStanding(current: Located, found: Located): boolean {
+  return current.source === found.source && current.url === found.url && current.lease?.epoch === found.lease?.epoch;
+}
+
+/** Holds the lease as long as the session lasts; without it the session has no ground. */
+export async function leaseLoop(session: Session): Promise<void> {
+  const { node, located, signal } = session;
+  const { lease } = located;
+  if (lease === undefined) return;
+  const timeout_ms = () => Math.max(1, Math.min(CALL_TIMEOUT_MS, leaseLeftMs(lease, node.deps.clock)));
+  const end = await holdLease(node.deps, connect({ ...node, signal }, { ...located, timeout_ms }), lease, signal);
+  if (end === 'ended') return;
+  node.deps.log.warn(end === 'lost' ? 'another node leads now' : 'the lease ran out before it could be renewed', { epoch: lease.epoch });
+  session.end({ why: `the lease is ${end}` });
+}
+
+function retryDelayMs({ node }: Session, failures: number): number {
+  const cap_ms = (node.standing.ttl_seconds() * 1000) / 3;
+  return backoffMs({ base_ms: RETRY_BASE_MS, cap_ms }, failures, node.deps.random.next());
+}
+
+function resyncDelayMs({ node }: Session, ttls = RESYNC_TTLS): number {
+  return jittered(ttls * node.standing.ttl_seconds() * 1000, node.deps.random.next());
+}
+
+/** Sooner where something better is known to exist: the cloud that is away, or a lease that may lapse. */
+function lookDelayMs(session: Session): number {
+  const { config, random } = session.node.deps;
+  const { provisional, look_again_ms } = session.located;
+  const usual = resyncDelayMs(session, provisional ? 1 : RESYNC_TTLS);
+  if (look_again_ms === undefined || !config.lead) return usual;
+  return Math.min(usual, look_again_ms + 250 + 500 * random.next());
+}

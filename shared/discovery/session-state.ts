@@ -1,0 +1,130 @@
+import type { Client } from '../client.ts';
+import type { DesiredGenerations } from '../contract/document.ts';
+import { connect } from './connect.ts';
+import type { NodeContext } from './context.ts';
+import { type FailureAction, onFailure } from './failure.ts';
+import { messageOf } from './json-file.ts';
+import type { Located } from './located.ts';
+import { register } from './register.ts';
+import { createWaker, type Waker } from './waker.ts';
+
+/** Why a session ended, and what to follow next where that is known already. */
+export interface SessionEnd {
+  readonly why: string;
+  readonly next?: Located;
+}
+
+/** The time with one control plane: what its loops share. */
+export interface Session {
+  readonly node: NodeContext;
+  readonly client: Client;
+  readonly signal: AbortSignal;
+  readonly polls: Waker;
+  readonly heartbeats: Waker;
+  readonly looks: Waker;
+  located: Located;
+  /** What the last look said is current. */
+  desired: DesiredGenerations;
+  /** Makes a call as a registered node, registering first where needed. Never rejects: says what went wrong. */
+  call(act: () => Promise<void>): Promise<'ok' | FailureAction>;
+  readonly end: (end: SessionEnd) => void;
+  /** True once any call worked. */
+  readonly isProven: boolean;
+}
+
+/**
+ * How many TTLs a node stays silent after it was told that another machine runs as the same node.
+ * Then it looks whether that has cleared: a person may have stopped the other one.
+ */
+const DUPLICATE_SILENCE_TTLS = 2;
+const DUPLICATE_ADVICE =
+  'another machine runs with the same node_id, most likely a copy of this disk: stop one of the two, ' +
+  'remove node.json from its data directory and start it again. Services stay as they are';
+
+export function openSession(node: NodeContext, located: Located, signal: AbortSignal, end: (end: SessionEnd) => void): Session {
+  const { deps, standing } = node;
+  const { clock } = deps;
+  const client = connect({ deps, credential: node.credential, signal }, { ...located, token: () => standing.token });
+  const registration = createRegistration(() => register(node, client));
+  const failures = createFailureRecord(node, client.url);
+  let lastGood = clock.monotonic();
+  let isProven = false;
+  let silentUntil = 0;
+
+  const fail = (error: unknown): FailureAction => {
+    const action = onFailure(error);
+    const isDuplicate = action === 'duplicate';
+    failures.note(action, isDuplicate ? `${messageOf(error)}; ${DUPLICATE_ADVICE}` : messageOf(error));
+    if (action === 'register') registration.forget();
+    if (action === 'relocate') end({ why: messageOf(error) });
+    if (isDuplicate) silentUntil = clock.monotonic() + DUPLICATE_SILENCE_TTLS * standing.ttl_seconds() * 1000;
+    else if (clock.monotonic() - lastGood >= standing.ttl_seconds() * 1000) end({ why: `no good answer for a TTL: ${messageOf(error)}` });
+    return action;
+  };
+  return {
+    node,
+    client,
+    signal,
+    polls: createWaker(clock),
+    heartbeats: createWaker(clock),
+    looks: createWaker(clock),
+    located,
+    desired: {},
+    end,
+    get isProven() {
+      return isProven;
+    },
+    async call(act) {
+      try {
+        await clock.sleep(Math.max(0, silentUntil - clock.monotonic()), signal);
+        if (signal.aborted) return 'retry';
+        await registration.ensure();
+        await act();
+        lastGood = clock.monotonic();
+        isProven = true;
+        failures.clear();
+        return 'ok';
+      } catch (error) {
+        return signal.aborted ? 'retry' : fail(error);
+      }
+    },
+  };
+}
+
+/** Registers when needed; calls that overlap wait for the same registration. */
+function createRegistration(act: () => Promise<void>): { ensure(): Promise<void>; forget(): void } {
+  let registered: Promise<void> | undefined;
+  const ensure = () => {
+    registered ??= act().catch((error) => {
+      registered = undefined;
+      throw error;
+    });
+    return registered;
+  };
+  return {
+    ensure,
+    forget() {
+      registered = undefined;
+    },
+  };
+}
+
+/** Tells each kind of trouble once, until a call works again. */
+function createFailureRecord({ deps, standing }: NodeContext, url: string) {
+  const TOPIC = 'control_plane';
+  let told: string | undefined;
+  return {
+    note(action: FailureAction, message: string) {
+      standing.waits.set(TOPIC, message);
+      if (told === message) return;
+      told = message;
+      const level = action === 'duplicate' || action === 'defect' ? 'error' : 'warn';
+      deps.log[level](message, { control_plane_url: url, action });
+    },
+    clear() {
+      if (told !== undefined) deps.log.info(`${url} answers again`, { control_plane_url: url });
+      told = undefined;
+      standing.waits.delete(TOPIC);
+    },
+  };
+}

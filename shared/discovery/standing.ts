@@ -1,0 +1,94 @@
+import type { FencingToken } from '../contract/headers.ts';
+import type { NodePlan } from '../contract/plan.ts';
+import { holds } from './lease.ts';
+import type { KnownLeader, Located } from './located.ts';
+import type { DiscoveryDeps, DiscoveryState, Phase } from './types.ts';
+
+/** How the node stands, written by the loops and read through `snapshot`. */
+export interface Standing {
+  phase: Phase;
+  /** The control plane that is followed now. */
+  located: Located | undefined;
+  /** No control plane was found, and what runs comes from the cache. */
+  isFromCache: boolean;
+  /** The last plan answer, of this boot or of the one before. */
+  answer: NodePlan | undefined;
+  /** What this session's plan said; sent with every write. */
+  token: FencingToken | undefined;
+  /** What is waited for, by topic. */
+  readonly waits: Map<string, string>;
+  ttl_seconds(): number;
+  role(): DiscoveryState['role'];
+  snapshot(): Omit<DiscoveryState, 'generations' | 'trace'>;
+}
+
+export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' | 'clock'>): Standing {
+  const { config, identity } = deps;
+  const standing: Standing = {
+    phase: 'starting',
+    located: undefined,
+    isFromCache: false,
+    answer: undefined,
+    token: undefined,
+    waits: new Map(),
+    ttl_seconds: () => standing.answer?.ttl_seconds ?? config.ttl_seconds,
+    role: () => roleNow(deps, standing),
+    snapshot: () => {
+      const leads = holds(standing.located?.lease, deps.clock);
+      const source = standing.located?.source ?? (standing.isFromCache ? 'cache' : undefined);
+      return {
+        phase: standing.phase,
+        node_id: identity.node_id,
+        instance_id: identity.instance_id,
+        fleet: config.fleet,
+        site: config.site,
+        role: roleNow(deps, standing),
+        leads,
+        ...leadership(deps, standing, leads),
+        ...urls(deps, standing),
+        provisional: standing.located?.provisional ?? false,
+        ttl_seconds: standing.ttl_seconds(),
+        ...(source === undefined ? {} : { source }),
+        waiting_for: [...standing.waits.values()],
+      };
+    },
+  };
+  return standing;
+}
+
+/** A node that was told to lead but holds no lease any more is a worker until it is told anew. */
+function roleNow({ clock }: Pick<DiscoveryDeps, 'clock'>, { located, answer }: Standing): DiscoveryState['role'] {
+  const leads = holds(located?.lease, clock);
+  if (leads) return 'leader';
+  return answer === undefined || answer.role === 'leader' ? 'worker' : answer.role;
+}
+
+function leadership(
+  { config, identity }: Pick<DiscoveryDeps, 'config' | 'identity'>,
+  { located, answer, token }: Standing,
+  leads: boolean,
+) {
+  if (leads) return { epoch: located?.lease?.epoch ?? 0, leader_node_id: identity.node_id, leader_url: config.advertise_url() };
+  const leader_node_id = token?.node_id ?? located?.leader?.node_id ?? answer?.leader_node_id;
+  const leader_url = urlOf(leader_node_id, located?.leader, answer);
+  return {
+    epoch: token?.epoch ?? located?.leader?.epoch ?? answer?.epoch ?? 0,
+    ...(leader_node_id === undefined ? {} : { leader_node_id }),
+    ...(leader_url === undefined ? {} : { leader_url }),
+  };
+}
+
+function urlOf(node_id: string | undefined, leader: KnownLeader | undefined, answer: NodePlan | undefined): string | undefined {
+  if (leader !== undefined && leader.node_id === node_id) return leader.leader_url;
+  return answer?.successors.find((one) => one.node_id === node_id)?.url;
+}
+
+/** The in-process address of the node's own Supervisor is of no use to anyone else. */
+function urls({ config }: Pick<DiscoveryDeps, 'config'>, { located, answer, token }: Standing) {
+  const told = token === undefined && located !== undefined ? undefined : answer;
+  const control_plane_url = told?.control_plane_url ?? (located?.source === 'self' ? config.advertise_url() : located?.url);
+  return {
+    ...(control_plane_url === undefined ? {} : { control_plane_url }),
+    ...(answer === undefined ? {} : { gateway_url: answer.gateway_url }),
+  };
+}

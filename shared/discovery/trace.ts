@@ -1,0 +1,68 @@
+import { toTimestamp } from '../contract/ids.ts';
+import type { Clock } from '../ports/clock.ts';
+import { type FileDeps, writeJsonFile } from './json-file.ts';
+
+/** The steps of locating, in the order in which they are tried. */
+export type LocateStepName = 'mdns' | 'peers' | 'cloud' | 'self';
+
+/**
+ * `found`: it leads to a control plane. `rejected`: somebody answered and was refused. `no_answer`:
+ * asked and not answered. `off`: not tried, by configuration or because this version has no such step.
+ */
+export type StepOutcome = 'found' | 'rejected' | 'no_answer' | 'off';
+
+export interface LocateStep {
+  readonly step: LocateStepName;
+  readonly outcome: StepOutcome;
+  /** Who was asked. */
+  readonly url?: string;
+  /** Why, in words for a person. */
+  readonly detail: string;
+  readonly duration_ms: number;
+}
+
+/** One round of locating, kept for `bootplane why`. */
+export interface LocateTrace {
+  readonly node_id: string;
+  readonly at: string;
+  /** Why the round was made. */
+  readonly reason: LocateReason;
+  readonly steps: readonly LocateStep[];
+  /** In words; what was found, or that nothing was. */
+  readonly result: string;
+  readonly duration_ms: number;
+}
+
+export type LocateReason = 'boot' | 'lost' | 'periodic';
+
+export const TRACE_FILE = 'discovery-trace.json';
+/** A round like the one before is written again only this often, to spare the disk. */
+const REWRITE_AFTER_MS = 300_000;
+
+export interface TraceKeeper {
+  readonly last: LocateTrace | undefined;
+  keep(trace: Omit<LocateTrace, 'at'>): Promise<void>;
+}
+
+/** Keeps the last round in memory and in `discovery-trace.json`. */
+export function createTraceKeeper(deps: FileDeps & { readonly clock: Clock }): TraceKeeper {
+  let last: LocateTrace | undefined;
+  let written: { outcome: string; at: number } | undefined;
+  return {
+    get last() {
+      return last;
+    },
+    async keep(trace) {
+      last = { ...trace, at: toTimestamp(deps.clock.now()) };
+      const outcome = outcomeOf(last);
+      const now = deps.clock.monotonic();
+      if (written?.outcome === outcome && now - written.at < REWRITE_AFTER_MS) return;
+      if (await writeJsonFile(deps, TRACE_FILE, last)) written = { outcome, at: now };
+    },
+  };
+}
+
+/** What makes two rounds differ for a reader. */
+function outcomeOf({ steps, result }: LocateTrace): string {
+  return JSON.stringify([steps.map(({ step, outcome, url, detail }) => [step, outcome, url, detail]), result]);
+}

@@ -1,0 +1,101 @@
+import type { Fetch } from '../client.ts';
+import type { FleetKeys } from '../contract/fleet-keys.ts';
+import type { FencingToken } from '../contract/headers.ts';
+import type { Role } from '../contract/ids.ts';
+import type { ClusterFile } from '../contract/status.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Lan } from '../ports/lan.ts';
+import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { StateFiles } from '../ports/state-files.ts';
+import type { EnvironmentReconciler, ServiceManager } from '../reconcile/types.ts';
+import type { Identity } from './identify.ts';
+import type { ReportQueue } from './report-queue.ts';
+import type { LocateTrace } from './trace.ts';
+
+/** The settings that discovery reads; `runtime-node/config.ts` fills them in. */
+export interface DiscoveryConfig {
+  readonly fleet: string;
+  readonly site: string;
+  readonly capabilities: readonly string[];
+  /** The URL under which other nodes reach this one; asked anew at each use, since an address may change. */
+  advertise_url(): string;
+  readonly cloud_url?: string;
+  /** Whether this node may lead its site. */
+  readonly lead: boolean;
+  readonly peers: readonly string[];
+  /** Versions of software by name, sent with each register and heartbeat. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Used until a plan says otherwise. */
+  readonly ttl_seconds: number;
+}
+
+export interface DiscoveryDeps {
+  readonly config: DiscoveryConfig;
+  /** From `identify`, which the composition root calls first: the reconcilers need the node_id too. */
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly files: StateFiles;
+  readonly fleetKeys: FleetKeys;
+  readonly fetch: Fetch;
+  /** The node's own Supervisor, reached in process over the same `/v1`. */
+  readonly self: { readonly url: string; readonly fetch: Fetch };
+  readonly lan?: Lan;
+  /** The name and the address of this machine as they are now. */
+  host(): { readonly host: string; readonly ip: string };
+  readonly environment: EnvironmentReconciler;
+  readonly services: ServiceManager;
+  /** Where the reconcilers report to; discovery sends on what gathers in it. */
+  readonly reports: ReportQueue;
+  readonly metrics?: () => Readonly<Record<string, number>>;
+}
+
+/** Where the desired state that this node follows comes from. */
+export type Source = ClusterFile['source'];
+
+/** `starting` until the first apply of every component that has something to apply is done. */
+export type Phase = 'starting' | 'running' | 'stopping' | 'stopped';
+
+/** How the node stands now. A snapshot: it does not change after it was handed out. */
+export interface DiscoveryState {
+  readonly phase: Phase;
+  readonly node_id: string;
+  readonly instance_id: string;
+  readonly fleet: string;
+  readonly site: string;
+  readonly role: Role;
+  readonly epoch: number;
+  /** True while this node holds the lease of its site, by its own clock. */
+  readonly leads: boolean;
+  readonly leader_url?: string;
+  readonly leader_node_id?: string;
+  readonly control_plane_url?: string;
+  readonly gateway_url?: string;
+  /** Leads without the confirmation of the cloud that is configured. */
+  readonly provisional: boolean;
+  readonly ttl_seconds: number;
+  /** Of the documents that are applied here. */
+  readonly generations: { readonly plan?: number; readonly profile?: number };
+  readonly source?: Source;
+  /** What the node waits for or can't get past, in words for a person. */
+  readonly waiting_for: readonly string[];
+  /** The last round of locating. */
+  readonly trace?: LocateTrace;
+}
+
+export interface Discovery {
+  /**
+   * Lives the node's life until it is stopped. Resolves after an orderly `stop`, or at once when
+   * `signal` aborts: then nothing is stopped and nothing is released, as after a crash. Never rejects.
+   */
+  run(signal: AbortSignal): Promise<void>;
+  /** Stops the services in reverse order, releases the lease, says goodbye. Resolves when `run` has. */
+  stop(): Promise<void>;
+  /** Something was published or changed: look now instead of at the next heartbeat. */
+  poke(): void;
+  state(): DiscoveryState;
+  /** The fencing token of the plan that this node follows; undefined before the first one. */
+  token(): FencingToken | undefined;
+}

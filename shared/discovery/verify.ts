@@ -1,0 +1,69 @@
+import { type DocumentBody, type DocumentKind, documentSchemas, findForgery, fromWire, type SignedDocument } from '../contract/document.ts';
+import type { DocumentVerifier } from '../contract/fleet-keys.ts';
+import { toPointer } from '../contract/pointer.ts';
+
+/** A document whose hash and signature are right, with its body read and defaults filled in. */
+export interface Verified<K extends DocumentKind> {
+  readonly document: SignedDocument;
+  readonly body: DocumentBody<K>;
+}
+
+export type Verdict<K extends DocumentKind> = { readonly verified: Verified<K> } | { readonly refused: string };
+
+const FORGERY = {
+  hash: 'its hash does not match its content',
+  key: 'it is signed with a key that this fleet does not know',
+  signature: 'its signature does not verify',
+} as const;
+
+/** Decides whether a document in the wire's form may be believed; says why not in words that follow its name. */
+export async function verifyWire<K extends DocumentKind>(
+  kind: K,
+  fleet: string,
+  verifier: DocumentVerifier,
+  wire: Readonly<Record<string, unknown>>,
+): Promise<Verdict<K>> {
+  const document = takeApart(kind, fleet, wire);
+  if (document === undefined) return { refused: 'it is not signed, or lacks a field of a published document' };
+  const forgery = await findForgery(verifier, document);
+  if (forgery !== undefined) return { refused: FORGERY[forgery] };
+  const parsed = documentSchemas[kind].safeParse(document.body);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return { refused: `it is not valid at ${toPointer(issue?.path ?? []) || 'its top'}: ${issue?.message}` };
+  }
+  // The schema was chosen by `kind`, which the compiler can't follow through the lookup.
+  return { verified: { document, body: parsed.data as DocumentBody<K> } };
+}
+
+function takeApart(kind: DocumentKind, fleet: string, wire: Readonly<Record<string, unknown>>): SignedDocument | undefined {
+  try {
+    return fromWire(kind, fleet, wire);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a node holds of a document, for the comparison with another version. */
+export interface HeldVersion {
+  readonly line: string;
+  readonly generation: number;
+  readonly hash: string;
+}
+
+/**
+ * Why a version must not replace the held one, or undefined when it may. Within one line only
+ * upwards; a changed seed (generation 0) replaces a seed. The cloud decides over what a node published
+ * for itself; what a node holds of the cloud is replaced by its own Supervisor's only upwards.
+ */
+export function whyOlder(held: HeldVersion | undefined, next: HeldVersion): string | undefined {
+  if (held === undefined) return undefined;
+  const isOtherDecider = held.line !== next.line && next.line !== SELF_LINE;
+  if (isOtherDecider || next.generation > held.generation) return undefined;
+  if (next.generation < held.generation) return `generation ${next.generation} is older than generation ${held.generation}, which is held`;
+  if (next.hash === held.hash || (next.generation === 0 && held.line === next.line)) return undefined;
+  return `it has generation ${next.generation} like the one that is held, but another content`;
+}
+
+/** The line of the documents that a node's own Supervisor publishes. */
+export const SELF_LINE = 'self';
