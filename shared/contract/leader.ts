@@ -39,6 +39,8 @@ export const Leader = z
     /** Leads without the confirmation of the cloud that is configured. */
     provisional: z.boolean(),
     proof: z.string().optional(),
+    /** The node that answered and signed the proof; its `node_id` inside it. */
+    proved_by: Id.optional(),
   })
   .meta({ id: 'Leader' });
 export type Leader = z.infer<typeof Leader>;

@@ -49,13 +49,16 @@ export const Problem = z
     leader: z.object({ leader_url: z.string(), node_id: z.string(), epoch: z.number().int() }).optional(),
     /** With `generation_moved`: the current one. */
     generation: z.number().int().optional(),
+    /** With `no_leader`, for a challenge: as in a Leader. */
+    proof: z.string().optional(),
+    proved_by: z.string().optional(),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof Problem>;
 
 export const PROBLEM_JSON = 'application/problem+json';
 
-export type ProblemExtras = Partial<Pick<Problem, 'errors' | 'leader' | 'generation'>>;
+export type ProblemExtras = Partial<Pick<Problem, 'errors' | 'leader' | 'generation' | 'proof' | 'proved_by'>>;
 
 /** The problem document for a code. */
 export function problem(code: ProblemCode, detail: string, extras: ProblemExtras = {}): Problem {

@@ -1,23 +1,35 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
+import type { DocumentKind } from '../contract/document.ts';
 import { createAuthenticator } from './auth.ts';
 import { type Context, createContext, type SupervisorOptions } from './context.ts';
+import { type Body, type SeedOutcome, seed } from './documents.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
+import { documentRoutes } from './routes/documents.ts';
+import { heartbeatRoutes } from './routes/heartbeats.ts';
+import { leaderRoutes } from './routes/leader.ts';
 import { nodeRoutes } from './routes/nodes.ts';
+import { planRoutes } from './routes/plan.ts';
 import { serve } from './serve.ts';
 
 export type { Keyring } from './auth.ts';
 export type { Self, SupervisorOptions } from './context.ts';
+export type { SeedOutcome } from './documents.ts';
 
 /**
  * One file per noun in `routes/`, each a function from the context to its routes. A new noun is added
  * here and nowhere else; OpenAPI, scopes and the metrics follow from the list.
  */
-const NOUNS: readonly ((context: Context) => Route[])[] = [nodeRoutes];
+const NOUNS: readonly ((context: Context) => Route[])[] = [nodeRoutes, heartbeatRoutes, leaderRoutes, documentRoutes, planRoutes];
 
 export interface Supervisor {
   /** Answers one request of `/v1` and beside it. Never rejects. */
   fetch(request: Request): Promise<Response>;
+  /**
+   * Lays a seed file down as generation 0 of a fleet that holds no such document, or only another seed.
+   * Rejects with the problem `invalid_body` for one that is not valid.
+   */
+  seed(fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome>;
   readonly app: OpenAPIHono;
   /** Every route, for tests and tools that walk them. */
   readonly routes: readonly Route[];
@@ -32,7 +44,15 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));
   app.onError((error) => problemResponse(toProblem(error)));
-  return { fetch: async (request) => app.fetch(request), app, routes };
+  return { fetch: async (request) => app.fetch(request), seed: (fleet, kind, body) => plant(context, fleet, kind, body), app, routes };
+}
+
+async function plant({ options, documents, announce }: Context, fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome> {
+  const keys = await options.fleets.keysOf(fleet);
+  if (keys === undefined) throw new TypeError(`there is no fleet ${fleet} to seed`);
+  const { outcome, event } = await seed(documents.store, options.clock, keys, kind, body);
+  if (event !== undefined) announce(event);
+  return outcome;
 }
 
 /** `/v1/nodes/{node_id}` as Hono writes it. */

@@ -6,10 +6,12 @@ import type { Random } from '../ports/random.ts';
 import type { Keyring } from './auth.ts';
 import { createHub, type Hub } from './hub.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { createDocumentStore, type DocumentStore } from './store/documents.ts';
 import { createEventStore, type EventStore, type NewEvent } from './store/events.ts';
 import { createLeaseStore, type LeaseStore } from './store/leases.ts';
 import { createNodeStore, type NodeStore } from './store/nodes.ts';
 import { createStatusStore, type StatusStore } from './store/status.ts';
+import { createVerifiedDocuments, type VerifiedDocuments } from './verified-documents.ts';
 
 /** The node that a Supervisor runs inside; absent on Workers. */
 export interface Self {
@@ -51,28 +53,39 @@ export interface Context {
   readonly leases: LeaseStore;
   readonly status: StatusStore;
   readonly events: EventStore;
+  readonly documents: { readonly store: DocumentStore; readonly verified: VerifiedDocuments };
   readonly hub: Hub;
   readonly metrics: Metrics;
   /** After the commit: wakes the event streams of the fleet and tells the overlay. */
   announce(event: NewEvent): void;
+  /** Writes an event by itself and announces it. One that changes something goes into the batch of the change instead. */
+  record(event: NewEvent): Promise<void>;
 }
 
 export function createContext(options: SupervisorOptions): Context {
   const { database, ttl_seconds } = options;
   const hub = createHub();
   const metrics = createMetrics();
+  const documents = createDocumentStore(database);
+  const events = createEventStore(database, options.kept_events ?? 10_000);
+  const announce = (event: NewEvent) => {
+    metrics.count('bootplane_events_total', { type: event.type });
+    hub.wake(event.fleet);
+    notify(options, event);
+  };
   return {
     options,
     nodes: createNodeStore(database, ttl_seconds),
     leases: createLeaseStore(database, ttl_seconds),
     status: createStatusStore(database),
-    events: createEventStore(database, options.kept_events ?? 10_000),
+    events,
+    documents: { store: documents, verified: createVerifiedDocuments(documents) },
     hub,
     metrics,
-    announce: (event) => {
-      metrics.count('bootplane_events_total', { type: event.type });
-      hub.wake(event.fleet);
-      notify(options, event);
+    announce,
+    record: async (event) => {
+      await database.batch([events.append(event)]);
+      announce(event);
     },
   };
 }

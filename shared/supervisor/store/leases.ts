@@ -1,9 +1,9 @@
 import { sql } from 'drizzle-orm';
 import { type ClaimRequest, MAX_EPOCH_JUMP, type ReleaseRequest } from '../../contract/leader.ts';
 import type { Database } from '../../ports/database.ts';
-import type { Current } from './nodes.ts';
+import type { Current } from '../current.ts';
 import { leases } from './schema.ts';
-import { arg, compileSql, nowOf } from './sql.ts';
+import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
 
 /** A lease with what is left of it by the database's clock, milliseconds; 0 or less when it has lapsed. */
 export type LeaseRow = typeof leases.$inferSelect & { readonly expires_in_ms: number };
@@ -26,7 +26,7 @@ export interface ClaimOutcome {
 export type LeaseStore = ReturnType<typeof createLeaseStore>;
 
 export function createLeaseStore(database: Database, ttl_seconds: number) {
-  const queries = compileQueries(database);
+  const queries = compileQueries(database, ttl_seconds);
   return {
     /**
      * One compare-and-swap, judged by the database's clock. A renewal by the holder with its epoch keeps
@@ -35,7 +35,7 @@ export function createLeaseStore(database: Database, ttl_seconds: number) {
     async claim(claim: Claim): Promise<ClaimOutcome> {
       const { fleet, site, node_id } = claim;
       const seen = Math.max(claim.epoch ?? 0, claim.epoch_seen ?? 0);
-      const values = { fleet, site, node_id, url: claim.url, epoch: claim.epoch ?? null, seen, own: claim.own ? 1 : 0, ttl_seconds };
+      const values = { fleet, site, node_id, url: claim.url, epoch: claim.epoch ?? null, seen, own: claim.own ? 1 : 0 };
       const [won, , lease, known] = await database.batch([
         queries.claim.bind(values),
         queries.announce.bind({ fleet, site, node_id }),
@@ -58,10 +58,10 @@ export function createLeaseStore(database: Database, ttl_seconds: number) {
   };
 }
 
-function compileQueries(database: Database) {
+function compileQueries(database: Database, ttl_seconds: number) {
   const now = nowOf(database);
   const here = sql`fleet = ${arg('fleet')} and site = ${arg('site')}`;
-  const ttl = sql`cast(coalesce((select ttl_seconds from desired where fleet = ${arg('fleet')} and kind = 'plan'), ${arg('ttl_seconds')}) * 1000 as integer)`;
+  const ttl = ttlMsOf(ttl_seconds);
   const lapsed = sql`leases.expires_at <= ${now}`;
   const renews = sql`(leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')} and not ${lapsed})`;
   const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null)`;

@@ -1,30 +1,38 @@
-import { sql } from 'drizzle-orm';
 import type { FencingToken } from '../../contract/headers.ts';
 import type { HeartbeatRequest, RegisterRequest } from '../../contract/node.ts';
 import type { Database, Statement } from '../../ports/database.ts';
-import { nodes } from './schema.ts';
-import { arg, compileSql, nowOf } from './sql.ts';
+import type { Current } from '../current.ts';
+import { compileNodeQueries, type NodeView } from './nodes-sql.ts';
 
-export type NodeRow = typeof nodes.$inferSelect;
+export type { NodeRow, NodeView } from './nodes-sql.ts';
 
-/** What the answer to a heartbeat says of the fleet; null while there is none. */
-export interface Current {
-  readonly leader: string | null;
-  readonly plan: number | null;
-  readonly profile: number | null;
+/** Why a heartbeat was not written. `displaced`: from an instance that was put out just now and may not know it yet. */
+export type Refusal = 'unknown_node' | 'duplicate_node' | 'stale_epoch' | 'displaced';
+
+export interface NodePage {
+  readonly fleet: string;
+  readonly site?: string | undefined;
+  /** A node id; the page starts behind it. */
+  readonly after?: string | undefined;
+  readonly limit: number;
 }
 
-/** Why a heartbeat was not written. `ignored`: an instance that was just displaced, on its way out. */
-export type Refusal = 'unknown_node' | 'duplicate_node' | 'stale_epoch' | 'ignored';
+/** What decides whether a node may report for others. */
+export interface Standing {
+  readonly site: string;
+  readonly role: string;
+  readonly leads: number;
+}
 
 export type NodeStore = ReturnType<typeof createNodeStore>;
 
 export function createNodeStore(database: Database, ttl_seconds: number) {
-  const queries = compileQueries(database, ttl_seconds);
+  const queries = compileNodeQueries(database, ttl_seconds);
+  const all = async (statement: Statement) => queries.get.read((await database.batch([statement]))[0]);
   return {
-    /** The statements that write a node; see `takeover` for what becomes of the instance before. */
+    /** The statement that writes a registration and takes the id over. */
     register: (fleet: string, body: RegisterRequest): Statement => queries.register.bind({ fleet, ...registration(body) }),
-    /** One write; undefined when it was refused: `refusal` says why. */
+    /** One write; undefined when it was refused. `refusalOf` tells why. */
     async heartbeat(fleet: string, body: HeartbeatRequest, token: FencingToken | undefined): Promise<Current | undefined> {
       const report = reported(fleet, body);
       const statement =
@@ -34,11 +42,43 @@ export function createNodeStore(database: Database, ttl_seconds: number) {
       const [rows] = await database.batch([statement]);
       return queries.heartbeat.read(rows)[0];
     },
-    async get(fleet: string, node_id: string): Promise<NodeRow | undefined> {
-      const [rows] = await database.batch([queries.get.bind({ fleet, node_id })]);
-      return queries.get.read(rows)[0];
+    /** Many heartbeats in one write, only of nodes of `site` when it is given. Resolves with the ids that were written. */
+    async heartbeats(fleet: string, site: string | undefined, bodies: readonly HeartbeatRequest[]): Promise<Set<string>> {
+      const [rows] = await database.batch([queries.heartbeats.bind({ fleet, site: site ?? null, bodies: JSON.stringify(bodies) })]);
+      return new Set(queries.heartbeats.read(rows).map(({ node_id }) => node_id));
     },
+    get: async (fleet: string, node_id: string): Promise<NodeView | undefined> => (await all(queries.get.bind({ fleet, node_id })))[0],
+    getMany: (fleet: string, node_ids: readonly string[]): Promise<NodeView[]> =>
+      all(queries.getMany.bind({ fleet, node_ids: JSON.stringify(node_ids) })),
+    list: ({ fleet, site, after = '', limit }: NodePage): Promise<NodeView[]> =>
+      all(site === undefined ? queries.list.bind({ fleet, after, limit }) : queries.listSite.bind({ fleet, site, after, limit })),
+    async standing(fleet: string, node_id: string): Promise<Standing | undefined> {
+      const [rows] = await database.batch([queries.standing.bind({ fleet, node_id })]);
+      return queries.standing.read(rows)[0];
+    },
+    leave: (fleet: string, node_id: string): Statement => queries.leave.bind({ fleet, node_id }),
   };
+}
+
+/**
+ * Why a heartbeat by `instance_id` was refused, by what the registry holds. An instance that still
+ * speaks a TTL after another took its id over, while that other one is heard, is a clone.
+ */
+export function refusalOf(node: NodeView | undefined, instance_id: string | undefined): Refusal {
+  if (node === undefined || node.left_at !== null) return 'unknown_node';
+  if (instance_id === undefined || node.instance_id === null || node.instance_id === instance_id) return 'stale_epoch';
+  if (!wasDisplaced(node, instance_id)) return 'unknown_node';
+  return isClone(node, instance_id) ? 'duplicate_node' : 'displaced';
+}
+
+/** True for an instance that was put out a TTL ago or longer by one that is still heard. */
+export function isClone(node: NodeView, instance_id: string | undefined): boolean {
+  return wasDisplaced(node, instance_id) && node.now - (node.displaced_at ?? node.now) >= node.ttl_ms;
+}
+
+function wasDisplaced(node: NodeView, instance_id: string | undefined): boolean {
+  const isHolderHeard = node.left_at === null && node.now - node.heard_at < node.ttl_ms;
+  return instance_id !== undefined && node.displaced_instance_id === instance_id && isHolderHeard;
 }
 
 function registration(body: RegisterRequest) {
@@ -65,44 +105,5 @@ function reported(fleet: string, body: HeartbeatRequest) {
     services_running: JSON.stringify(body.services_running),
     versions: JSON.stringify(body.versions),
     metrics: body.metrics === undefined ? null : JSON.stringify(body.metrics),
-  };
-}
-
-/**
- * The instance that is put out by a registration: the one before, unless it is the same, or the new one
- * says that it followed it (a restart on the same machine).
- */
-const displaces = sql`nodes.instance_id is not null and nodes.instance_id is not excluded.instance_id
-  and nodes.instance_id is not ${arg('previous_instance_id')}`;
-
-/** Another leader is known for the node's site than the one it believes in, and not an earlier one. */
-const stale = sql`exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
-  and (leases.epoch > ${arg('token_epoch')} or (leases.epoch = ${arg('token_epoch')} and leases.node_id <> ${arg('token_node')})))`;
-
-const current = sql`
-  (select epoch || '/' || node_id from leases where leases.fleet = nodes.fleet and leases.site = nodes.site) as leader,
-  (select generation from desired where desired.fleet = nodes.fleet and kind = 'plan') as plan,
-  (select generation from desired where desired.fleet = nodes.fleet and kind = 'profile') as profile`;
-
-function compileQueries(database: Database, _ttl_seconds: number) {
-  const now = nowOf(database);
-  const heartbeat = sql`update nodes set heard_at = ${now}, left_at = null, role = ${arg('role')},
-    services_running = ${arg('services_running')}, versions = ${arg('versions')}, metrics = ${arg('metrics')}
-    where fleet = ${arg('fleet')} and node_id = ${arg('node_id')}
-    and (instance_id is null or instance_id = coalesce(${arg('instance_id')}, instance_id))`;
-  return {
-    register: compileSql<never>(sql`
-      insert into nodes (fleet, node_id, site, instance_id, role, url, host, ip, capabilities, versions, devices, services_running, registered_at, heard_at)
-      values (${arg('fleet')}, ${arg('node_id')}, ${arg('site')}, ${arg('instance_id')}, 'worker', ${arg('url')}, ${arg('host')}, ${arg('ip')},
-        ${arg('capabilities')}, ${arg('versions')}, ${arg('devices')}, '[]', ${now}, ${now})
-      on conflict (fleet, node_id) do update set
-        displaced_instance_id = case when ${displaces} then nodes.instance_id else nodes.displaced_instance_id end,
-        displaced_at = case when ${displaces} then excluded.registered_at else nodes.displaced_at end,
-        site = excluded.site, instance_id = excluded.instance_id, url = excluded.url, host = excluded.host, ip = excluded.ip,
-        capabilities = excluded.capabilities, versions = excluded.versions, devices = excluded.devices,
-        registered_at = excluded.registered_at, heard_at = excluded.heard_at, left_at = null`),
-    heartbeat: compileSql<Current>(sql`${heartbeat} returning ${current}`),
-    fencedHeartbeat: compileSql<Current>(sql`${heartbeat} and not ${stale} returning ${current}`),
-    get: compileSql<NodeRow>(sql`select * from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')}`, nodes),
   };
 }

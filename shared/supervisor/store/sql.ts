@@ -69,3 +69,9 @@ export function present<T extends object>(row: T): { [K in keyof T]: Exclude<T[K
   // Dropping the nulls is just what the type says, for properties that may be absent.
   return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as { [K in keyof T]: Exclude<T[K], null> };
 }
+
+/** The TTL of the fleet `arg('fleet')`, milliseconds: its Cluster Plan's, else `ttl_seconds`. */
+export function ttlMsOf(ttl_seconds: number): SQL<number> {
+  return sql`(select cast(coalesce(max(ttl_seconds), ${sql.raw(String(Number(ttl_seconds)))}) * 1000 as integer)
+    from desired where desired.fleet = ${arg('fleet')} and kind = 'plan')`;
+}

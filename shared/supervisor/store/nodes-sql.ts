@@ -1,0 +1,76 @@
+import { sql } from 'drizzle-orm';
+import type { Database } from '../../ports/database.ts';
+import type { Current } from '../current.ts';
+import { nodes } from './schema.ts';
+import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
+
+export type NodeRow = typeof nodes.$inferSelect;
+
+/** A node with the database's time and the fleet's TTL, both milliseconds, to tell its liveness from. */
+export type NodeView = NodeRow & { readonly now: number; readonly ttl_ms: number };
+
+/** The instance before is put out, unless it is the same, or the new one says that it followed it: a restart. */
+const displaces = sql`nodes.instance_id is not null and nodes.instance_id is not excluded.instance_id
+  and nodes.instance_id is not ${arg('previous_instance_id')}`;
+
+/** A later leader of the node's site is known than the one that the token names. */
+const stale = sql`exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
+  and (leases.epoch > ${arg('token_epoch')} or (leases.epoch = ${arg('token_epoch')} and leases.node_id <> ${arg('token_node')})))`;
+
+const current = sql`
+  (select epoch || '/' || node_id from leases where leases.fleet = nodes.fleet and leases.site = nodes.site) as leader,
+  (select generation from desired where desired.fleet = nodes.fleet and kind = 'plan') as plan,
+  (select generation from desired where desired.fleet = nodes.fleet and kind = 'profile') as profile`;
+
+export function compileNodeQueries(database: Database, ttl_seconds: number) {
+  return { ...compileWrites(database), ...compileReads(database, ttl_seconds) };
+}
+
+function compileWrites(database: Database) {
+  const now = nowOf(database);
+  const heartbeat = sql`update nodes set heard_at = ${now}, role = ${arg('role')}, services_running = ${arg('services_running')},
+    versions = ${arg('versions')}, metrics = ${arg('metrics')}
+    where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null
+    and (instance_id is null or instance_id = coalesce(${arg('instance_id')}, instance_id))`;
+  return {
+    register: compileSql<never>(sql`
+      insert into nodes (fleet, node_id, site, instance_id, role, url, host, ip, capabilities, versions, devices, services_running, registered_at, heard_at)
+      values (${arg('fleet')}, ${arg('node_id')}, ${arg('site')}, ${arg('instance_id')}, 'worker', ${arg('url')}, ${arg('host')}, ${arg('ip')},
+        ${arg('capabilities')}, ${arg('versions')}, ${arg('devices')}, '[]', ${now}, ${now})
+      on conflict (fleet, node_id) do update set
+        displaced_instance_id = case when ${displaces} then nodes.instance_id else nodes.displaced_instance_id end,
+        displaced_at = case when ${displaces} then excluded.registered_at else nodes.displaced_at end,
+        site = excluded.site, instance_id = excluded.instance_id, url = excluded.url, host = excluded.host, ip = excluded.ip,
+        capabilities = excluded.capabilities, versions = excluded.versions, devices = excluded.devices,
+        registered_at = excluded.registered_at, heard_at = excluded.heard_at, left_at = null`),
+    heartbeat: compileSql<Current>(sql`${heartbeat} returning ${current}`),
+    fencedHeartbeat: compileSql<Current>(sql`${heartbeat} and not ${stale} returning ${current}`),
+    heartbeats: compileSql<{ node_id: string }>(sql`
+      update nodes set heard_at = ${now}, role = report.role, services_running = report.services_running, versions = report.versions, metrics = report.metrics
+      from (select value ->> 'node_id' as node_id, value ->> 'instance_id' as instance_id, value ->> 'role' as role,
+          value -> 'services_running' as services_running, value -> 'versions' as versions, value -> 'metrics' as metrics
+        from json_each(${arg('bodies')})) as report
+      where nodes.fleet = ${arg('fleet')} and nodes.node_id = report.node_id and nodes.left_at is null
+        and nodes.site = coalesce(${arg('site')}, nodes.site)
+        and (nodes.instance_id is null or nodes.instance_id = coalesce(report.instance_id, nodes.instance_id))
+      returning node_id`),
+    leave: compileSql<{ site: string }>(sql`
+      update nodes set left_at = ${now} where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null returning site`),
+  };
+}
+
+function compileReads(database: Database, ttl_seconds: number) {
+  const now = nowOf(database);
+  const view = sql`select *, ${now} as now, ${ttlMsOf(ttl_seconds)} as ttl_ms from nodes where nodes.fleet = ${arg('fleet')}`;
+  const page = sql`and node_id > ${arg('after')} order by node_id limit ${arg('limit')}`;
+  return {
+    get: compileSql<NodeView>(sql`${view} and node_id = ${arg('node_id')}`, nodes),
+    getMany: compileSql<NodeView>(sql`${view} and node_id in (select value from json_each(${arg('node_ids')}))`, nodes),
+    list: compileSql<NodeView>(sql`${view} ${page}`, nodes),
+    listSite: compileSql<NodeView>(sql`${view} and site = ${arg('site')} ${page}`, nodes),
+    standing: compileSql<{ site: string; role: string; leads: number }>(sql`
+      select site, role, exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
+        and leases.node_id = nodes.node_id and expires_at > ${now}) as leads
+      from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null`),
+  };
+}
