@@ -4,7 +4,7 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
 import { openRun, type RunDeps, type RunIdentity, tell } from '../component-run.ts';
 import type { Attempts, Desired, Report } from '../types.ts';
-import { actionName, clipMessage, describeError, listed } from '../wording.ts';
+import { actionName, clipMessage, listed } from '../wording.ts';
 import { type ServiceAction, viewActions } from './diff.ts';
 import type { Problem } from './steps.ts';
 import type { ServiceUnit } from './unit.ts';
@@ -40,7 +40,7 @@ export class ServiceJournal {
   readonly #units: () => readonly ServiceUnit[];
   #desired: Desired<unknown> | undefined;
   #status: ComponentStatus | undefined;
-  #run: Promise<RunIdentity | undefined> | undefined;
+  #run: Promise<RunIdentity> | undefined;
   #applying = false;
   #lasting: readonly string[] = [];
   #troubled: ReadonlySet<string> = new Set();
@@ -75,8 +75,8 @@ export class ServiceJournal {
 
   async noteStep(desired: Desired<unknown>, action: ServiceAction, problem: Problem | undefined, duration_ms: number): Promise<void> {
     const [view] = viewActions([action]);
-    const run = view === undefined ? undefined : await this.#open(desired);
-    if (view === undefined || run === undefined) return;
+    if (view === undefined) return;
+    const run = await this.#open(desired);
     const outcome = problem === undefined ? { status: 'applied' as const } : { status: 'failed' as const, message: problem.message };
     tell(this.#deps, run, { action: actionName(view), duration_ms, ...outcome });
   }
@@ -107,7 +107,8 @@ export class ServiceJournal {
   }
 
   async #conclude(desired: Desired<unknown>, outcome: Outcome, duration_ms: number, acted: boolean): Promise<ComponentStatus> {
-    const standing = JSON.stringify([desired.generation, desired.hash, outcome]);
+    const well = outcome.status === 'applied' || outcome.status === 'unchanged';
+    const standing = JSON.stringify([desired.generation, desired.hash, well ? 'well' : outcome]);
     const news = acted || standing !== this.#told;
     this.#told = standing;
     const run = news ? await this.#open(desired) : undefined;
@@ -127,12 +128,9 @@ export class ServiceJournal {
     return this.#units().filter(({ state }) => state !== 'running');
   }
 
-  /** One number per run; without one (the disk refuses) the run goes on and is only logged. */
-  #open(desired: Desired<unknown>): Promise<RunIdentity | undefined> {
-    this.#run ??= openRun(this.#deps, 'services', desired).catch((error: unknown) => {
-      this.#deps.log.error(`services: an attempt could not be numbered, so it is not reported: ${describeError(error)}`);
-      return undefined;
-    });
+  /** One number for all that a run tells. */
+  #open(desired: Desired<unknown>): Promise<RunIdentity> {
+    this.#run ??= openRun(this.#deps, 'services', desired);
     return this.#run;
   }
 

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { vi } from 'vitest';
 import type { BootstrapEvent } from '../../../shared/contract/event.ts';
 import { PlannedService } from '../../../shared/contract/plan.ts';
 import type { HealthProbe, ProbeOptions, ProbeResult } from '../../../shared/ports/health-probe.ts';
@@ -8,6 +10,12 @@ import { FakeMachine, fakeProcessHost } from '../../support/fake-process-host.ts
 import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
+
+// The same SHA-256 on the event loop: the real one runs beside it, and simulated time does not wait for that.
+vi.spyOn(crypto.subtle, 'digest').mockImplementation(async (_, data) => {
+  const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+  return new Uint8Array(createHash('sha256').update(bytes).digest()).buffer;
+});
 
 /** A node's services on a simulated machine, with the answers of the health checks in the test's hand. */
 export class ServiceWorld {
