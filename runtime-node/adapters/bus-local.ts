@@ -106,8 +106,12 @@ class LocalBus implements EventBus {
     const idle = Object.keys(queue.arguments).filter((name) => name.startsWith(NO_EFFECT_PREFIX) && !HONOURED.includes(name));
     if (idle.length > 0)
       this.#log.debug('Queue arguments that are kept and have no effect in the local bus', { queue: queue.name, arguments: idle });
-    await this.#run(() => this.#messages.retime(this.#topology.declareQueue(queue)));
-    if (queue.ttl_ms !== undefined) this.#alarm.setBy(this.#clock.monotonic() + queue.ttl_ms);
+    await this.#run(() => {
+      const altered = this.#topology.declareQueue(queue);
+      if (altered !== undefined) this.#messages.retime(altered);
+    });
+    // A shorter lifetime may have ended already for what the queue holds.
+    if (queue.ttl_ms !== undefined) this.#alarm.setBy(this.#clock.monotonic());
   }
 
   async ensureBinding(binding: Binding): Promise<void> {

@@ -47,16 +47,15 @@ export class TopologyStore {
     }
   }
 
-  /** The row as it stands after; a `ttl_ms` that differs is taken over. */
-  declareQueue(queue: Queue): QueueRow {
+  /** Takes over a `ttl_ms` that differs, and then answers with the row as it stands after. */
+  declareQueue(queue: Queue): QueueRow | undefined {
     const wanted = { type: queue.type, dlx: queue.dlx ?? null, arguments: canonicalText(queue.arguments) };
     const ttl = queue.ttl_ms ?? null;
     const existing = this.#sql.queue.get(queue.name);
     if (existing === undefined) this.#sql.addQueue.run(queue.name, wanted.type, ttl, wanted.dlx, wanted.arguments);
-    else {
-      refuseDifference(existing, wanted);
-      if (existing.ttl_ms !== ttl) this.#sql.alterTtl.run(ttl, existing.id);
-    }
+    else refuseDifference(existing, wanted);
+    if (existing === undefined || existing.ttl_ms === ttl) return undefined;
+    this.#sql.alterTtl.run(ttl, existing.id);
     this.#queues.delete(queue.name);
     return this.queue(queue.name);
   }
