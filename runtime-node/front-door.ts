@@ -1,0 +1,63 @@
+import type { Fetch } from '../shared/client.ts';
+import { PROBLEM_JSON, problem } from '../shared/contract/problem.ts';
+
+/** Set on a forwarded request: it goes one hop and no further. */
+const FORWARDED_HEADER = 'bootplane-forwarded';
+/** Of this node, whoever leads. */
+const OWN_PATHS = new Set(['/healthz', '/readyz', '/metrics', '/v1/openapi.json', '/v1/leader', '/v1/reconcile/diff']);
+/** Of one connection, not of the request (RFC 9110, section 7.6.1). */
+const HOP_HEADERS = [
+  'connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'proxy-authorization',
+  'host',
+  'content-length',
+];
+
+export interface FrontDoorParts {
+  /** The node's own Supervisor. */
+  readonly own: Fetch;
+  readonly fetch: Fetch;
+  /** URL of the Supervisor that this node follows; undefined when it is its own, or none is known. */
+  followed(): string | undefined;
+}
+
+/**
+ * Who answers what comes in over HTTP: the node's own Supervisor, or, for control calls while the node
+ * follows another, that one.
+ */
+export function createFrontDoor({ own, fetch, followed }: FrontDoorParts): Fetch {
+  return (request) => {
+    const target = followed();
+    if (target === undefined) return own(request);
+    const { pathname, search } = new URL(request.url);
+    if (OWN_PATHS.has(pathname)) return own(request);
+    if (request.headers.has(FORWARDED_HEADER)) return Promise.resolve(unavailable(`this node does not lead; it follows ${target}`));
+    return forward(fetch, request, new URL(`${pathname}${search}`, target));
+  };
+}
+
+async function forward(fetch: Fetch, request: Request, target: URL): Promise<Response> {
+  const headers = new Headers(request.headers);
+  for (const name of HOP_HEADERS) headers.delete(name);
+  headers.set(FORWARDED_HEADER, '1');
+  const body = request.method === 'GET' || request.method === 'HEAD' ? undefined : await request.arrayBuffer();
+  try {
+    const init = { method: request.method, headers, signal: request.signal, redirect: 'manual' as const };
+    const answer = await fetch(new Request(target, body === undefined ? init : { ...init, body }));
+    // fetch has decoded the body already: the length and the encoding of the wire are no longer its own.
+    const answerHeaders = new Headers(answer.headers);
+    for (const name of [...HOP_HEADERS, 'content-encoding']) answerHeaders.delete(name);
+    return new Response(answer.body, { status: answer.status, headers: answerHeaders });
+  } catch (error) {
+    return unavailable(`${target.origin}, which this node follows, does not answer: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function unavailable(detail: string): Response {
+  return new Response(JSON.stringify(problem('unavailable', detail)), { status: 503, headers: { 'content-type': PROBLEM_JSON } });
+}

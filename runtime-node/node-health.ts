@@ -1,0 +1,44 @@
+import type { Health } from '../shared/contract/status.ts';
+import type { DiscoveryState } from '../shared/discovery/types.ts';
+import type { EventBus } from '../shared/ports/event-bus.ts';
+import type { ObjectStorage } from '../shared/ports/object-storage.ts';
+import type { VectorIndex } from '../shared/ports/vector-index.ts';
+import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
+
+export interface HealthParts {
+  readonly state: DiscoveryState;
+  readonly environment: EnvironmentReconciler;
+  readonly services: ServiceManager;
+  readonly storage: ObjectStorage;
+  readonly bus: EventBus;
+  readonly vector: VectorIndex;
+}
+
+/** `GET /healthz` of a node: `degraded` names everything that is not as it should be. */
+export function nodeHealth({ state, environment, services, storage, bus, vector }: HealthParts): Health {
+  const own = services.status();
+  const components = { ...environment.status(), ...(own === undefined ? {} : { services: own }) };
+  const reports = services.reports();
+  const waiting_for = [
+    ...state.waiting_for,
+    ...Object.entries(components).flatMap(([name, { status, message }]) =>
+      status === 'failed' ? [`${name}: ${message ?? 'failed'}`] : [],
+    ),
+    ...reports.flatMap(({ name, state: now, health }) =>
+      now === 'unhealthy' || now === 'backoff' || now === 'failed'
+        ? [`service ${name} is ${now}${health === undefined ? '' : `: ${health}`}`]
+        : [],
+    ),
+  ];
+  const { node_id, fleet, site, role, epoch, leader_url, control_plane_url, provisional } = state;
+  return {
+    status: state.phase === 'starting' ? 'starting' : waiting_for.length > 0 ? 'degraded' : 'ok',
+    ...{ node_id, fleet, site, role, epoch, provisional },
+    ...(leader_url === undefined ? {} : { leader_url }),
+    ...(control_plane_url === undefined ? {} : { control_plane_url }),
+    adapters: { storage: storage.backend.kind, broker: bus.backend.kind, vector: vector.backend.kind },
+    components,
+    services: reports,
+    ...(waiting_for.length === 0 ? {} : { waiting_for }),
+  };
+}
