@@ -1,0 +1,89 @@
+import { describe, expect, test } from 'vitest';
+import { BusError } from '../../../shared/ports/event-bus.ts';
+import type { PlannedAction } from '../../../shared/reconcile/action.ts';
+import { withDeadline } from '../../../shared/reconcile/deadline.ts';
+import { type ActionResult, runActions } from '../../../shared/reconcile/run-actions.ts';
+import { SimulatedClock } from '../../support/simulated-clock.ts';
+
+function action(subject: string, execute: (() => Promise<void>) | undefined = async () => {}, needs: string[] = []): PlannedAction {
+  const planned = { view: { kind: 'ensure', safety: 'add', subject } as const, needs };
+  return execute === undefined ? planned : { ...planned, execute };
+}
+
+const fails =
+  (kind: 'failed' | 'backend_away' | 'unauthorized' = 'failed') =>
+  async () => {
+    throw new BusError(kind, 'no luck');
+  };
+
+async function run(actions: readonly PlannedAction[], clock = new SimulatedClock()) {
+  const told: ActionResult[] = [];
+  const results = await runActions(actions, { clock, call_limit_ms: 1000, done: (result) => told.push(result) });
+  return { results, told, outcomes: results.map(({ view, outcome }) => `${view.subject}: ${outcome}`) };
+}
+
+describe('running actions', () => {
+  test('runs in order what can be run', async () => {
+    const order: string[] = [];
+    const note = (name: string) => async () => void order.push(name);
+    const { outcomes } = await run([action('a', note('a')), { ...action('shown'), execute: undefined } as never, action('b', note('b'))]);
+    expect(order).toEqual(['a', 'b']);
+    expect(outcomes).toEqual(['a: applied', 'b: applied']);
+  });
+
+  test('a failed action keeps only those from running that need it, also at one remove', async () => {
+    const { outcomes, told, results } = await run([
+      action('queue', fails()),
+      action('exchange'),
+      action('binding', undefined, ['exchange', 'queue']),
+      action('of binding', undefined, ['binding']),
+      action('other', undefined, ['exchange']),
+    ]);
+    expect(outcomes).toEqual(['queue: failed', 'exchange: applied', 'binding: not_tried', 'of binding: not_tried', 'other: applied']);
+    expect(told.map(({ view }) => view.subject)).toEqual(['queue', 'exchange', 'other']);
+    expect(results[0]?.message).toBe('no luck (failed)');
+  });
+
+  test.each(['backend_away', 'unauthorized'] as const)('gives up after three in a row that say %s', async (kind) => {
+    const { outcomes } = await run(['a', 'b', 'c', 'd', 'e'].map((name) => action(name, name === 'e' ? undefined : fails(kind))));
+    expect(outcomes).toEqual(['a: failed', 'b: failed', 'c: failed', 'd: not_tried', 'e: not_tried']);
+  });
+
+  test('a success in between starts the count anew, and other errors do not count', async () => {
+    const away = fails('backend_away');
+    const { outcomes } = await run(
+      [away, away, undefined, away, away, fails(), away, away, undefined].map((one, at) => action(`${at}`, one)),
+    );
+    expect(outcomes.filter((outcome) => outcome.endsWith('not_tried'))).toEqual([]);
+  });
+
+  test('a call that hangs is left after its limit, and nothing is queued behind it', async () => {
+    const clock = new SimulatedClock();
+    const running = run([action('hangs', () => new Promise(() => {})), action('next')], clock);
+    await clock.advance(999);
+    await clock.advance(1);
+    const { outcomes, results } = await running;
+    expect(outcomes).toEqual(['hangs: failed', 'next: not_tried']);
+    expect(results[0]).toMatchObject({ duration_ms: 1000, message: 'no answer within 1 s: the backend hangs or is overloaded (deadline)' });
+  });
+
+  test('measures each action', async () => {
+    const clock = new SimulatedClock();
+    const running = run([action('slow', () => clock.sleep(250)), action('fast')], clock);
+    await clock.advance(250);
+    expect((await running).results.map(({ duration_ms }) => duration_ms)).toEqual([250, 0]);
+  });
+});
+
+describe('deadline', () => {
+  test('settles as the call does and leaves no timer behind', async () => {
+    const clock = new SimulatedClock();
+    expect(await withDeadline(clock, 1000, async () => 'done')).toBe('done');
+    await expect(withDeadline(clock, 1000, fails())).rejects.toThrow('no luck');
+    const throwsAtOnce = () => {
+      throw new Error('at once');
+    };
+    await expect(withDeadline(clock, 1000, throwsAtOnce)).rejects.toThrow('at once');
+    expect(clock.sleeping).toBe(0);
+  });
+});
