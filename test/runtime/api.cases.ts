@@ -1,9 +1,15 @@
+import { documentCases } from './documents.cases.ts';
 import type { Start } from './harness.ts';
+import { eventCases } from './events.cases.ts';
 import { leaderCases } from './leader.cases.ts';
 import { nodeCases } from './nodes.cases.ts';
+import { planCases } from './plan.cases.ts';
 
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
 export function apiCases(start: Start): void {
   nodeCases(start);
   leaderCases(start);
+  eventCases(start);
+  documentCases(start);
+  planCases(start);
 }

@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { canonicalJson, sha256Hex } from '../../shared/contract/canonical.ts';
 import { type DocumentKind, findForgery, fromWire, signDocument } from '../../shared/contract/document.ts';
+import type { Database } from '../../shared/ports/database.ts';
 import { call, type Harness, heartbeat, type Reply, register, type Start } from './harness.ts';
 
 export const PATHS: Record<DocumentKind, string> = { plan: '/v1/cluster/plan', profile: '/v1/bootstrap/profile' };
@@ -269,10 +270,12 @@ export function documentCases(start: Start): void {
     });
 
     describe('damaged rows are never served', () => {
+      // A new process over the same database has verified nothing yet.
       const restart = async (): Promise<Harness> => {
-        // A new process over the same database has verified nothing yet.
-        const database = harness.database;
-        return { ...(await start({ wrap: () => database })), close: async () => undefined };
+        const { database } = harness;
+        const later = await start({ wrap: () => database });
+        onTestFinished(() => later.close());
+        return later;
       };
 
       it.each([
@@ -323,6 +326,33 @@ export function documentCases(start: Start): void {
         expect(await publish(later, 'plan', planOf('api'), 1)).toMatchObject({ status: 200, body: { generation: 2, changed: true } });
         expect(await call(later, 'GET /v1/cluster/plan')).toMatchObject({ status: 200, body: { generation: 2 } });
       });
+    });
+
+    it('a poll that finds nothing new reads one row; the document itself is read and verified once', async () => {
+      const counted: string[] = [];
+      const { database } = harness;
+      const wrap = (): Database => ({
+        ...database,
+        now: database.now,
+        close: async () => undefined,
+        batch: (statements) => {
+          counted.push(...statements.map(({ sql }) => sql));
+          return database.batch(statements);
+        },
+      });
+      const observed = await start({ wrap });
+      onTestFinished(() => observed.close());
+      const get = async (headers = {}) => {
+        counted.length = 0;
+        const { headers: answered } = await call(observed, 'GET /v1/cluster/plan', { headers });
+        return { statements: counted.length, etag: answered.get('etag') ?? '' };
+      };
+      await publish(observed, 'plan', planOf('api'), 0);
+      const { statements, etag } = await get();
+      expect(statements).toBe(2);
+      expect(await get()).toMatchObject({ statements: 1 });
+      expect(await get({ 'if-none-match': etag })).toMatchObject({ statements: 1 });
+      expect(counted[0]).toMatch(/^select \* from desired where fleet = \? and kind = \?$/);
     });
 
     describe('seeds', () => {
