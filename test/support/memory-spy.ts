@@ -4,8 +4,11 @@ export interface Call {
   readonly args: readonly unknown[];
 }
 
-/** Decides what happens to a call before it reaches the port: an error, a promise that never settles, or nothing. */
-export type Fault = (call: Call, index: number) => undefined | Error | 'never';
+/**
+ * Decides what happens to a call: an error instead of it, no answer ever (`never`: it did not reach the port,
+ * `lost`: it did and the answer got lost), or nothing.
+ */
+export type Fault = (call: Call, index: number) => undefined | Error | 'never' | 'lost';
 
 /** A port that counts its calls and can be made to fail. Only the methods of `counted` are looked at. */
 export function spyOn<Port extends object>(port: Port, counted: readonly (keyof Port & string)[], fault: Fault = () => undefined) {
@@ -17,9 +20,9 @@ export function spyOn<Port extends object>(port: Port, counted: readonly (keyof 
         const call = { method, args };
         const outcome = fault(call, calls.length);
         calls.push(call);
-        if (outcome === 'never') return new Promise(() => {});
-        if (outcome !== undefined) return Promise.reject(outcome);
-        return (port[method] as (...all: unknown[]) => unknown)(...args);
+        if (outcome instanceof Error) return Promise.reject(outcome);
+        const answer = outcome === 'never' ? undefined : (port[method] as (...all: unknown[]) => unknown)(...args);
+        return outcome === undefined ? answer : new Promise(() => {});
       },
     ]),
   );
