@@ -1,8 +1,8 @@
 import type { Answer, Client } from '../client.ts';
 import type { NodeContext } from './context.ts';
 
-/** At most this many services fit into one heartbeat (`HeartbeatRequest`). */
-const MAX_SERVICES = 256;
+/** At most this many services fit into one heartbeat or registration (`HeartbeatRequest`, `RegisterRequest`). */
+export const MAX_SERVICES = 256;
 
 /** Says that the node lives and what runs on it. The answer's headers say what is current. */
 export function sendHeartbeat({ deps, standing }: NodeContext, client: Client): Promise<Answer<unknown>> {

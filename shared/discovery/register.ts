@@ -1,9 +1,10 @@
 import type { Client } from '../client.ts';
 import type { NodeContext } from './context.ts';
+import { MAX_SERVICES } from './heartbeat.ts';
 
 /** Registers this boot of the node, with what it holds, so that a Supervisor that knows less can learn of it. */
 export async function register({ deps, documents }: NodeContext, client: Client): Promise<void> {
-  const { config, identity, clock, log } = deps;
+  const { config, identity, services, clock, log } = deps;
   const began = clock.monotonic();
   const plan = documents.plan?.held.document.meta.generation;
   const profile = documents.profile?.document.meta.generation;
@@ -14,6 +15,7 @@ export async function register({ deps, documents }: NodeContext, client: Client)
     capabilities: [...config.capabilities],
     ...deps.host(),
     versions: { ...config.versions },
+    services_running: services.reports().slice(0, MAX_SERVICES),
     desired: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
   });
   log.info('register', { step: true, result: `registered with ${client.url}`, duration_ms: clock.monotonic() - began });

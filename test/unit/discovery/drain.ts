@@ -1,0 +1,20 @@
+/** The Web Crypto calls under way: they run outside the event loop, so a simulated clock has to wait for them. */
+let pending = 0;
+
+const COUNTED = ['digest', 'sign', 'verify', 'importKey', 'exportKey', 'deriveBits'] as const;
+
+for (const name of COUNTED) {
+  const original = crypto.subtle[name].bind(crypto.subtle) as (...args: unknown[]) => Promise<unknown>;
+  const counted = (...args: unknown[]) => {
+    pending += 1;
+    return original(...args).finally(() => {
+      pending -= 1;
+    });
+  };
+  Object.defineProperty(crypto.subtle, name, { value: counted, configurable: true });
+}
+
+/** Resolves when nothing runs any more that does not wait for the clock. */
+export async function drain(): Promise<void> {
+  for (let quiet = 0; quiet < 5; quiet = pending === 0 ? quiet + 1 : 0) await new Promise((resolve) => setImmediate(resolve));
+}
