@@ -1,0 +1,218 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { run, type Site, startSite } from '../support/cli.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bootplane-documents-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function file(name: string, text: string): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, text);
+  return path;
+}
+
+const PROFILE = `storage:
+  buckets:
+    - name: captures
+    - name: reports
+`;
+
+describe('validate', () => {
+  it('accepts the examples', async () => {
+    const examples = new URL('../../docs/examples/', import.meta.url).pathname;
+    expect((await run(['plan', 'validate', `${examples}plan.yaml`])).code).toBe(0);
+    expect((await run(['profile', 'validate', `${examples}profile.yaml`])).code).toBe(0);
+  });
+
+  it('places each mistake by file, line, column and pointer', async () => {
+    const path = await file(
+      'bad.yaml',
+      'services:\n  - name: api\n    version: 1.0.0\n    command: []\n  - name: "a b"\n    command: [x]\n',
+    );
+    const { code, out, err } = await run(['plan', 'validate', path]);
+    expect(code).toBe(1);
+    expect(out).toBe('');
+    expect(err).toContain(`${path}:4:5 /services/0/command must name a program`);
+    expect(err).toContain(`${path}:5:11 /services/1/name must start with a letter or digit`);
+    expect(err).toContain(`${path}:5:5 /services/1/version is missing (string)`);
+  });
+
+  it('names keys that nobody knows, and those that publishing adds', async () => {
+    const path = await file('unknown.yaml', 'storage:\n  buckets:\n    - name: captures\n      lifecyle: []\ngeneration: 3\n');
+    const { code, err } = await run(['profile', 'validate', path]);
+    expect(code).toBe(1);
+    expect(err).toContain(`${path}:4:7 /storage/buckets/0/lifecyle is not known here`);
+    expect(err).toContain(`${path}:5:13 /generation is added by publishing: leave it out`);
+  });
+
+  it.each([
+    ['a broken flow', 'a: [\nb: 1', ':2:1 '],
+    ['a key twice', 'services: []\nservices: []\n', ':2:1 '],
+    ['two documents', 'services: []\n---\nservices: []\n', ':2:1 '],
+    ['a tag that is not known', 'services: !list []\n', ':1:11 '],
+    ['a text instead of keys', 'hello\n', ':1:1 must hold a document'],
+    ['nothing', '', ':1:1 must hold a document'],
+    ['an alias that is not there', 'services: *nowhere\n', ':1:1 '],
+  ])('refuses %s with its place', async (_, text, place) => {
+    const path = await file('broken.yaml', text);
+    const { code, err } = await run(['plan', 'validate', path]);
+    expect(code).toBe(1);
+    expect(err).toContain(`${path}${place}`);
+  });
+
+  it('refuses an alias bomb quickly', async () => {
+    const levels = Array.from({ length: 12 }, (_, n) => `l${n + 1}: &l${n + 1} [${Array(9).fill(`*l${n}`).join(', ')}]`);
+    const path = await file('bomb.yaml', `l0: &l0 [x]\n${levels.join('\n')}\n`);
+    expect((await run(['plan', 'validate', path])).code).toBe(1);
+  });
+
+  it('reads JSON, indented with tabs, from standard input', async () => {
+    const { code, err } = await run(['plan', 'validate', '-'], { stdin: '{\n\t"services": [],\n\t"extra": 1\n}' });
+    expect(code).toBe(1);
+    expect(err).toContain('<stdin>:3:11 /extra is not known here');
+    expect((await run(['plan', 'validate', '-', '--json'], { stdin: '{"services": []}' })).out).toBe('{\n  "valid": true\n}\n');
+  });
+
+  it('says so when there is no such file', async () => {
+    const { code, err } = await run(['plan', 'validate', 'nowhere.yaml']);
+    expect(code).toBe(1);
+    expect(err).toContain('nowhere.yaml does not exist');
+  });
+});
+
+describe('with a Supervisor', () => {
+  let site: Site;
+  beforeEach(async () => {
+    site = await startSite();
+  });
+  afterEach(() => site.close());
+
+  it('diff exits with 2 for a difference and 0 for none', async () => {
+    const path = await file('profile.yaml', PROFILE);
+    const first = await site.run(['profile', 'diff', path]);
+    expect(first).toMatchObject({ code: 2, err: '' });
+    expect(first.out).toContain('+ storage');
+    expect((await site.run(['profile', 'publish', path, '--yes'])).code).toBe(0);
+    expect(await site.run(['profile', 'diff', path])).toMatchObject({ code: 0, out: 'the same as generation 1\n' });
+  });
+
+  it('diff names list items and says that nothing is deleted', async () => {
+    await site.run(['profile', 'publish', await file('two.yaml', PROFILE), '--yes']);
+    const { code, out } = await site.run(['profile', 'diff', await file('one.yaml', PROFILE.replace('    - name: captures\n', ''))]);
+    expect(code).toBe(2);
+    expect(out).toContain('- storage/buckets/captures');
+    expect(out).not.toContain('reports');
+    expect(out).toContain('Nothing is deleted by this');
+  });
+
+  it('diff --json is the answer of the dry run, and publishes nothing', async () => {
+    const { code, out } = await site.run(['profile', 'diff', '-', '--json'], { stdin: PROFILE });
+    expect(code).toBe(2);
+    expect(JSON.parse(out)).toMatchObject({ generation: 1, changed: true, dry_run: true });
+    expect((await site.run(['profile', 'get'])).err).toContain('no_profile');
+  });
+
+  it('publish needs --yes where nobody can be asked', async () => {
+    const path = await file('profile.yaml', PROFILE);
+    const { code, out, err } = await site.run(['profile', 'publish', path]);
+    expect(code).toBe(1);
+    expect(out).toContain('+ storage');
+    expect(err).toContain('nothing was published');
+    expect(err).toContain('--yes');
+    expect(site.asked.filter((call) => call === 'PUT /v1/bootstrap/profile')).toHaveLength(1);
+  });
+
+  it('publish asks on a terminal and takes no for an answer', async () => {
+    const path = await file('profile.yaml', PROFILE);
+    const questions: string[] = [];
+    const answer = (text: string) => async (question: string) => {
+      questions.push(question);
+      return text;
+    };
+    expect((await site.run(['profile', 'publish', path], { ask: answer('') })).code).toBe(1);
+    expect((await site.run(['profile', 'publish', path], { ask: answer('n') })).code).toBe(1);
+    const done = await site.run(['profile', 'publish', path], { ask: answer('y') });
+    expect(done.code).toBe(0);
+    expect(done.out).toContain('published generation 1');
+    expect(questions).toEqual(Array(3).fill('Publish this profile? [y/N] '));
+  });
+
+  it('publish refuses when another version came between the question and the answer', async () => {
+    const path = await file('profile.yaml', PROFILE);
+    const other = await file('other.yaml', 'vector: { classes: [{ name: Frame }] }\n');
+    const { code, err } = await site.run(['profile', 'publish', path], {
+      ask: async () => {
+        await site.run(['profile', 'publish', other, '--yes']);
+        return 'yes';
+      },
+    });
+    expect(code).toBe(1);
+    expect(err).toContain('generation_moved');
+    expect(parse((await site.run(['profile', 'get'])).out)).toEqual({ vector: { classes: [{ name: 'Frame' }] } });
+  });
+
+  it('publish of the same again does nothing', async () => {
+    const path = await file('profile.yaml', PROFILE);
+    await site.run(['profile', 'publish', path, '--yes']);
+    expect((await site.run(['profile', 'publish', path])).out).toBe('nothing to publish: generation 1 says the same\n');
+    expect(JSON.parse((await site.run(['profile', 'history', '--json'])).out).versions).toHaveLength(1);
+  });
+
+  it('an empty document needs --allow-empty', async () => {
+    await site.run(['profile', 'publish', await file('profile.yaml', PROFILE), '--yes']);
+    const empty = await file('empty.yaml', 'storage: {}\n');
+    const refused = await site.run(['profile', 'publish', empty, '--yes']);
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain('would_empty');
+    expect(refused.err).toContain('--allow-empty');
+    expect((await site.run(['profile', 'publish', empty, '--yes', '--allow-empty'])).code).toBe(0);
+  });
+
+  it('get gives back what was published, so that it can be edited and published again', async () => {
+    await site.run(['profile', 'publish', await file('profile.yaml', PROFILE), '--yes']);
+    const { out } = await site.run(['profile', 'get']);
+    expect(out).toMatch(/^# Environment Profile, generation 1, published .* by fleet-key\n/);
+    expect(parse(out)).toEqual(parse(PROFILE));
+    expect((await site.run(['profile', 'diff', '-'], { stdin: out })).code).toBe(0);
+    expect(JSON.parse((await site.run(['profile', 'get', '--json'])).out)).toMatchObject({ generation: 1, signature: expect.any(String) });
+  });
+
+  it('history and rollback', async () => {
+    await site.run(['profile', 'publish', await file('v1.yaml', PROFILE), '--yes']);
+    await site.run(['profile', 'publish', await file('v2.yaml', `${PROFILE}    - name: added\n`), '--yes']);
+    const back = await site.run(['profile', 'rollback', '1', '--yes']);
+    expect(back.code).toBe(0);
+    expect(back.out).toContain('published generation 3');
+    expect(parse((await site.run(['profile', 'get'])).out)).toEqual(parse(PROFILE));
+    expect(parse((await site.run(['profile', 'get', '--generation', '2'])).out).storage.buckets).toHaveLength(3);
+    const history = (await site.run(['profile', 'history'])).out;
+    expect(history.split('\n').filter((line) => /^[123] /.test(line))).toHaveLength(3);
+    expect(history).toMatch(/^3 .*current$/m);
+    expect((await site.run(['profile', 'rollback', '9', '--yes'])).err).toContain('no_such_generation');
+  });
+
+  it('the folder of the file takes the place of its variable', async () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what people write into the file
+    const text = 'services:\n  - { name: hello, version: "1", command: [node, "${BOOTPLANE_FILE_DIR}/x.js", "${OTHER}"] }\n';
+    await site.run(['plan', 'publish', await file('plan.yaml', text), '--yes']);
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: what is not ours stays
+    expect(parse((await site.run(['plan', 'get'])).out).services[0].command).toEqual(['node', `${folder}/x.js`, '${OTHER}']);
+  });
+
+  it('pointers of the Supervisor are shown as places of the file', async () => {
+    const { withPlaces } = await import('../../runtime-node/commands/document-check.ts');
+    const { readDocumentFile } = await import('../../runtime-node/commands/document-file.ts');
+    const { ApiError } = await import('../../shared/client.ts');
+    const { problem } = await import('../../shared/contract/problem.ts');
+    const path = await file('profile.yaml', PROFILE);
+    const read = await readDocumentFile({ cwd: folder } as never, path);
+    const refusal = new ApiError(problem('invalid_body', 'no', { errors: [{ pointer: '/storage/buckets/1/name', detail: 'is taken' }] }));
+    await expect(withPlaces(read, Promise.reject(refusal))).rejects.toThrow(`${path}:4:13 /storage/buckets/1/name is taken`);
+  });
+});

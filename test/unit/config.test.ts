@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError, readSettings, refuseUnsupported, SETTINGS } from '../../runtime-node/config.ts';
+
+function failure(act: () => unknown): ConfigError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+describe('defaults', () => {
+  it('are those of the contract', () => {
+    expect(readSettings({ HOME: '/home/ada' })).toEqual({
+      data_dir: '/home/ada/.local/state/bootplane',
+      host: '0.0.0.0',
+      port: 7420,
+      fleet: 'default',
+      site: 'default',
+      capabilities: [],
+      lead: true,
+      mdns: true,
+      interfaces: [],
+      peers: [],
+      ttl_seconds: 15,
+      log: 'text',
+    });
+  });
+
+  it('put the data directory below an absolute XDG_STATE_HOME and ignore a relative one', () => {
+    expect(readSettings({ HOME: '/h', XDG_STATE_HOME: '/state' }).data_dir).toBe('/state/bootplane');
+    expect(readSettings({ HOME: '/h', XDG_STATE_HOME: 'state' }).data_dir).toBe('/h/.local/state/bootplane');
+  });
+
+  it('hold for a variable that is set to nothing', () => {
+    expect(readSettings({ HOME: '/h', BOOTPLANE_PORT: '', BOOTPLANE_CLOUD_URL: '', BOOTPLANE_FUTURE: '' })).toEqual(
+      readSettings({ HOME: '/h' }),
+    );
+  });
+});
+
+describe('order', () => {
+  it('is flag, environment, default', () => {
+    const env = { HOME: '/h', BOOTPLANE_PORT: '1000', BOOTPLANE_SITE: 'from-env' };
+    expect(readSettings(env, { port: '2000' })).toMatchObject({ port: 2000, site: 'from-env', fleet: 'default' });
+  });
+
+  it('takes the first of two names of one setting', () => {
+    const env = { HOME: '/h', S3_ENDPOINT: 'http://second', MINIO_ENDPOINT: 'http://first' };
+    expect(readSettings(env).s3_endpoint).toBe('http://first');
+    expect(readSettings({ HOME: '/h', S3_ENDPOINT: 'http://second' }).s3_endpoint).toBe('http://second');
+  });
+});
+
+describe('values', () => {
+  it('are read in their type', () => {
+    const env = {
+      BOOTPLANE_DATA_DIR: 'state',
+      BOOTPLANE_LEAD: 'off',
+      BOOTPLANE_CAPABILITIES: 'camera, gpu ,,',
+      BOOTPLANE_PEERS: 'http://10.0.0.1:7420,https://node.example/',
+      BOOTPLANE_CLOUD_URL: 'https://Control.Example',
+      BOOTPLANE_TTL_SECONDS: '30',
+    };
+    expect(readSettings(env, {}, '/srv')).toMatchObject({
+      data_dir: '/srv/state',
+      lead: false,
+      mdns: true,
+      capabilities: ['camera', 'gpu'],
+      peers: ['http://10.0.0.1:7420', 'https://node.example'],
+      cloud_url: 'https://control.example',
+      ttl_seconds: 30,
+    });
+  });
+
+  it.each([
+    ['BOOTPLANE_PORT', '70000', 'from 0 to 65535'],
+    ['BOOTPLANE_PORT', '80a', 'whole number'],
+    ['BOOTPLANE_PORT', '-1', 'whole number'],
+    ['BOOTPLANE_TTL_SECONDS', '0', 'from 1 to'],
+    ['BOOTPLANE_LEAD', 'yes', 'on or off'],
+    ['BOOTPLANE_LOG', 'xml', 'text or json'],
+    ['BOOTPLANE_SITE', 'a b', 'letter or digit'],
+    ['BOOTPLANE_HOST', 'http://0.0.0.0', 'without port and scheme'],
+    ['BOOTPLANE_CAPABILITIES', 'ok,not ok', 'letter or digit'],
+    ['BOOTPLANE_PEERS', 'http://a:1,b', 'http:// or https://'],
+    ['BOOTPLANE_ADVERTISE_URL', 'http://a:1/path', 'without a path'],
+    ['BOOTPLANE_CLOUD_URL', 'http://control.example', 'https://'],
+  ])('%s=%s is refused with what is allowed', (name, value, allowed) => {
+    const error = failure(() => readSettings({ HOME: '/h', [name]: value }));
+    expect(error.kind).toBe('bad_value');
+    expect(error.message).toContain(`${name} is "${value}"`);
+    expect(error.message).toContain(allowed);
+  });
+
+  it('allow plain http to the cloud on this machine', () => {
+    expect(readSettings({ HOME: '/h', BOOTPLANE_CLOUD_URL: 'http://127.0.0.1:8787' }).cloud_url).toBe('http://127.0.0.1:8787');
+    expect(readSettings({ HOME: '/h', BOOTPLANE_CLOUD_URL: 'http://[::1]:8787' }).cloud_url).toBe('http://[::1]:8787');
+    expect(failure(() => readSettings({ HOME: '/h', BOOTPLANE_CLOUD_URL: 'http://127.0.0.1.example' })).kind).toBe('bad_value');
+  });
+
+  it('that are wrong are all named at once, a flag by its flag', () => {
+    const { message } = failure(() => readSettings({ HOME: '/h', BOOTPLANE_SITE: ' ' }, { port: 'x' }));
+    expect(message).toContain('--port is "x"');
+    expect(message).toContain('BOOTPLANE_SITE is " "');
+  });
+
+  it('of secrets are never shown, nor passwords inside URLs', () => {
+    const { message } = failure(() =>
+      readSettings({ HOME: '/h', BOOTPLANE_API_KEY: 'hunter2', BOOTPLANE_CLOUD_URL: 'https://ada:hunter3@x.example' }),
+    );
+    expect(message).toContain('BOOTPLANE_API_KEY is (hidden): it must have at least 20 characters');
+    expect(message).toContain('must not hold a user name or password');
+    expect(message).not.toContain('hunter');
+  });
+});
+
+describe('names', () => {
+  it('that do not exist are refused, with the nearest that does', () => {
+    const error = failure(() => readSettings({ HOME: '/h', BOOTPLANE_CLOUDURL: 'x', BOOTPLANE_WHATEVER_ELSE: 'y' }));
+    expect(error.kind).toBe('unknown_setting');
+    expect(error.message).toContain('BOOTPLANE_CLOUDURL in the environment is no setting of bootplane; did you mean BOOTPLANE_CLOUD_URL?');
+    expect(error.message).toMatch(/BOOTPLANE_WHATEVER_ELSE in the environment is no setting of bootplane$/m);
+  });
+
+  it('that a node gives to its services are left alone', () => {
+    expect(() => readSettings({ HOME: '/h', BOOTPLANE_SERVICE: 'hello', BOOTPLANE_SERVICE_VERSION: '1' })).not.toThrow();
+  });
+
+  it('are each used once', () => {
+    const names = SETTINGS.flatMap(({ env, aliases = [] }) => [env, ...aliases]);
+    const flags = SETTINGS.flatMap(({ flag }) => (flag === undefined ? [] : [flag]));
+    expect(new Set(names).size).toBe(names.length);
+    expect(new Set(flags).size).toBe(flags.length);
+  });
+
+  it('of secrets are no flags, since a command line can be read by others', () => {
+    expect(SETTINGS.filter(({ secret, flag }) => secret === true && flag !== undefined)).toEqual([]);
+  });
+});
+
+describe('what this version does not have', () => {
+  it.each(['MINIO_ENDPOINT', 'S3_ENDPOINT', 'AMQP_URL', 'WEAVIATE_URL', 'BOOTPLANE_JWKS_URL', 'BOOTPLANE_JWKS_FILE'])(
+    '%s is refused',
+    (name) => {
+      const settings = readSettings({ HOME: '/h', [name]: 'http://somewhere' });
+      const error = failure(() => refuseUnsupported(settings));
+      expect(error.kind).toBe('unsupported');
+      expect(error.message).toContain('embedded adapters');
+    },
+  );
+
+  it('is refused by name and not by value', () => {
+    const { message } = failure(() => refuseUnsupported(readSettings({ HOME: '/h', AMQP_URL: 'amqp://ada:hunter2@mq' })));
+    expect(message).toContain('AMQP_URL is set');
+    expect(message).not.toContain('hunter2');
+  });
+
+  it('does not stop a node that asks for none of it', () => {
+    expect(() => refuseUnsupported(readSettings({ HOME: '/h', MINIO_REGION: 'eu-central-1' }))).not.toThrow();
+  });
+});
