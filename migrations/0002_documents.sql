@@ -28,6 +28,8 @@ create table placements (
   plan_hash text not null,
   epoch integer not null,
   leader_node_id text not null,
+  -- 1 when this leader took over from another and may not have heard everybody yet.
+  takeover integer not null,
   computed_at integer not null,
   placed text not null,
   proxies text not null,

@@ -7,26 +7,6 @@ export const Device = z
   .meta({ id: 'Device' });
 export type Device = z.infer<typeof Device>;
 
-export const RegisterRequest = z
-  .object({
-    node_id: Id,
-    instance_id: Id.optional(),
-    previous_instance_id: Id.optional(),
-    site: Id.optional(),
-    capabilities: z.array(Id).max(64),
-    host: z.string().min(1).max(255),
-    ip: z.union([z.ipv4(), z.ipv6()]),
-    /** Where other nodes reach it. A node without one is never a successor. */
-    url: HttpUrl.optional(),
-    versions: Versions,
-    devices: z.array(Device).max(256).optional(),
-    desired: z.object({ plan: Count.optional(), profile: Count.optional() }).optional(),
-  })
-  .meta({ id: 'RegisterRequest' });
-export type RegisterRequest = z.infer<typeof RegisterRequest>;
-
-export const RegisterAnswer = z.object({ registered: z.literal(true) }).meta({ id: 'RegisterAnswer' });
-
 export const ServiceState = z
   .enum(['starting', 'running', 'unhealthy', 'backoff', 'failed', 'stopping', 'stopped'])
   .meta({ id: 'ServiceState' });
@@ -42,6 +22,28 @@ export const ServiceReport = z
   })
   .meta({ id: 'ServiceReport' });
 export type ServiceReport = z.infer<typeof ServiceReport>;
+
+export const RegisterRequest = z
+  .object({
+    node_id: Id,
+    instance_id: Id.optional(),
+    previous_instance_id: Id.optional(),
+    site: Id.optional(),
+    capabilities: z.array(Id).max(64),
+    host: z.string().min(1).max(255),
+    ip: z.union([z.ipv4(), z.ipv6()]),
+    /** Where other nodes reach it. A node without one is never a successor. */
+    url: HttpUrl.optional(),
+    versions: Versions,
+    devices: z.array(Device).max(256).optional(),
+    /** What runs already, so that a new leader does not give its place away. Absent: as last reported. */
+    services_running: z.array(ServiceReport).max(256).optional(),
+    desired: z.object({ plan: Count.optional(), profile: Count.optional() }).optional(),
+  })
+  .meta({ id: 'RegisterRequest' });
+export type RegisterRequest = z.infer<typeof RegisterRequest>;
+
+export const RegisterAnswer = z.object({ registered: z.literal(true) }).meta({ id: 'RegisterAnswer' });
 
 export const HeartbeatRequest = z
   .object({

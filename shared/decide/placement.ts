@@ -23,8 +23,8 @@ export interface Incumbents {
 
 export interface PlacementOptions {
   /**
-   * The leader is new: whoever reports a service keeps it even above `count`, so that nothing stops
-   * because the leader changed.
+   * The leader is new and may not have heard everybody: placement stays as the nodes report it. Who
+   * has a service keeps it, even above `count`, and nobody gets one that it has not.
    */
   readonly settling?: boolean;
 }
@@ -74,8 +74,8 @@ function placeOne(
   const kept = ranked.filter((id) => running.has(id));
   const starting = ranked.filter((id) => placed.has(id) && !running.has(id));
   const others = ranked.filter((id) => !has(id));
-  const places = settling ? Math.max(placement.count, kept.length) : placement.count;
-  return [...kept, ...starting, ...others].slice(0, places);
+  if (settling) return [...kept, ...starting.slice(0, Math.max(0, placement.count - kept.length))];
+  return [...kept, ...starting, ...others].slice(0, placement.count);
 }
 
 /**

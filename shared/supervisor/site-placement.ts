@@ -27,17 +27,18 @@ const MAX_PROXIES = 64;
 
 /**
  * True while a stored placement answers for the node that asks: made from the same plan under the
- * same lease, not older than a TTL, and without a free place that this node could take. So a full
- * site that boots at once does not place once per node.
+ * same lease, not older than a TTL, and without a place that this node could take (or, while a new
+ * leader settles, keep). So a full site that boots at once does not place once per node.
  */
 export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_seconds }: PlacementTask): boolean {
   if (row.plan_hash !== plan_hash || row.epoch !== lease.epoch || row.leader_node_id !== lease.node_id) return false;
   if (row.age_ms < 0 || row.age_ms > ttl_seconds * 1000) return false;
   const able = { ...node, role: roleOf(node, lease.node_id) };
+  const settling = isSettling(row.takeover === 1, lease);
   return !plan.services.some(({ name, placement }) => {
     const has = nodesOf(row.placed, name);
-    const isShort = placement.count !== undefined && has.length < placement.count;
-    return isShort && !has.includes(node.node_id) && isEligible(placement, node.site, able);
+    if (placement.count === undefined || has.includes(node.node_id) || !isEligible(placement, node.site, able)) return false;
+    return settling ? holdsPlace(node, name) : has.length < placement.count;
   });
 }
 
@@ -47,7 +48,8 @@ export function placeSite(task: PlacementTask, members: readonly MemberRow[], be
   const seen = members.map((member) => look(member, task));
   const counted = plan.services.filter(({ placement }) => placement.count !== undefined);
   const incumbents = { running: reportedBy(members), placed: before?.placed ?? {} };
-  const placed = placeServices({ services: counted }, node.site, seen, incumbents, { settling: isSettling(lease) });
+  const takeover = isTakeover(lease, before);
+  const placed = placeServices({ services: counted }, node.site, seen, incumbents, { settling: isSettling(takeover, lease) });
   const reachable = members.flatMap(({ node_id, url, capabilities, age_ms, left_at }) =>
     url !== null && livenessOf(age_ms, ttl_seconds, left_at !== null) === 'online' ? [{ node_id, url, capabilities }] : [],
   );
@@ -59,6 +61,7 @@ export function placeSite(task: PlacementTask, members: readonly MemberRow[], be
     plan_hash,
     epoch: lease.epoch,
     leader_node_id: lease.node_id,
+    takeover: takeover ? 1 : 0,
     placed,
     proxies: pick(`proxies of ${node.site}`, proxies, MAX_PROXIES),
     successors: pick(`successors of ${node.site}`, others, MAX_SUCCESSORS),
@@ -70,13 +73,25 @@ function look({ node_id, capabilities, age_ms, left_at }: MemberRow, { node, lea
   return { node_id, capabilities, liveness, role: roleOf({ node_id, capabilities }, lease.node_id) };
 }
 
-/** A holder renews three times in a TTL. The first lease of a site follows nobody whose services could be stopped. */
-function isSettling({ epoch, renewals }: LiveLease): boolean {
-  return epoch > 1 && renewals < 3;
+/** True when another led before, under an earlier epoch: a leader that comes back knows its nodes already. */
+function isTakeover({ epoch, node_id }: LiveLease, before: PlacementRow | undefined): boolean {
+  if (before === undefined) return epoch > 1;
+  return before.epoch === epoch ? before.takeover === 1 : before.leader_node_id !== node_id;
+}
+
+/** A holder renews three times in a TTL; by then every node has spoken. */
+const SETTLED_RENEWALS = 3;
+
+function isSettling(takeover: boolean, { renewals }: LiveLease): boolean {
+  return takeover && renewals < SETTLED_RENEWALS;
 }
 
 /** A service that is between two tries to start still has its place. */
 const HOLDS_PLACE: readonly ServiceState[] = ['starting', 'running', 'unhealthy', 'backoff'];
+
+function holdsPlace({ services_running }: Pick<MemberRow, 'services_running'>, service: string): boolean {
+  return services_running.some(({ name, state }) => name === service && HOLDS_PLACE.includes(state));
+}
 
 function reportedBy(members: readonly MemberRow[]): Placed {
   const reported = new Map<string, string[]>();

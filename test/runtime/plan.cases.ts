@@ -200,6 +200,46 @@ export function planCases(start: Start): void {
         }
       });
 
+      it('a new leader that has heard nobody gives no place away: nodes say what they run when they register', async () => {
+        await join('b');
+        await call(harness, 'POST /v1/leader/claim', { body: { node_id: 'b', url: urlOf('b'), epoch_seen: 4 } });
+        await publish(harness, 'plan', counted(1), 0);
+        expect(await names('b')).toEqual([]);
+        await join('a', { services_running: [{ name: 'api', version: '1.0.0', state: 'running' }] });
+        expect(await names('a')).toEqual(['api']);
+        expect(await names('b')).toEqual([]);
+        await beat('a', 'api');
+        await join('a', { services_running: undefined });
+        expect(await names('a')).toEqual(['api']);
+      });
+
+      it('what the leader that is gone ran moves when the new one has settled', async () => {
+        await join('a');
+        await join('b');
+        await claim('a');
+        await publish(harness, 'plan', counted(1, { nodes: ['a', 'b'] }), 0);
+        await beat('a', 'api');
+        expect(await holders('api', ['a', 'b'])).toEqual(['a']);
+        await age(harness, 4 * TTL_MS);
+        const epoch = await claim('b');
+        await beat('b');
+        expect(await names('b')).toEqual([]);
+        for (let renewal = 0; renewal < 3; renewal += 1) {
+          await call(harness, 'POST /v1/leader/claim', { body: { node_id: 'b', url: urlOf('b'), epoch } });
+        }
+        expect(await names('b')).toEqual(['api']);
+      });
+
+      it('a leader that comes back knows its nodes, and places at once', async () => {
+        await join('a');
+        await claim('a');
+        await publish(harness, 'plan', counted(1), 0);
+        expect(await names('a')).toEqual(['api']);
+        expect(await claim('a')).toBe(2);
+        await publish(harness, 'plan', { services: [service('web', { placement: { count: 1 } })] }, 1);
+        expect(await names('a')).toEqual(['web']);
+      });
+
       it('a change of leader stops no copy that runs, even above count; a TTL later the surplus stops', async () => {
         for (const node_id of ['a', 'b', 'c']) await join(node_id);
         await claim('a');

@@ -35,6 +35,7 @@ export const placements = sqliteTable(
     plan_hash: text().notNull(),
     epoch: integer().notNull(),
     leader_node_id: text().notNull(),
+    takeover: integer().notNull(),
     computed_at: integer().notNull(),
     placed: text({ mode: 'json' }).$type<Record<string, string[]>>().notNull(),
     proxies: text({ mode: 'json' }).$type<Reachable[]>().notNull(),

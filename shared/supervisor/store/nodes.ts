@@ -93,6 +93,7 @@ function registration(body: RegisterRequest) {
     capabilities: JSON.stringify(body.capabilities),
     versions: JSON.stringify(body.versions),
     devices: JSON.stringify(body.devices ?? []),
+    services_running: body.services_running === undefined ? null : JSON.stringify(body.services_running),
   };
 }
 

@@ -11,7 +11,7 @@ export type NewPlacement = Omit<PlacementColumns, 'computed_at'>;
 export type PlacementRow = PlacementColumns & { readonly age_ms: number };
 
 /** The node that asks. */
-export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities'>;
+export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities' | 'services_running'>;
 
 /** A lease that has not lapsed. */
 export interface LiveLease {
@@ -73,7 +73,7 @@ function compileQueries(database: Database) {
   const itself = sql`fleet = ${arg('fleet')} and node_id = ${arg('node_id')}`;
   const ofItsSite = sql`fleet = ${arg('fleet')} and site = (select site from nodes where ${itself})`;
   return {
-    node: compileSql<AskingNode>(sql`select node_id, site, capabilities from nodes where ${itself}`, nodes),
+    node: compileSql<AskingNode>(sql`select node_id, site, capabilities, services_running from nodes where ${itself}`, nodes),
     lease: compileSql<LiveLease>(sql`select leases.node_id, url, epoch, renewals from leases where ${ofItsSite} and expires_at > ${now}`),
     heads: compileSql<HeadRow>(sql`select * from desired where fleet = ${arg('fleet')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
@@ -83,11 +83,11 @@ function compileQueries(database: Database) {
       nodes,
     ),
     save: compileSql<never>(sql`
-      insert into placements (fleet, site, plan_hash, epoch, leader_node_id, computed_at, placed, proxies, successors)
-      values (${arg('fleet')}, ${arg('site')}, ${arg('plan_hash')}, ${arg('epoch')}, ${arg('leader_node_id')}, ${now},
+      insert into placements (fleet, site, plan_hash, epoch, leader_node_id, takeover, computed_at, placed, proxies, successors)
+      values (${arg('fleet')}, ${arg('site')}, ${arg('plan_hash')}, ${arg('epoch')}, ${arg('leader_node_id')}, ${arg('takeover')}, ${now},
         ${arg('placed')}, ${arg('proxies')}, ${arg('successors')})
       on conflict (fleet, site) do update set plan_hash = excluded.plan_hash, epoch = excluded.epoch,
-        leader_node_id = excluded.leader_node_id, computed_at = excluded.computed_at,
+        leader_node_id = excluded.leader_node_id, takeover = excluded.takeover, computed_at = excluded.computed_at,
         placed = excluded.placed, proxies = excluded.proxies, successors = excluded.successors`),
   };
 }

@@ -79,10 +79,13 @@ describe('count', () => {
     }
   });
 
-  test('after a takeover nobody that runs a service loses it to the count', () => {
+  test('after a takeover placement stays as it is reported: nobody loses a place to the count, nobody gets one', () => {
     expect(place({ count: 1 }, three, ['a', 'b'], [], true)).toEqual(['a', 'b']);
+    expect(place({ count: 1 }, three, ['a', 'b'], ['c'], true)).toEqual(['a', 'b']);
     expect(place({ count: 1 }, three, ['a', 'b'], [], false)).toHaveLength(1);
-    expect(place({ count: 2 }, three, ['a'], [], true)).toHaveLength(2);
+    expect(place({ count: 2 }, three, ['a'], [], true)).toEqual(['a']);
+    expect(place({ count: 2 }, three, ['a'], ['b', 'c'], true)).toHaveLength(2);
+    expect(place({ count: 1 }, three, [], [], true)).toEqual([]);
   });
 });
 
