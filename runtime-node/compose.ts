@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+import type { Clock } from '../shared/ports/clock.ts';
+import type { Database } from '../shared/ports/database.ts';
+import type { EventBus } from '../shared/ports/event-bus.ts';
+import type { HealthProbe } from '../shared/ports/health-probe.ts';
+import type { Log } from '../shared/ports/log.ts';
+import type { ObjectStorage } from '../shared/ports/object-storage.ts';
+import type { ProcessHost } from '../shared/ports/process-host.ts';
+import type { Random } from '../shared/ports/random.ts';
+import type { StateFiles } from '../shared/ports/state-files.ts';
+import type { VectorIndex } from '../shared/ports/vector-index.ts';
+import { createLocalBus } from './adapters/bus-local.ts';
+import { createChildProcessHost } from './adapters/child-process.ts';
+import { createHealthProbe } from './adapters/health-probe.ts';
+import { openSqlite } from './adapters/sqlite.ts';
+import { readMigrations } from './adapters/sqlite-migrations.ts';
+import { createStateFiles } from './adapters/state-files.ts';
+import { createFsStorage } from './adapters/storage-fs/index.ts';
+import { createEmbeddedIndex } from './adapters/vector-embedded.ts';
+import type { Config } from './config.ts';
+import { packageRoot } from './package-root.ts';
+
+/** What the core gets from this machine. */
+export interface Ports {
+  readonly files: StateFiles;
+  readonly database: Database;
+  readonly storage: ObjectStorage;
+  readonly bus: EventBus;
+  readonly vector: VectorIndex;
+  readonly processes: ProcessHost;
+  readonly probe: HealthProbe;
+  /** Work that the adapters do by themselves (expiry, sweeping), until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Machine {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** The composition root: the only place that knows which adapter stands behind which port. */
+export async function compose({ data_dir }: Pick<Config, 'data_dir'>, { clock, random, log }: Machine): Promise<Ports> {
+  const inDir = (name: string) => join(data_dir, name);
+  const database = openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations: readMigrations(join(packageRoot(), 'migrations')) });
+  const storage = await createFsStorage({ root: inDir('storage'), clock, random, log });
+  const bus = createLocalBus({ path: inDir('bus.sqlite'), clock, random, log });
+  const vector = createEmbeddedIndex({ path: inDir('vector.sqlite'), log });
+  return {
+    files: createStateFiles({ folder: data_dir, clock }),
+    database,
+    storage,
+    bus,
+    vector,
+    processes: createChildProcessHost({ data_dir, clock, log }),
+    probe: createHealthProbe(),
+    run: (signal) => storage.run(signal),
+    close: async () => {
+      for (const port of [bus, vector, storage, database]) await port.close();
+    },
+  };
+}

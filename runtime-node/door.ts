@@ -1,0 +1,62 @@
+import type { Fetch } from '../shared/client.ts';
+import { PROBLEM_JSON, problem } from '../shared/contract/problem.ts';
+import type { Config } from './config.ts';
+import { type HttpServer, listen } from './http-server.ts';
+import { loopbackUrl, reachableUrl } from './own-address.ts';
+
+type Address = Pick<Config, 'host' | 'advertise_url'>;
+
+interface Inside {
+  answer: Fetch;
+}
+
+/** Where a node listens. It is open before anything stands behind it, so that the port is known from the start. */
+export class Door {
+  readonly #config: Address;
+  readonly #server: HttpServer;
+  readonly #inside: Inside;
+
+  private constructor(config: Address, server: HttpServer, inside: Inside) {
+    this.#config = config;
+    this.#server = server;
+    this.#inside = inside;
+  }
+
+  /** Rejects with `ListenError`. */
+  static async open(config: Address & Pick<Config, 'port'>): Promise<Door> {
+    const inside: Inside = { answer: async () => starting() };
+    const server = await listen((request) => inside.answer(request), config.host, config.port);
+    return new Door(config, server, inside);
+  }
+
+  /** From now on requests go to `answer`. */
+  admit(answer: Fetch): void {
+    this.#inside.answer = answer;
+  }
+
+  /** The URL for other nodes. Looked up at each call, since an address may change. */
+  get url(): string {
+    return this.#config.advertise_url ?? reachableUrl(this.#config.host, this.#server.port);
+  }
+
+  /** The URL for this machine. */
+  get loopback(): string {
+    return loopbackUrl(this.#config.host, this.#server.port);
+  }
+
+  /** Every origin under which this node may be dialled. */
+  get origins(): readonly string[] {
+    return [...new Set([new URL(this.url).origin, this.loopback])];
+  }
+
+  close(): Promise<void> {
+    return this.#server.close();
+  }
+}
+
+function starting(): Response {
+  return new Response(JSON.stringify(problem('unavailable', 'the node is starting')), {
+    status: 503,
+    headers: { 'content-type': PROBLEM_JSON },
+  });
+}

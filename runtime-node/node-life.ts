@@ -1,0 +1,166 @@
+import type { Fetch } from '../shared/client.ts';
+import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { createDiscovery } from '../shared/discovery/discovery.ts';
+import { type Identity, identify } from '../shared/discovery/identify.ts';
+import { createReportQueue } from '../shared/discovery/report-queue.ts';
+import type { Discovery } from '../shared/discovery/types.ts';
+import { createAttempts } from '../shared/reconcile/attempts.ts';
+import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
+import { createServiceManager } from '../shared/reconcile/services/manager.ts';
+import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
+import { createSupervisor, type Supervisor } from '../shared/supervisor/app.ts';
+import type { Machine, Ports } from './compose.ts';
+import type { Config } from './config.ts';
+import type { Door } from './door.ts';
+import { createFrontDoor } from './front-door.ts';
+import { nodeHealth } from './node-health.ts';
+import { createOverlay } from './overlay.ts';
+import { ownAddress } from './own-address.ts';
+import { packageVersion } from './package-root.ts';
+import { createServiceEnvironment, prepareService } from './service-environment.ts';
+
+export interface NodeParts {
+  readonly config: Config;
+  readonly machine: Machine;
+  readonly ports: Ports;
+  readonly door: Door;
+  readonly fleetKey: string;
+}
+
+/** One node, put together and not yet running. */
+export interface NodeLife {
+  /** Answers what comes in over HTTP. */
+  readonly answer: Fetch;
+  /** Resolves after an orderly stop, or at once when `crash` aborts: then nothing is stopped or released. */
+  run(crash: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+interface Parts extends NodeParts {
+  readonly fleetKeys: FleetKeys;
+  readonly identity: Identity;
+  readonly environment: EnvironmentReconciler;
+  readonly services: ServiceManager;
+  readonly reports: ReturnType<typeof createReportQueue>;
+}
+
+const SWEEP_INTERVAL_MS = 60_000;
+
+export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
+  const parts = await assemble(given);
+  const { config, door } = parts;
+  // The two know each other only through requests: the Supervisor shows how discovery stands, discovery calls the Supervisor.
+  const late: { discovery?: Discovery } = {};
+  const supervisor = await buildSupervisor(parts, () => late.discovery);
+  const discovery = buildDiscovery(parts, supervisor);
+  late.discovery = discovery;
+  for (const kind of ['plan', 'profile'] as const) {
+    const body = config.seeds[kind];
+    if (body !== undefined) await supervisor.seed(config.fleet, kind, body);
+  }
+  const followed = () => {
+    const url = discovery.state().control_plane_url;
+    return url === undefined || door.origins.includes(new URL(url).origin) ? undefined : url;
+  };
+  return {
+    answer: createFrontDoor({ own: supervisor.fetch, fetch: (request) => fetch(request), followed }),
+    run: (crash) => live(parts, supervisor, discovery, crash),
+    stop: () => discovery.stop(),
+  };
+}
+
+async function assemble(given: NodeParts): Promise<Parts> {
+  const { config, ports, door } = given;
+  const { clock, random, log } = given.machine;
+  const { node_id: configured } = config;
+  const identity = await identify({ files: ports.files, clock, random, log, ...(configured === undefined ? {} : { node_id: configured }) });
+  const reports = createReportQueue();
+  const shared = {
+    node_id: identity.node_id,
+    clock,
+    log,
+    attempts: createAttempts({ files: ports.files, clock, log }),
+    report: reports.report,
+  };
+  const { storage, bus, vector, processes, probe } = ports;
+  const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback };
+  return {
+    ...given,
+    fleetKeys: await deriveFleetKeys(config.fleet, given.fleetKey),
+    identity,
+    reports,
+    environment: createEnvironmentReconciler({ ...shared, storage, bus, vector }),
+    services: createServiceManager({
+      ...shared,
+      random,
+      host: processes,
+      probe,
+      environment: createServiceEnvironment(place),
+      prepare: prepareService,
+    }),
+  };
+}
+
+async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefined): Promise<Supervisor> {
+  const { config, machine, ports, door, fleetKeys, identity, environment, services } = parts;
+  const state = () => discovery()?.state();
+  return createSupervisor({
+    ...machine,
+    database: ports.database,
+    fleets: { default_fleet: config.fleet, keysOf: async (fleet) => (fleet === config.fleet ? fleetKeys : undefined) },
+    version: packageVersion(),
+    ttl_seconds: config.ttl_seconds,
+    self: { node_id: identity.node_id, origins: () => door.origins, provisional: () => state()?.provisional ?? false },
+    emit: createOverlay(ports.bus, machine.log),
+    health: async () => {
+      const now = state();
+      return now === undefined ? { status: 'starting' } : nodeHealth({ state: now, environment, services, ...ports });
+    },
+  });
+}
+
+function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
+  const { config, machine, ports, door, fleetKeys, identity, environment, services, reports } = parts;
+  const { cloud_url } = config;
+  return createDiscovery({
+    ...machine,
+    config: {
+      fleet: config.fleet,
+      site: config.site,
+      capabilities: config.capabilities,
+      advertise_url: () => door.url,
+      ...(cloud_url === undefined ? {} : { cloud_url }),
+      lead: config.lead,
+      peers: config.peers,
+      versions: { bootplane: packageVersion(), node: process.versions.node },
+      ttl_seconds: config.ttl_seconds,
+    },
+    identity,
+    files: ports.files,
+    fleetKeys,
+    fetch: (request) => fetch(request),
+    self: { url: door.url, fetch: supervisor.fetch },
+    host: ownAddress,
+    environment,
+    services,
+    reports,
+    metrics: () => ({ uptime_seconds: Math.round(process.uptime()), resident_bytes: process.memoryUsage.rss() }),
+  });
+}
+
+async function live({ machine, ports }: Parts, supervisor: Supervisor, discovery: Discovery, crash: AbortSignal): Promise<void> {
+  const ended = new AbortController();
+  const background = AbortSignal.any([ended.signal, crash]);
+  const loops = Promise.all([ports.run(background), sweep(machine, supervisor, background)]);
+  await discovery.run(crash);
+  ended.abort();
+  await loops;
+}
+
+async function sweep({ clock, log }: Machine, supervisor: Supervisor, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(SWEEP_INTERVAL_MS, signal);
+    if (!signal.aborted)
+      await supervisor.sweep().catch((error: unknown) => log.warn('the sweep of the event log failed', { error: String(error) }));
+  }
+}

@@ -1,0 +1,31 @@
+import type { PlannedService } from '../shared/contract/plan.ts';
+
+export interface ServicePlace {
+  readonly node_id: string;
+  readonly site: string;
+  /** Where the node answers on this machine. */
+  url(): string;
+}
+
+/** What a node adds to the environment that the plan gives a service. */
+export function createServiceEnvironment({
+  node_id,
+  site,
+  url,
+}: ServicePlace): (service: PlannedService) => Readonly<Record<string, string>> {
+  return ({ name, version }) => ({
+    BOOTPLANE_NODE_ID: node_id,
+    BOOTPLANE_SITE: site,
+    BOOTPLANE_URL: url(),
+    BOOTPLANE_SERVICE: name,
+    BOOTPLANE_SERVICE_VERSION: version,
+  });
+}
+
+/** Rejects what this version can't run, rather than running something else. */
+export async function prepareService({ artifact }: PlannedService): Promise<{ cwd?: string }> {
+  if (artifact === undefined) return {};
+  throw new Error(
+    'it needs an artifact, and this version of bootplane does not fetch artifacts yet; install the program on the machine and name it in command',
+  );
+}

@@ -1,0 +1,26 @@
+import { createServer } from 'node:net';
+import { resolve } from 'node:path';
+
+/** A port that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((done, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => (typeof address === 'object' && address !== null ? done(address.port) : reject(new Error('no port'))));
+    });
+  });
+}
+
+/** A plan with the example service on a port of its own. */
+export function helloService(port: number, version = '1.0.0') {
+  return {
+    name: 'hello',
+    version,
+    command: ['node', resolve('docs/examples/service/server.js')],
+    env: { PORT: String(port) },
+    health: { http: `http://127.0.0.1:${port}/healthz`, interval_seconds: 1, timeout_seconds: 1, grace_seconds: 10 },
+    stop_grace_seconds: 5,
+  };
+}

@@ -1,0 +1,62 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Client, createClient } from '../../../shared/client.ts';
+import { until } from './until.ts';
+
+export interface NodeProcess {
+  readonly url: string;
+  readonly dataDir: string;
+  readonly child: ChildProcess;
+  readonly client: Client;
+  /** All that it wrote so far. */
+  output(): string;
+  /** Sends a signal and waits for the end; the exit code, or the signal's name. */
+  end(signal: NodeJS.Signals): Promise<number | string>;
+  readonly exited: Promise<number | string>;
+}
+
+export interface NodeProcessOptions {
+  readonly dataDir: string;
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Variables of the test runner that a user's shell would not have stay out. */
+function cleanEnv(extra: Readonly<Record<string, string>>): Record<string, string> {
+  return { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '/', ...extra };
+}
+
+/** Starts the command line as a user would, in a process of its own. */
+export function spawnCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+  return spawn(process.execPath, ['runtime-node/main.ts', ...args], { env: cleanEnv(env), stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Starts a node on a free port and waits until it listens. */
+export async function startNodeProcess({ dataDir, args = [], env = {} }: NodeProcessOptions): Promise<NodeProcess> {
+  const child = spawnCli(['up', '--data-dir', dataDir, '--host', '127.0.0.1', '--port', '0', '--log', 'json', ...args], env);
+  let output = '';
+  const keep = (chunk: Buffer) => {
+    output += chunk.toString();
+  };
+  child.stdout?.on('data', keep);
+  child.stderr?.on('data', keep);
+  const exited = new Promise<number | string>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown')));
+  const url = await Promise.race([
+    listening(dataDir, child),
+    exited.then((code) => Promise.reject(new Error(`the node ended with ${code}:\n${output}`))),
+  ]);
+  const credential = env.BOOTPLANE_API_KEY ?? (await readFile(join(dataDir, 'fleet.key'), 'utf8')).trim();
+  const end = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    return exited;
+  };
+  return { url, dataDir, child, client: createClient({ url, credential }), output: () => output, end, exited };
+}
+
+function listening(dataDir: string, child: ChildProcess): Promise<string> {
+  return until(`${dataDir}/listen.json`, async () => {
+    const { url, pid } = JSON.parse(await readFile(join(dataDir, 'listen.json'), 'utf8'));
+    return pid === child.pid ? (url as string) : undefined;
+  });
+}
