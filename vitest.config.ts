@@ -1,4 +1,8 @@
+import { fileURLToPath } from 'node:url';
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
+
+const migrations = await readD1Migrations(fileURLToPath(new URL('migrations', import.meta.url)));
 
 export default defineConfig({
   test: {
@@ -10,6 +14,16 @@ export default defineConfig({
           exclude: ['test/runtime/workerd/**', 'test/bench/**'],
           testTimeout: 20_000,
         },
+      },
+      {
+        // The same suites inside workerd, on D1, as wrangler.toml sets the Worker up.
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: { bindings: { MIGRATIONS: migrations, BOOTPLANE_API_KEY: 'a fleet key that is only for tests' } },
+          }),
+        ],
+        test: { name: 'workerd', include: ['test/runtime/workerd/**/*.test.ts'], testTimeout: 20_000 },
       },
     ],
   },

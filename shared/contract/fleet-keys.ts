@@ -89,7 +89,8 @@ const PKCS8_ED25519 = Uint8Array.from([0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b,
 async function ed25519FromSeed(seed: Uint8Array): Promise<DocumentSigner> {
   const pkcs8 = new Uint8Array([...PKCS8_ED25519, ...seed]);
   const privateKey = await crypto.subtle.importKey('pkcs8', pkcs8, 'Ed25519', true, ['sign']);
-  const { x } = await crypto.subtle.exportKey('jwk', privateKey);
+  const exported = await crypto.subtle.exportKey('jwk', privateKey);
+  const x = 'x' in exported ? exported.x : undefined;
   if (x === undefined) throw new TypeError('this runtime exports no public half of an Ed25519 key');
   return {
     ...(await documentVerifier(x)),

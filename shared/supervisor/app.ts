@@ -6,10 +6,12 @@ import { type Body, type SeedOutcome, seed } from './documents.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
 import { documentRoutes } from './routes/documents.ts';
+import { eventRoutes } from './routes/events.ts';
 import { heartbeatRoutes } from './routes/heartbeats.ts';
 import { leaderRoutes } from './routes/leader.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { planRoutes } from './routes/plan.ts';
+import { statusRoutes } from './routes/status.ts';
 import { serve } from './serve.ts';
 
 export type { Keyring } from './auth.ts';
@@ -20,7 +22,15 @@ export type { SeedOutcome } from './documents.ts';
  * One file per noun in `routes/`, each a function from the context to its routes. A new noun is added
  * here and nowhere else; OpenAPI, scopes and the metrics follow from the list.
  */
-const NOUNS: readonly ((context: Context) => Route[])[] = [nodeRoutes, heartbeatRoutes, leaderRoutes, documentRoutes, planRoutes];
+const NOUNS: readonly ((context: Context) => Route[])[] = [
+  nodeRoutes,
+  heartbeatRoutes,
+  leaderRoutes,
+  documentRoutes,
+  planRoutes,
+  statusRoutes,
+  eventRoutes,
+];
 
 export interface Supervisor {
   /** Answers one request of `/v1` and beside it. Never rejects. */
@@ -30,6 +40,8 @@ export interface Supervisor {
    * Rejects with the problem `invalid_body` for one that is not valid.
    */
   seed(fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome>;
+  /** Housekeeping, to be called every few minutes: drops the oldest events beyond the number that is kept. */
+  sweep(): Promise<void>;
   readonly app: OpenAPIHono;
   /** Every route, for tests and tools that walk them. */
   readonly routes: readonly Route[];
@@ -44,7 +56,13 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));
   app.onError((error) => problemResponse(toProblem(error)));
-  return { fetch: async (request) => app.fetch(request), seed: (fleet, kind, body) => plant(context, fleet, kind, body), app, routes };
+  return {
+    fetch: async (request) => app.fetch(request),
+    seed: (fleet, kind, body) => plant(context, fleet, kind, body),
+    sweep: () => context.events.trim(options.fleets.default_fleet),
+    app,
+    routes,
+  };
 }
 
 async function plant({ options, documents, announce }: Context, fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome> {

@@ -1,6 +1,6 @@
 import { documentCases } from './documents.cases.ts';
-import type { Start } from './harness.ts';
 import { eventCases } from './events.cases.ts';
+import type { Start } from './harness.ts';
 import { leaderCases } from './leader.cases.ts';
 import { nodeCases } from './nodes.cases.ts';
 import { planCases } from './plan.cases.ts';

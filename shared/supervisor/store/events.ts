@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
-import type { EventType } from '../../contract/event.ts';
+import type { EventRecord, EventType } from '../../contract/event.ts';
+import { toTimestamp } from '../../contract/ids.ts';
 import type { Database, Statement } from '../../ports/database.ts';
 import { events } from './schema.ts';
 import { arg, compileSql, nowOf } from './sql.ts';
@@ -48,6 +49,10 @@ export function createEventStore(database: Database, kept: number) {
       await database.batch([queries.trim.bind({ fleet, kept })]);
     },
   };
+}
+
+export function toEventRecord({ seq, type, site, node_id, at, data }: EventRow): EventRecord {
+  return { cursor: String(seq), type, site, ...(node_id === null ? {} : { node_id }), at: toTimestamp(at), data };
 }
 
 function compileQueries(database: Database) {

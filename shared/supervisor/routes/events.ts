@@ -1,0 +1,54 @@
+import * as z from 'zod';
+import { EventList } from '../../contract/event.ts';
+import { Id } from '../../contract/ids.ts';
+import type { Context } from '../context.ts';
+import { streamEvents } from '../event-stream.ts';
+import { PageQuery, pageOf } from '../paging.ts';
+import { ProblemError } from '../problem.ts';
+import { json, type Route, route } from '../route.ts';
+import { toEventRecord } from '../store/events.ts';
+
+const Cursor = z.string().regex(/^\d{1,15}$/, 'must be the cursor of an event');
+
+export function eventRoutes(context: Context): Route[] {
+  return [list(context)];
+}
+
+function list(context: Context): Route {
+  return route('any', {
+    method: 'get',
+    path: '/v1/events',
+    tag: 'events',
+    summary: 'The event log from a cursor on; as a stream of server-sent events where the caller accepts one',
+    query: PageQuery.extend({ after: Cursor.optional(), site: Id.optional() }),
+    headers: z.object({
+      accept: z.string().optional().meta({ description: '`text/event-stream` for a stream' }),
+      'last-event-id': Cursor.optional().meta({ description: 'Resumes a stream behind this event' }),
+    }),
+    answers: {
+      200: {
+        description: 'One page, oldest first; `next` is there when more follow. A stream sends each event with its cursor as id.',
+        schema: EventList,
+      },
+    },
+    async handle({ caller: { fleet }, query, request }) {
+      if (request.headers.get('accept')?.includes('text/event-stream')) {
+        return streamEvents(context, { fleet, site: query.site, after: resumeAt(request, query.after), signal: request.signal });
+      }
+      const { limit, site } = query;
+      const after = Number(query.after ?? 0);
+      const rows = await context.events.list({ fleet, after, limit: limit + 1, ...(site === undefined ? {} : { site }) });
+      const { items, next } = pageOf(rows, limit, ({ seq }) => String(seq));
+      return json({ events: items.map(toEventRecord), ...next });
+    },
+  });
+}
+
+/** A browser that reconnects sends the last id that it got; that says more than the URL. */
+function resumeAt(request: Request, after: string | undefined): number | undefined {
+  const last = request.headers.get('last-event-id') ?? after;
+  if (last === undefined) return undefined;
+  if (!Cursor.safeParse(last).success)
+    throw new ProblemError('bad_request', `the header Last-Event-ID must be the cursor of an event, not "${last}"`);
+  return Number(last);
+}
