@@ -97,7 +97,10 @@ function reportedBy(members: readonly MemberRow[]): Placed {
   const reported = new Map<string, string[]>();
   for (const { node_id, services_running } of members) {
     for (const { name, state } of services_running) {
-      if (HOLDS_PLACE.includes(state)) reported.set(name, [...(reported.get(name) ?? []), node_id]);
+      if (!HOLDS_PLACE.includes(state)) continue;
+      const on = reported.get(name) ?? [];
+      on.push(node_id);
+      reported.set(name, on);
     }
   }
   return Object.fromEntries(reported);

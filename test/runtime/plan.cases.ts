@@ -338,7 +338,8 @@ export function planCases(start: Start): void {
       expect(await ask('a')).toMatchObject({ status: 500, body: { code: 'storage_corrupt' } });
     });
 
-    it('an unchanged poll is one batch of four reads and writes nothing', async () => {
+    /** A second Supervisor over the same database, and the SQL of each batch that it runs. */
+    const observe = async () => {
       const batches: string[][] = [];
       const { database } = harness;
       const wrap = (): Database => ({
@@ -351,6 +352,24 @@ export function planCases(start: Start): void {
       });
       const observed = await start({ wrap });
       onTestFinished(() => observed.close());
+      return { observed, batches };
+    };
+
+    it('a full site that boots at once is not placed once per node', async () => {
+      const { observed, batches } = await observe();
+      await join('n0');
+      await claim('n0');
+      await publish(harness, 'plan', { services: [service('api', { placement: { count: 2 } }), service('web')] }, 0);
+      for (let index = 0; index < 20; index += 1) {
+        await join(`n${index}`);
+        expect((await ask(`n${index}`, observed)).status).toBe(200);
+      }
+      expect(batches.filter(([sql]) => sql?.startsWith('insert into placements'))).toHaveLength(2);
+    });
+
+    it('an unchanged poll is one batch of four reads and writes nothing', async () => {
+      const { observed, batches } = await observe();
+      const { database } = harness;
       await join('a');
       await join('b');
       await claim('a');
