@@ -1,0 +1,96 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import * as z from 'zod';
+import { toTimestamp } from '../../shared/contract/ids.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
+
+/** Who holds the directory, as `holder.json` says. */
+const Holder = z.object({ pid: z.number().int().min(1), started_at: z.string() });
+export type Holder = z.infer<typeof Holder>;
+
+export interface DataDirLock {
+  /** Gives the directory back. The end of the process does too, also kill -9. */
+  release(): void;
+}
+
+export class DataDirLockError extends Error {
+  readonly kind: 'held' | 'failed';
+  /** For `held`, where it is known. */
+  readonly holder: Holder | undefined;
+  constructor(kind: DataDirLockError['kind'], message: string, holder?: Holder, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'DataDirLockError';
+    this.kind = kind;
+    this.holder = holder;
+  }
+}
+
+/**
+ * Takes the data directory for this process, or throws `DataDirLockError` at once. Makes it with mode 0700.
+ *
+ * The lock is an exclusive SQLite transaction on `lock.sqlite` that is never committed: the kernel drops
+ * it with the process, however that ends, so a lock is never stale and a pid never has to be guessed at.
+ * Nobody may open that file otherwise in this process: closing it would drop the lock (POSIX). Hence the holder's
+ * name is in a file of its own, which is only for people: it is believed while its process lives.
+ */
+export function lockDataDir(dir: string, clock: Pick<Clock, 'now'>): DataDirLock {
+  let db: Database.Database | undefined;
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    db = new Database(join(dir, 'lock.sqlite'), { timeout: 0 });
+    db.exec('begin exclusive');
+  } catch (error) {
+    db?.close();
+    throw isBusy(error) ? heldError(dir) : failedError(dir, error);
+  }
+  const lock = db;
+  try {
+    const holder: Holder = { pid: process.pid, started_at: toTimestamp(clock.now()) };
+    writeFileSync(holderPath(dir), `${JSON.stringify(holder)}\n`, { mode: 0o600 });
+  } catch {
+    // The name only helps people: a full disk must not keep a node from starting.
+  }
+  return { release: () => void lock.close() };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+}
+
+function heldError(dir: string): DataDirLockError {
+  const holder = readHolder(dir);
+  const who = holder === undefined ? 'another process' : `process ${holder.pid}, started ${holder.started_at}`;
+  const advice = 'stop it first, or give this node a directory of its own with --data-dir';
+  return new DataDirLockError('held', `the data directory ${dir} is in use by ${who}; ${advice}`, holder);
+}
+
+function failedError(dir: string, cause: unknown): DataDirLockError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const advice = 'it must be a folder that the user who runs bootplane can write to; name another with --data-dir';
+  return new DataDirLockError('failed', `the data directory ${dir} can't be locked: ${reason}; ${advice}`, undefined, { cause });
+}
+
+/** Undefined when the name is that of a process that is gone: the new holder has not written its own yet. */
+function readHolder(dir: string): Holder | undefined {
+  try {
+    const holder = Holder.parse(JSON.parse(readFileSync(holderPath(dir), 'utf8')));
+    return isAlive(holder.pid) ? holder : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // Another user's process can't be signalled, but it is there.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+function holderPath(dir: string): string {
+  return join(dir, 'holder.json');
+}

@@ -1,0 +1,113 @@
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { toTimestamp } from '../../shared/contract/ids.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
+import { type StateFiles, StateFilesError } from '../../shared/ports/state-files.ts';
+import { syncFolder } from './sync-folder.ts';
+
+export interface StateFilesOptions {
+  /** Made (mode 0700) when it is not there. The data directory's lock keeps a second process away. */
+  readonly folder: string;
+  readonly clock: Pick<Clock, 'now'>;
+}
+
+/** Plain names, and none that a `.tmp` of ours could meet. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
+
+/**
+ * The StateFiles port on a folder. A write goes to a temporary file, fsync, rename, and fsync of the
+ * folder, since without the last one a power cut may bring the old text back. Writes to one name run one
+ * after the other, so the last call wins, and a temporary file left by a crash is overwritten by the next write.
+ */
+export function createStateFiles({ folder, clock }: StateFilesOptions): StateFiles {
+  const queues = new Map<string, Promise<unknown>>();
+  const inTurn = <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const turn = (queues.get(name) ?? Promise.resolve()).then(work, work);
+    queues.set(name, turn);
+    const leave = () => {
+      if (queues.get(name) === turn) queues.delete(name);
+    };
+    turn.then(leave, leave);
+    return turn;
+  };
+  const run = <T>(name: string, verb: string, work: (path: string) => Promise<T>): Promise<T> =>
+    inTurn(name, async () => {
+      if (!NAME.test(name)) throw new StateFilesError('failed', `${JSON.stringify(name)} is no plain file name`);
+      return await work(join(folder, name));
+    }).catch((error: unknown) => Promise.reject(toError(error, `${verb} ${join(folder, name)}`)));
+
+  return {
+    read: (name) => run(name, 'read', readText),
+    write: (name, text) => run(name, 'write', () => replace(folder, name, text)),
+    setAside: (name) => run(name, 'set aside', () => setAside(folder, name, clock.now())),
+    remove: (name) =>
+      run(name, 'remove', async (path) => {
+        if (!(await exists(path))) return;
+        await rm(path, { force: true });
+        await syncFolder(folder);
+      }),
+  };
+}
+
+function readText(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+}
+
+async function replace(folder: string, name: string, text: string): Promise<void> {
+  const temporary = join(folder, `.${name}.tmp`);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  try {
+    const file = await open(temporary, 'w', 0o600);
+    try {
+      await file.chmod(0o600);
+      await file.writeFile(text, 'utf8');
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, join(folder, name));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
+  }
+  await syncFolder(folder);
+}
+
+async function setAside(folder: string, name: string, nowMs: number): Promise<string | undefined> {
+  if (!(await exists(join(folder, name)))) return undefined;
+  // Windows allows no colon in a file name.
+  const aside = `${name}.corrupt-${toTimestamp(nowMs).replaceAll(':', '-')}`;
+  let free = aside;
+  for (let count = 2; await exists(join(folder, free)); count += 1) free = `${aside}-${count}`;
+  await rename(join(folder, name), join(folder, free));
+  await syncFolder(folder);
+  return free;
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return false;
+      throw error;
+    },
+  );
+}
+
+function toError(cause: unknown, doing: string): StateFilesError {
+  if (cause instanceof StateFilesError) return cause;
+  const code = codeOf(cause);
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new StateFilesError('full', `could not ${doing}: the disk is full (${code}); free some space`, { cause });
+  if (code === 'EROFS')
+    return new StateFilesError('read_only', `could not ${doing}: the file system is read-only (${code}); remount it writable`, { cause });
+  const advice = code === 'EACCES' || code === 'EPERM' ? '; the data directory must belong to the user that runs bootplane' : '';
+  return new StateFilesError('failed', `could not ${doing}: ${cause instanceof Error ? cause.message : String(cause)}${advice}`, { cause });
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
