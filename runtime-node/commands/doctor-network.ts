@@ -1,8 +1,10 @@
 import { createServer } from 'node:net';
+import { join } from 'node:path';
+import * as z from 'zod';
 import type { Client } from '../../shared/client.ts';
 import { ApiError } from '../../shared/client.ts';
 import type { Settings } from '../config.ts';
-import { connect, errorCode, findLocalNode } from './connect.ts';
+import { connect, errorCode, findLocalNode, isAlive, parseJson, readOptional } from './connect.ts';
 import { type Finding, fail, ok, reasonOf, warn } from './doctor-finding.ts';
 import type { Io } from './io.ts';
 
@@ -17,9 +19,24 @@ export async function checkProcess(settings: Settings): Promise<{ finding: Findi
     const { pid, url } = await findLocalNode(settings.data_dir);
     return { finding: ok('node', `process ${pid} runs on the data directory and listens at ${url}`), url };
   } catch (error) {
-    const taken = await tryPort(settings);
-    return { finding: taken ?? warn('node', `${reasonOf(error)}; port ${settings.port} is free`, 'Start it with `bootplane up`.') };
+    const finding = (await checkHolder(settings)) ?? (await tryPort(settings));
+    return { finding: finding ?? warn('node', `${reasonOf(error)}; port ${settings.port} is free`, 'Start it with `bootplane up`.') };
   }
+}
+
+/** What the lock of the data directory leaves for people. */
+const Holder = z.object({ pid: z.number().int().positive() });
+
+/** A process that holds the data directory but does not listen: it starts, stops or hangs. */
+async function checkHolder({ data_dir }: Settings): Promise<Finding | undefined> {
+  const text = await readOptional(join(data_dir, 'holder.json')).catch(() => undefined);
+  const { data } = Holder.safeParse(parseJson(text ?? ''));
+  if (data === undefined || !isAlive(data.pid)) return undefined;
+  return warn(
+    'node',
+    `process ${data.pid} holds the data directory and does not listen`,
+    'It may just start or stop; else look at its log, or end it.',
+  );
 }
 
 /** Undefined when a node could listen on the port. */

@@ -77,8 +77,8 @@ export interface Site {
   readonly dir: string;
   /** What was asked, as `GET /healthz`, in order. */
   readonly asked: string[];
-  /** Answers of the node itself, beside its Supervisor's, by `METHOD /path`. */
-  readonly own: Map<string, unknown>;
+  /** Answers of the node itself, beside its Supervisor's, by `METHOD /path`: a body, or a handler. */
+  readonly own: Map<string, object>;
   run(argv: readonly string[], options?: RunOptions): Promise<Ran>;
   close(): Promise<void>;
 }
@@ -87,12 +87,14 @@ export interface Site {
 export async function startSite(): Promise<Site> {
   const harness = await startOnNode();
   const asked: string[] = [];
-  const own = new Map<string, unknown>();
+  const own: Site['own'] = new Map();
   const server = await listen(
     (request) => {
       const name = `${request.method} ${new URL(request.url).pathname}`;
       asked.push(name);
-      return own.has(name) ? Response.json(own.get(name)) : harness.supervisor.fetch(request);
+      const answer = own.get(name);
+      if (typeof answer === 'function') return answer(request);
+      return answer === undefined ? harness.supervisor.fetch(request) : Response.json(answer);
     },
     '127.0.0.1',
     0,

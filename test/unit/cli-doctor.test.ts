@@ -1,0 +1,185 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Finding } from '../../runtime-node/commands/doctor-finding.ts';
+import { checkNodeVersion } from '../../runtime-node/commands/doctor-machine.ts';
+import { register } from '../runtime/harness.ts';
+import { type Ran, type RunOptions, run, type Site, startSite } from '../support/cli.ts';
+
+function findings({ out }: Ran): Record<string, Finding> {
+  const { checks }: { checks: Finding[] } = JSON.parse(out);
+  for (const check of checks) if (check.status !== 'ok') expect(check.advice, check.name).toBeTruthy();
+  return Object.fromEntries(checks.map((check) => [check.name, check]));
+}
+
+describe('without a node', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'bootplane-doctor-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  const doctor = (options: RunOptions = {}, ...argv: string[]) =>
+    run(['doctor', '--json', '--data-dir', folder, '--host', '127.0.0.1', '--port', '0', ...argv], options);
+
+  it('an empty machine has warnings and no failure', async () => {
+    const ran = await doctor();
+    expect(ran.code).toBe(0);
+    expect(findings(ran)).toMatchObject({
+      'Node.js': { status: 'ok' },
+      'data directory': { status: 'ok' },
+      'fleet key': { status: 'warn', detail: expect.stringContaining('fleet.key') },
+      node: { status: 'warn', advice: expect.stringContaining('bootplane up') },
+      cloud: { status: 'ok', detail: 'none is set' },
+    });
+  });
+
+  it('prints each check on a line, with what to do below', async () => {
+    const { out } = await run(['doctor', '--data-dir', folder, '--host', '127.0.0.1', '--port', '0']);
+    expect(out).toMatch(/^ok +clock +20/m);
+    expect(out).toMatch(/^warn +node +no node runs on .*\n +-> Start it with `bootplane up`\.$/m);
+  });
+
+  it('a key that others can read fails', async () => {
+    await writeFile(join(folder, 'fleet.key'), 'a key that is long enough\n');
+    await chmod(join(folder, 'fleet.key'), 0o644);
+    const ran = await doctor();
+    expect(ran.code).toBe(1);
+    expect(findings(ran)['fleet key']).toMatchObject({ status: 'fail', detail: expect.stringContaining('0644') });
+    await chmod(join(folder, 'fleet.key'), 0o600);
+    expect(findings(await doctor())['fleet key']).toMatchObject({ status: 'ok' });
+  });
+
+  it('a data directory that is a file, or that does not exist yet', async () => {
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    expect(findings(await doctor({}, '--data-dir', file))['data directory']).toMatchObject({ status: 'fail' });
+    expect(findings(await doctor({}, '--data-dir', join(folder, 'a/b')))['data directory']).toMatchObject({ status: 'warn' });
+  });
+
+  it('a clock of 1970 fails', async () => {
+    expect(findings(await doctor({ now: () => 1000 })).clock).toMatchObject({ status: 'fail', detail: expect.stringContaining('1970') });
+  });
+
+  it('a port that another program has', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const ran = await doctor({}, '--port', String(port));
+    server.close();
+    expect(findings(ran).node).toMatchObject({
+      status: 'fail',
+      detail: expect.stringContaining(`another program listens on port ${port}`),
+    });
+  });
+
+  it('a process that holds the data directory without listening', async () => {
+    await writeFile(join(folder, 'holder.json'), JSON.stringify({ pid: process.pid, started_at: '' }));
+    expect(findings(await doctor()).node).toMatchObject({
+      status: 'warn',
+      detail: expect.stringContaining(`process ${process.pid} holds`),
+    });
+  });
+
+  it('settings that are wrong, or that this version does not have', async () => {
+    const wrong = await doctor({ env: { BOOTPLANE_SITE: 'a b' } });
+    expect(wrong.code).toBe(1);
+    expect(findings(wrong).settings).toMatchObject({ status: 'fail', detail: expect.stringContaining('BOOTPLANE_SITE') });
+    expect(findings(await doctor({ env: { AMQP_URL: 'amqp://x' } })).settings).toMatchObject({ status: 'fail' });
+  });
+
+  it('a cloud that can not be reached fails, and gets no credential', async () => {
+    const ran = await doctor({ env: { BOOTPLANE_CLOUD_URL: 'http://127.0.0.1:1' } });
+    expect(ran.code).toBe(1);
+    expect(findings(ran).cloud).toMatchObject({ status: 'fail', detail: expect.stringContaining('http://127.0.0.1:1 is not reached') });
+  });
+});
+
+describe('with a node', () => {
+  let site: Site;
+  beforeEach(async () => {
+    site = await startSite();
+  });
+  afterEach(() => site.close());
+
+  const leader = (more: object = {}) => ({
+    leader_url: site.url,
+    node_id: 'node-1',
+    epoch: 3,
+    expires_at: '2026-01-01T00:00:00Z',
+    expires_in_ms: 5000,
+    provisional: false,
+    ...more,
+  });
+
+  it('all is well', async () => {
+    site.own.set('GET /healthz', { status: 'ok' });
+    site.own.set('GET /v1/leader', leader());
+    const file = {
+      node_id: 'node-1',
+      fleet: 'default',
+      site: 'default',
+      role: 'leader',
+      epoch: 3,
+      provisional: false,
+      ttl_seconds: 15,
+      services: [],
+      source: 'self',
+      updated_at: '2026-01-01T00:00:00Z',
+    };
+    await writeFile(join(site.dir, 'cluster.json'), JSON.stringify(file));
+    const ran = await site.run(['doctor', '--json']);
+    expect(Object.values(findings(ran)).filter(({ status }) => status !== 'ok')).toEqual([]);
+    expect(ran.code).toBe(0);
+    expect(findings(ran)).toMatchObject({
+      'cluster.json': { detail: expect.stringContaining('leader of site default, epoch 3') },
+      leader: { detail: `${site.url}, epoch 3, answers` },
+    });
+  });
+
+  it('a degraded node, a damaged cluster.json and a leader that does not answer', async () => {
+    site.own.set('GET /healthz', { status: 'degraded', waiting_for: ['broker: disk full'] });
+    site.own.set('GET /v1/leader', leader({ leader_url: 'http://127.0.0.1:1' }));
+    await writeFile(join(site.dir, 'cluster.json'), '{');
+    const ran = await site.run(['doctor', '--json']);
+    expect(ran.code).toBe(1);
+    expect(findings(ran)).toMatchObject({
+      health: { status: 'warn', detail: expect.stringContaining('waits for broker: disk full') },
+      'cluster.json': { status: 'fail' },
+      leader: { status: 'fail' },
+    });
+  });
+
+  it('nobody leads', async () => {
+    await register(site.harness, 'node-1');
+    site.own.set('GET /healthz', { status: 'ok' });
+    expect(findings(await site.run(['doctor', '--json'])).leader).toMatchObject({
+      status: 'fail',
+      advice: expect.stringContaining('bootplane why'),
+    });
+  });
+
+  it('a clock that differs from that of the cloud', async () => {
+    site.own.set('GET /healthz', { status: 'ok' });
+    const ran = await site.run(['doctor', '--json', '--cloud-url', site.url], { now: () => Date.now() + 120_000 });
+    expect(findings(ran).cloud).toMatchObject({ status: 'warn', detail: expect.stringMatching(/differ by 1[12]\d s/) });
+  });
+
+  it('the key of another fleet', async () => {
+    const ran = await site.run(['doctor', '--json'], { env: { BOOTPLANE_API_KEY: 'the key of quite another fleet' } });
+    expect(ran.code).toBe(1);
+    expect(findings(ran).health).toMatchObject({ status: 'fail' });
+  });
+});
+
+it.each([
+  ['20.11.0', 'fail'],
+  ['22.11.9', 'fail'],
+  ['22.12.0', 'ok'],
+  ['24.0.0', 'ok'],
+])('Node.js %s: %s', (version, status) => {
+  expect(checkNodeVersion(version).status).toBe(status);
+});
