@@ -94,6 +94,14 @@ describe('the storage folder', () => {
     expect(new Set((await storage.listVersions('bucket')).map(({ version_id }) => version_id)).size).toBe(3);
   });
 
+  test('does as S3 does where simpler storages differ', async () => {
+    await storage.ensureVersioning('bucket', false);
+    expect((await storage.readBuckets(['bucket']))[0]?.versioning).toBe('suspended');
+    await storage.ensureVersioning('bucket', true);
+    await storage.delete('bucket', 'absent');
+    expect(await storage.listVersions('bucket')).toMatchObject([{ key: 'absent', delete_marker: true, latest: true }]);
+  });
+
   test('belongs to one storage at a time', async () => {
     await expect(openFs(folder())).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining('another process') });
     await storage.close();
