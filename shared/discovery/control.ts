@@ -1,4 +1,5 @@
 import { backoffMs } from '../decide/backoff.ts';
+import { heartbeatIntervalMs } from '../decide/ttl.ts';
 import type { NodeContext } from './context.ts';
 import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
@@ -35,7 +36,7 @@ export function createControl(node: NodeContext): Control {
       let next: Located | undefined;
       let reason: LocateReason = 'boot';
       for (let failures = 0; !signal.aborted; ) {
-        if (failures > 0) await pause(failures, signal);
+        if (failures > (next === undefined ? 0 : 1)) await pause(failures, signal);
         if (signal.aborted) return;
         const located = next ?? (await locate({ ...node, signal }, node.traces, reason));
         next = undefined;
@@ -46,13 +47,15 @@ export function createControl(node: NodeContext): Control {
           continue;
         }
         follow(node, located);
+        const began = deps.clock.monotonic();
         const result = await runSession(node, located, signal, onOpen);
         if (signal.aborted) return;
         reason = 'lost';
         next = result.next;
-        failures = result.isProven || next !== undefined ? 0 : failures + 1;
+        const isShort = deps.clock.monotonic() - began < heartbeatIntervalMs(standing.ttl_seconds());
+        failures = isShort || !result.isProven ? failures + 1 : 0;
         deps.log.info(`looks for a control plane again: ${result.why}`);
-        if (located.lease !== undefined && next !== undefined) void releaseLease(node, located, signal);
+        if (next !== undefined && next.url !== located.url) void releaseLease(node, located, signal);
       }
     },
     poke() {

@@ -16,12 +16,17 @@ const RETRY_BASE_MS = 250;
 /** Reports of one apply come in a burst: this long they are gathered. */
 const GATHER_MS = 100;
 
-/** Asks for the plan and the documents: at once, when told, and every few TTLs. */
+/**
+ * Asks for the plan and the documents: at once, when told, and every few TTLs. News does not shorten
+ * the wait after a failure, else a Supervisor that announces what it can't deliver would be asked without end.
+ */
 export async function pollLoop(session: Session): Promise<void> {
   const { node, client, polls, signal } = session;
+  let isFirst = true;
   polls.wake();
   for (let failures = 0; !signal.aborted; ) {
-    await polls.wait(signal, failures > 0 ? retryDelayMs(session, failures) : resyncDelayMs(session));
+    if (failures > 0) await node.deps.clock.sleep(retryDelayMs(session, failures), signal);
+    else await polls.wait(signal, resyncDelayMs(session));
     if (signal.aborted) return;
     const result = await session.call(async () => {
       session.desired = await poll(node, client, session.located);
@@ -29,7 +34,8 @@ export async function pollLoop(session: Session): Promise<void> {
     if (signal.aborted) return;
     failures = result === 'ok' ? 0 : failures + 1;
     node.applyHeld();
-    session.heartbeats.wake();
+    if (isFirst) session.heartbeats.wake();
+    isFirst = false;
   }
 }
 

@@ -77,8 +77,7 @@ export class ScriptedSupervisor {
       case '/v1/leader/claim':
         return this.#claim(call.body);
       case '/v1/leader/release':
-        this.leader = undefined;
-        return new Response(null, { status: 204 });
+        return this.#release(call.body);
       case '/v1/leader':
         return this.#leads() === undefined ? fail('no_leader') : json({ ...this.#lease(), provisional: false });
       case '/v1/cluster/plan':
@@ -127,6 +126,12 @@ export class ScriptedSupervisor {
       this.leader = { node_id: String(node_id), url: String(url), epoch: isRenewal ? current.epoch : next, until };
     }
     return json({ granted: !lost, ...this.#lease() }, this.headers());
+  }
+
+  #release({ node_id, epoch }: Record<string, unknown>): Response {
+    if (this.leader === undefined || this.leader.node_id !== node_id || this.leader.epoch !== epoch) return fail('stale_epoch');
+    this.leader.until = 0;
+    return new Response(null, { status: 204 });
   }
 
   #leads() {

@@ -1,0 +1,230 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Boot, CLOUD, Machine, planOf, SELF } from './harness.ts';
+import { fail } from './scripted-supervisor.ts';
+
+let boots: Boot[] = [];
+afterEach(() => {
+  for (const boot of boots) boot.crash();
+  boots = [];
+});
+
+async function boot(machine: Machine, config: Parameters<Machine['boot']>[0] = {}): Promise<Boot> {
+  const booted = await machine.boot({ cloud_url: CLOUD, ...config });
+  boots.push(booted);
+  return booted;
+}
+
+const other = (machine: Machine, lasts_ms: number, epoch = 5) => ({
+  node_id: 'other',
+  url: 'http://192.0.2.9:7420',
+  epoch,
+  until: machine.clock.monotonic() + lasts_ms,
+});
+
+describe('a node with a cloud', () => {
+  it('claims the lease of its site there and leads with the cloud as control plane', async () => {
+    const machine = new Machine();
+    machine.cloud.publish(await planOf(['api']));
+    const { discovery, node_id } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(discovery.state()).toMatchObject({
+      role: 'leader',
+      leads: true,
+      source: 'cloud',
+      provisional: false,
+      control_plane_url: CLOUD,
+      leader_url: SELF,
+      leader_node_id: node_id,
+    });
+    expect(machine.cloud.leader).toMatchObject({ node_id, url: SELF });
+    expect(machine.own.calls).toEqual([]);
+  });
+
+  it('follows the cloud while another leads, and claims when that lease has run out', async () => {
+    const machine = new Machine();
+    machine.cloud.leader = other(machine, 14_000);
+    const { discovery } = await boot(machine);
+    await machine.elapse(10_000);
+    expect(discovery.state()).toMatchObject({
+      role: 'worker',
+      leads: false,
+      source: 'cloud',
+      epoch: 5,
+      leader_node_id: 'other',
+      leader_url: 'http://192.0.2.9:7420',
+    });
+    expect(machine.cloud.made('/v1/leader/claim')).toEqual([]);
+    await machine.elapse(8_000);
+    expect(discovery.state()).toMatchObject({ role: 'leader', leads: true, epoch: 6 });
+  });
+
+  it('does not claim when it may not lead', async () => {
+    const machine = new Machine();
+    const { discovery } = await boot(machine, { lead: false });
+    await machine.elapse(120_000);
+    expect(machine.cloud.made('/v1/leader/claim')).toEqual([]);
+    expect(discovery.state()).toMatchObject({ role: 'worker', source: 'cloud' });
+  });
+
+  it('follows when it loses the race for the lease', async () => {
+    const machine = new Machine();
+    machine.cloud.before = ({ path }) => {
+      if (path.startsWith('/v1/leader/claim')) machine.cloud.leader ??= other(machine, 60_000);
+      return undefined;
+    };
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(discovery.state()).toMatchObject({ role: 'worker', leader_node_id: 'other', epoch: 5 });
+  });
+
+  it('sends no credential over plain http to another machine, and says how to mend it', async () => {
+    const machine = new Machine();
+    const { discovery } = await boot(machine, { cloud_url: 'http://cloud.example' });
+    await machine.elapse(1_000);
+    expect(machine.cloud.calls).toEqual([]);
+    expect(discovery.state()).toMatchObject({ source: 'self', provisional: true });
+    expect(discovery.state().trace?.steps.find(({ step }) => step === 'cloud')).toMatchObject({
+      outcome: 'rejected',
+      url: 'http://cloud.example',
+      detail: expect.stringContaining('set https'),
+    });
+  });
+
+  it('keeps the trace of the last round, each step with its outcome, for `bootplane why`', async () => {
+    const machine = new Machine();
+    machine.cloud.reachable = false;
+    const { node_id } = await boot(machine, { peers: ['http://192.0.2.8:7420'] });
+    await machine.elapse(1_000);
+    const trace = JSON.parse(machine.files.texts.get('discovery-trace.json') ?? '{}');
+    expect(trace).toMatchObject({
+      node_id,
+      reason: 'boot',
+      steps: [
+        { step: 'mdns', outcome: 'off' },
+        { step: 'peers', outcome: 'off', detail: expect.stringContaining('not available in this version') },
+        { step: 'cloud', outcome: 'no_answer', url: CLOUD, detail: expect.stringContaining('ECONNREFUSED') },
+        { step: 'self', outcome: 'found' },
+      ],
+      result: expect.stringContaining('epoch 1, provisional'),
+    });
+  });
+
+  it('names the key as the likely cause when the cloud refuses its credential, and does its job meanwhile', async () => {
+    const machine = new Machine();
+    machine.own.publish(await planOf(['api']));
+    machine.cloud.before = () => fail('unauthenticated');
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
+    expect(discovery.state().trace?.steps[2]).toMatchObject({ outcome: 'rejected', detail: expect.stringContaining('BOOTPLANE_API_KEY') });
+  });
+
+  it('takes a captive portal for no Supervisor', async () => {
+    const machine = new Machine();
+    machine.cloud.before = () => new Response('<html>Welcome to our WiFi</html>', { headers: { 'content-type': 'text/html' } });
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(discovery.state()).toMatchObject({ source: 'self', provisional: true });
+    expect(discovery.state().trace?.steps[2]).toMatchObject({ outcome: 'rejected' });
+  });
+});
+
+describe('a cloud that goes and comes', () => {
+  it('is replaced by a provisional self-election above every epoch seen, and followed again when it is back', async () => {
+    const machine = new Machine();
+    machine.cloud.leader = { ...other(machine, 0), epoch: 41 };
+    machine.cloud.publish(await planOf(['api'], { generation: 3 }));
+    const { discovery, node_id } = await boot(machine);
+    await machine.elapse(2_000);
+    expect(discovery.state()).toMatchObject({ source: 'cloud', epoch: 42, leads: true });
+
+    machine.cloud.reachable = false;
+    await machine.elapse(40_000);
+    expect(discovery.state()).toMatchObject({ source: 'self', provisional: true, epoch: 43, leads: true });
+    expect(machine.cluster()).toMatchObject({ source: 'self', provisional: true, epoch: 43 });
+
+    machine.cloud.reachable = true;
+    await machine.elapse(20_000);
+    expect(discovery.state()).toMatchObject({ source: 'cloud', provisional: false, epoch: 44, leads: true });
+    expect(machine.cloud.leader).toMatchObject({ node_id });
+    expect(machine.own.made('/v1/leader/release').at(-1)?.body).toEqual({ node_id, epoch: 43 });
+    expect(machine.trace).toEqual(['adopt', 'apply 3: api']);
+  });
+
+  it('is followed again when another has taken the site meanwhile', async () => {
+    const machine = new Machine();
+    machine.cloud.reachable = false;
+    const { discovery } = await boot(machine);
+    await machine.elapse(5_000);
+    machine.cloud.leader = other(machine, 600_000);
+    machine.cloud.reachable = true;
+    await machine.elapse(20_000);
+    expect(discovery.state()).toMatchObject({ source: 'cloud', role: 'worker', leader_node_id: 'other', provisional: false });
+    expect(machine.own.leader?.until).toBe(0);
+  });
+
+  it('remembers the highest epoch over a reboot', async () => {
+    const machine = new Machine();
+    machine.cloud.leader = { ...other(machine, 600_000), epoch: 77 };
+    const first = await boot(machine);
+    await machine.elapse(1_000);
+    first.crash();
+    machine.cloud.reachable = false;
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(discovery.state()).toMatchObject({ source: 'self', epoch: 78 });
+  });
+
+  it('does not remember an epoch that is too far ahead to be true', async () => {
+    const machine = new Machine();
+    machine.cloud.leader = { ...other(machine, 600_000), epoch: 9_000_000_000 };
+    const first = await boot(machine);
+    await machine.elapse(1_000);
+    first.crash();
+    machine.cloud.reachable = false;
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(discovery.state()).toMatchObject({ source: 'self', epoch: 1 });
+  });
+});
+
+describe('the lease', () => {
+  it('is given up locally when it runs out, though the last renewal was answered late', async () => {
+    const machine = new Machine();
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    machine.cloud.before = ({ path }) => (path.startsWith('/v1/leader') ? new Promise(() => undefined) : undefined);
+    await machine.elapse(13_000);
+    expect(discovery.state().leads).toBe(true);
+    await machine.elapse(7_000);
+    expect(discovery.state().source === 'cloud' && discovery.state().leads).toBe(false);
+    expect(machine.logged('the lease ran out')).toHaveLength(1);
+  });
+
+  it('counts from when the renewal was sent, also after the machine slept', async () => {
+    const machine = new Machine();
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    let answer: (() => void) | undefined;
+    machine.cloud.before = async ({ path }) => {
+      if (path.startsWith('/v1/leader/claim') && answer === undefined) await new Promise<void>((resolve) => (answer = resolve));
+      return undefined as never;
+    };
+    await machine.elapse(8_000);
+    machine.cloud.reachable = false;
+    answer?.();
+    await machine.elapse(15_000);
+    expect(discovery.state().source === 'cloud' && discovery.state().leads).toBe(false);
+  });
+
+  it('is followed by following when another has it', async () => {
+    const machine = new Machine();
+    machine.cloud.publish(await planOf(['api']));
+    const { discovery } = await boot(machine);
+    await machine.elapse(1_000);
+    machine.cloud.leader = other(machine, 600_000, 9);
+    await machine.elapse(20_000);
+    expect(discovery.state()).toMatchObject({ role: 'worker', leads: false, epoch: 9, leader_node_id: 'other', source: 'cloud' });
+    expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
+  });
+});

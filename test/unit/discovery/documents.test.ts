@@ -1,0 +1,228 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { toWire } from '../../../shared/contract/document.ts';
+import { type Boot, Machine, planOf, profileOf, published, strangers } from './harness.ts';
+import { fail, json } from './scripted-supervisor.ts';
+
+let boots: Boot[] = [];
+afterEach(() => {
+  for (const boot of boots) boot.crash();
+  boots = [];
+});
+
+/** A node that runs plan 3 (`api`, `web`) and profile 3 (`captures`). */
+async function running(): Promise<{ machine: Machine; boot: Boot }> {
+  const machine = new Machine();
+  machine.own.publish(await planOf(['api', 'web'], { generation: 3 }));
+  machine.own.publish(await profileOf(['captures'], { generation: 3 }));
+  const boot = await machine.boot();
+  boots.push(boot);
+  await machine.elapse(1_000);
+  machine.trace.length = 0;
+  machine.own.events.length = 0;
+  return { machine, boot };
+}
+
+/** The events about refused documents. */
+function refusals(machine: Machine) {
+  return machine.own.events.filter(({ action }) => String(action).startsWith('refuse-'));
+}
+
+const unchanged = (machine: Machine) => machine.trace.filter((line) => !line.startsWith('environment 3: captures'));
+
+type Spoil = (machine: Machine) => Promise<void>;
+const PLAN_FAULTS: Record<string, { spoil: Spoil; says: RegExp }> = {
+  'signed with the key of another fleet': {
+    spoil: async ({ own }) => own.publish(await planOf(['api'], { generation: 4, signer: strangers })),
+    says: /signed with a key that this fleet does not know/,
+  },
+  'with a forged signature': {
+    spoil: async ({ own }) => {
+      const plan = await planOf(['api'], { generation: 4 });
+      const other = await planOf(['web'], { generation: 4 });
+      own.publish({ ...plan, meta: { ...plan.meta, signature: other.meta.signature } });
+    },
+    says: /signature does not verify/,
+  },
+  'whose body was changed after it was signed': {
+    spoil: async ({ own }) => {
+      const plan = await planOf(['api'], { generation: 4 });
+      own.publish({ ...plan, body: { services: [] } });
+    },
+    says: /hash does not match/,
+  },
+  'of an older generation': {
+    spoil: async ({ own }) => own.publish(await planOf(['api'], { generation: 2 })),
+    says: /generation 2 is older than generation 3/,
+  },
+  'of the same generation with another content': {
+    spoil: async ({ own }) => own.publish(await planOf(['api'], { generation: 3 })),
+    says: /generation 3 like the one that is held, but another content/,
+  },
+  'that is signed but not valid': {
+    spoil: async ({ own }) => own.publish(await published('plan', { services: [{ name: 'api', version: '1' }] }, { generation: 4 })),
+    says: /not valid at \/services\/0/,
+  },
+  'that is gone': {
+    spoil: async ({ own }) => {
+      delete own.documents.plan;
+    },
+    says: /the Supervisor has none/,
+  },
+};
+
+describe('a Cluster Plan that can not be used', () => {
+  it.each(Object.entries(PLAN_FAULTS))('%s changes nothing and is told once', async (_name, { spoil, says }) => {
+    const { machine, boot } = await running();
+    await spoil(machine);
+    await machine.elapse(90_000);
+    expect(unchanged(machine)).toEqual([]);
+    expect(boot.services.running).toEqual(['api', 'web']);
+    expect(refusals(machine)).toMatchObject([{ component: 'services', action: 'refuse-plan', status: 'skipped' }]);
+    expect(refusals(machine)[0]?.message).toMatch(says);
+    expect(boot.discovery.state()).toMatchObject({ generations: { plan: 3 }, waiting_for: [expect.stringMatching(says)] });
+  });
+
+  it('with a body that is empty or no JSON changes nothing, and the node goes on', async () => {
+    const { machine, boot } = await running();
+    const bodies = ['', '<html>', '[]'];
+    machine.own.publish(await planOf(['api'], { generation: 4 }));
+    machine.own.before = ({ path }) => (path === '/v1/cluster/plan' ? new Response(bodies[0], { status: 200 }) : undefined);
+    for (; bodies.length > 0; bodies.shift()) {
+      boot.discovery.poke();
+      await machine.elapse(1_000);
+    }
+    expect(unchanged(machine)).toEqual([]);
+    expect(boot.discovery.state().phase).toBe('running');
+    machine.own.before = undefined;
+    boot.discovery.poke();
+    await machine.elapse(1_000);
+    expect(unchanged(machine)).toEqual(['apply 4: api']);
+    expect(boot.discovery.state().waiting_for).toEqual([]);
+  });
+
+  it('is taken as soon as it is good again, and the same trouble later is told again', async () => {
+    const { machine } = await running();
+    machine.own.publish(await planOf(['api'], { generation: 4, signer: strangers }));
+    await machine.elapse(10_000);
+    machine.own.publish(await planOf(['api'], { generation: 4 }));
+    await machine.elapse(70_000);
+    expect(unchanged(machine)).toEqual(['apply 4: api']);
+    machine.own.publish(await planOf(['web'], { generation: 5, signer: strangers }));
+    await machine.elapse(10_000);
+    expect(refusals(machine)).toHaveLength(2);
+  });
+
+  it('that a Supervisor can not verify itself (500 storage_corrupt) changes nothing', async () => {
+    const { machine, boot } = await running();
+    machine.own.publish(await planOf(['api'], { generation: 4 }));
+    machine.own.before = ({ path }) => (path === '/v1/cluster/plan' ? fail('storage_corrupt', 'row 4 does not verify') : undefined);
+    await machine.elapse(20_000);
+    expect(unchanged(machine)).toEqual([]);
+    expect(boot.discovery.state().waiting_for).toEqual([expect.stringContaining('row 4 does not verify')]);
+  });
+});
+
+describe('an Environment Profile that can not be used', () => {
+  it.each([
+    ['forged', async ({ own }: Machine) => own.publish(await profileOf(['other'], { generation: 4, signer: strangers }))],
+    ['older', async ({ own }: Machine) => own.publish(await profileOf(['other'], { generation: 2 }))],
+    [
+      'missing',
+      async ({ own }: Machine) => {
+        delete own.documents.profile;
+      },
+    ],
+  ])('(%s) changes nothing and is told once', async (_name, spoil) => {
+    const { machine, boot } = await running();
+    await spoil(machine);
+    await machine.elapse(150_000);
+    expect(unchanged(machine)).toEqual([]);
+    expect(machine.trace.length).toBeGreaterThan(0);
+    expect(refusals(machine)).toMatchObject([{ component: 'storage', action: 'refuse-profile', status: 'skipped' }]);
+    expect(boot.discovery.state().generations.profile).toBe(3);
+  });
+});
+
+describe('a plan answer', () => {
+  it('that invents a service starts nothing of that name, runs the rest, and is told once', async () => {
+    const { machine, boot } = await running();
+    machine.own.names = ['api', 'miner'];
+    await machine.elapse(90_000);
+    boot.discovery.poke();
+    await machine.elapse(1_000);
+    expect(unchanged(machine)).toEqual(['apply 3: api']);
+    expect(refusals(machine)).toMatchObject([
+      { component: 'services', action: 'refuse-service', message: 'a Supervisor named a service that no verified plan holds: miner' },
+    ]);
+  });
+
+  it('that invents a service while no plan is published starts nothing', async () => {
+    const machine = new Machine();
+    machine.own.names = ['miner'];
+    boots.push(await machine.boot());
+    await machine.elapse(2_000);
+    expect(machine.trace).toEqual(['adopt']);
+    expect(refusals(machine)[0]?.message).toMatch(/no verified plan holds: miner/);
+  });
+
+  it('that names a service against its signed placement does not start it here', async () => {
+    const machine = new Machine();
+    const placed = (name: string, placement: Record<string, unknown>) => ({ name, placement });
+    machine.own.publish(
+      await planOf([
+        placed('here', { sites: ['default'], capabilities: ['camera'] }),
+        placed('elsewhere', { sites: ['shop-2'] }),
+        placed('other-node', { nodes: ['somebody'] }),
+        placed('gpu', { capabilities: ['gpu'] }),
+        placed('by-role', { roles: ['proxy'] }),
+      ]),
+    );
+    boots.push(await machine.boot({ capabilities: ['camera'] }));
+    await machine.elapse(1_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 1: here, by-role']);
+    expect(refusals(machine).map(({ message }) => String(message).split(': ').at(-1))).toEqual(['elsewhere', 'other-node', 'gpu']);
+  });
+
+  it('of a generation that is not the published one changes nothing until both agree', async () => {
+    const { machine } = await running();
+    const next = await planOf(['api'], { generation: 4 });
+    machine.own.before = ({ path }) => (path === '/v1/cluster/plan' ? json(toWire(next)) : undefined);
+    await machine.elapse(70_000);
+    expect(unchanged(machine)).toEqual([]);
+    machine.own.publish(next);
+    await machine.elapse(10_000);
+    expect(unchanged(machine)).toEqual(['apply 4: api']);
+  });
+
+  it('is asked for again when a newer plan is published between the two calls', async () => {
+    const { machine } = await running();
+    const [fourth, fifth] = [await planOf(['api'], { generation: 4 }), await planOf(['web'], { generation: 5 })];
+    machine.own.publish(fourth);
+    machine.own.before = ({ path }) => {
+      if (path === '/v1/cluster/plan') machine.own.publish(fifth);
+      return undefined;
+    };
+    await machine.elapse(6_000);
+    expect(unchanged(machine)).toEqual(['apply 5: web']);
+    expect(refusals(machine)).toEqual([]);
+  });
+});
+
+describe('what is validly published', () => {
+  it('stops a service that a newer plan leaves out, and all of them for an empty plan', async () => {
+    const { machine } = await running();
+    machine.own.publish(await planOf(['api'], { generation: 4 }));
+    await machine.elapse(6_000);
+    machine.own.publish(await planOf([], { generation: 5 }));
+    await machine.elapse(6_000);
+    expect(unchanged(machine)).toEqual(['apply 4: api', 'apply 5: ']);
+  });
+
+  it('is fetched once: unchanged documents cost no body', async () => {
+    const { machine } = await running();
+    machine.own.calls.length = 0;
+    await machine.elapse(120_000);
+    expect(machine.own.made('/v1/cluster/plan')).toEqual([]);
+    expect(machine.own.made('/v1/bootstrap/profile').length).toBeGreaterThan(0);
+  });
+});
