@@ -9,7 +9,7 @@ import {
   type OutgoingMessage,
   type Topology,
 } from '../../shared/ports/event-bus.ts';
-import { MemoryQueue } from './memory-queue.ts';
+import { type Death, MemoryQueue } from './memory-queue.ts';
 import { routes } from './memory-routing.ts';
 
 export interface MemoryEventBus extends EventBus {
@@ -19,10 +19,12 @@ export interface MemoryEventBus extends EventBus {
   everything(): Topology;
 }
 
+/** Leads to the queue that the key names (AMQP 0-9-1, section 3.1.3.1). */
+const DEFAULT_EXCHANGE = '';
 /** Longer than any test waits: what a consumer holds does not come back until it is settled. */
 const HELD_MS = 2 ** 40;
-/** How long an idle consumer waits before it looks again, at most. */
-const POLL_MS = 1000;
+/** How long one that waits for a message goes without a look, at most. */
+const POLL_MS = 50;
 
 /** The event bus port in memory, with the routing and the dead-lettering of AMQP 0-9-1. */
 export function memoryEventBus(clock: Clock, capabilities: Partial<BusCapabilities> = {}): MemoryEventBus {
@@ -36,15 +38,25 @@ class MemoryBus implements MemoryEventBus {
   readonly #exchanges = new Map<string, Exchange>();
   readonly #queues = new Map<string, MemoryQueue>();
   readonly #bindings = new Map<string, Binding>();
-  readonly #published = new Map<string, boolean>();
+  readonly #published = new Set<string>();
   readonly #consumers = new Set<Consumer>();
   #confirms = false;
+  #closed = false;
 
   constructor(clock: Clock, capabilities: BusCapabilities) {
     this.#clock = clock;
     this.capabilities = capabilities;
     // Methods are handed around one by one (spies): bind those that use private state.
-    for (const name of METHODS) Object.defineProperty(this, name, { value: this[name].bind(this), enumerable: true });
+    for (const name of METHODS) Object.defineProperty(this, name, { value: this.#guarded(this[name]), enumerable: true });
+    for (const name of ALWAYS) Object.defineProperty(this, name, { value: this[name].bind(this), enumerable: true });
+  }
+
+  /** Bound, and refused once the bus is closed. */
+  #guarded(method: (...args: never[]) => unknown) {
+    return (...args: never[]) => {
+      if (!this.#closed) return method.apply(this, args);
+      return Promise.reject(new BusError('failed', 'the bus is closed'));
+    };
   }
 
   async readTopology(wanted: Parameters<EventBus['readTopology']>[0]): Promise<Topology> {
@@ -70,7 +82,7 @@ class MemoryBus implements MemoryEventBus {
     if (!this.capabilities.queue_types.includes(queue.type)) throw new BusError('unsupported', `there are no ${queue.type} queues here`);
     const before = this.#queues.get(queue.name);
     if (before === undefined) {
-      this.#queues.set(queue.name, new MemoryQueue(this.#clock, queue, (message, dlx) => this.#deadLetter(message, dlx)));
+      this.#queues.set(queue.name, new MemoryQueue(this.#clock, queue, (death) => this.#deadLetter(death)));
       return;
     }
     const same = fixedPart(before.spec) === fixedPart(queue) && (this.capabilities.alter_ttl || before.spec.ttl_ms === queue.ttl_ms);
@@ -91,12 +103,13 @@ class MemoryBus implements MemoryEventBus {
 
   async publish(message: OutgoingMessage): Promise<{ routed: boolean }> {
     const exchange = this.#exchanges.get(message.exchange);
-    if (exchange === undefined) throw new BusError('no_such_exchange', `there is no exchange ${message.exchange}`);
+    if (exchange === undefined && message.exchange !== DEFAULT_EXCHANGE) {
+      throw new BusError('no_such_exchange', `there is no exchange ${message.exchange}`);
+    }
     const id = JSON.stringify([message.exchange, message.message_id]);
-    const before = this.#published.get(id);
-    if (before !== undefined && this.capabilities.deduplicates) return { routed: before };
+    if (this.capabilities.deduplicates && this.#published.has(id)) return { routed: true };
     const routed = this.#route(exchange, message);
-    this.#published.set(id, routed);
+    if (routed) this.#published.add(id);
     return { routed };
   }
 
@@ -106,8 +119,8 @@ class MemoryBus implements MemoryEventBus {
     const found = this.#queue(queue);
     let taken = found.take(limit, visibility_ms);
     for (let left = wait_ms; taken.length === 0 && left > 0; left = deadline - this.#clock.monotonic()) {
-      await found.changed(left);
-      taken = found.take(limit, visibility_ms);
+      await found.changed(Math.min(left, POLL_MS));
+      taken = this.#queue(queue).take(limit, visibility_ms);
     }
     return taken;
   }
@@ -146,6 +159,7 @@ class MemoryBus implements MemoryEventBus {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop()));
   }
 
@@ -173,19 +187,26 @@ class MemoryBus implements MemoryEventBus {
     }
   }
 
-  #route(exchange: Exchange, message: OutgoingMessage): boolean {
-    const matching = [...this.#bindings.values()].filter((one) => one.exchange === exchange.name && routes(exchange.type, one, message));
-    const targets = new Set(matching.map(({ queue }) => queue));
-    for (const name of targets) this.#queue(name).add(message);
-    return targets.size > 0;
+  #route(exchange: Exchange | undefined, message: OutgoingMessage, trail: readonly string[] = []): boolean {
+    const targets = exchange === undefined ? [message.key] : this.#targets(exchange, message);
+    const queues = targets.filter((name) => !trail.includes(name)).flatMap((name) => this.#queues.get(name) ?? []);
+    for (const queue of queues) queue.add(message, trail);
+    return queues.length > 0;
   }
 
-  #deadLetter(message: OutgoingMessage, dlx: string): void {
+  #targets({ name, type }: Exchange, message: OutgoingMessage): string[] {
+    const matching = [...this.#bindings.values()].filter((one) => one.exchange === name && routes(type, one, message));
+    return [...new Set(matching.map(({ queue }) => queue))];
+  }
+
+  #deadLetter({ message, dlx, trail }: Death): void {
     const exchange = this.#exchanges.get(dlx);
-    if (exchange !== undefined) this.#route(exchange, { ...message, exchange: dlx });
+    if (exchange !== undefined) this.#route(exchange, { ...message, exchange: dlx }, trail);
   }
 
   #queue(name: string): MemoryQueue {
+    // What has had its time anywhere may be on its way here.
+    for (const queue of this.#queues.values()) queue.tidy();
     const found = this.#queues.get(name);
     if (found === undefined) throw new BusError('no_such_queue', `there is no queue ${name}`);
     return found;
@@ -204,10 +225,10 @@ const METHODS = [
   'reject',
   'consume',
   'queueStats',
-  'close',
-  'dropQueue',
-  'everything',
 ] as const;
+
+/** What can be done with a closed bus. */
+const ALWAYS = ['close', 'dropQueue', 'everything'] as const;
 
 function keyOf({ exchange, queue, key, arguments: args }: Binding): string {
   return JSON.stringify([exchange, queue, key, Object.entries(args).sort(([a], [b]) => (a < b ? -1 : 1))]);

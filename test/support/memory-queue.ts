@@ -2,8 +2,17 @@ import type { Queue } from '../../shared/contract/profile.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { BusError, type Delivery, type OutgoingMessage } from '../../shared/ports/event-bus.ts';
 
+/** Where a message goes when its queue gives it up. */
+export interface Death {
+  readonly message: OutgoingMessage;
+  readonly dlx: string;
+  /** The queues where it expired since a consumer last saw it: it does not enter one of them again. */
+  readonly trail: readonly string[];
+}
+
 interface Entry {
   readonly message: OutgoingMessage;
+  readonly trail: readonly string[];
   readonly entered: number;
   redelivered: boolean;
   /** Set while somebody holds it. */
@@ -14,24 +23,25 @@ interface Entry {
 export class MemoryQueue {
   spec: Queue;
   readonly #clock: Clock;
-  readonly #deadLetter: (message: OutgoingMessage, dlx: string) => void;
+  readonly #deadLetter: (death: Death) => void;
   #entries: Entry[] = [];
   #tokens = 0;
   #waiters = new Set<AbortController>();
 
-  constructor(clock: Clock, spec: Queue, deadLetter: (message: OutgoingMessage, dlx: string) => void) {
+  constructor(clock: Clock, spec: Queue, deadLetter: (death: Death) => void) {
     this.#clock = clock;
     this.spec = spec;
     this.#deadLetter = deadLetter;
   }
 
-  add(message: OutgoingMessage): void {
-    this.#entries.push({ message: { ...message, body: message.body.slice() }, entered: this.#clock.monotonic(), redelivered: false });
+  add(message: OutgoingMessage, trail: readonly string[] = []): void {
+    const copy = { ...message, body: message.body.slice() };
+    this.#entries.push({ message: copy, trail, entered: this.#clock.monotonic(), redelivered: false });
     this.#wake();
   }
 
   take(limit: number, visibility_ms: number): Delivery[] {
-    this.#tidy();
+    this.tidy();
     const until = this.#clock.monotonic() + visibility_ms;
     return this.#entries
       .filter(({ held }) => held === undefined)
@@ -51,11 +61,11 @@ export class MemoryQueue {
 
   drop(token: string): void {
     const entry = this.#held(token);
-    this.#remove(entry);
+    this.#giveUp(entry, 'rejected');
   }
 
   stats(): { ready: number; unacked: number } {
-    this.#tidy();
+    this.tidy();
     const unacked = this.#entries.filter(({ held }) => held !== undefined).length;
     return { ready: this.#entries.length - unacked, unacked };
   }
@@ -83,24 +93,30 @@ export class MemoryQueue {
   }
 
   #held(token: string): Entry {
-    this.#tidy();
+    this.tidy();
     const entry = this.#entries.find(({ held }) => held?.token === token);
     if (entry === undefined) throw new BusError('unknown_delivery', `no delivery ${token} is under way in queue ${this.spec.name}`);
     return entry;
   }
 
   /** Gives back what was held too long, and ends what has had its time (never by an untrusted clock). */
-  #tidy(): void {
+  tidy(): void {
     const now = this.#clock.monotonic();
     for (const entry of this.#entries) if (entry.held !== undefined && entry.held.until <= now) release(entry);
     const ttl = this.spec.ttl_ms;
     if (ttl === undefined || !this.#clock.trusted()) return;
-    for (const entry of this.#entries.filter(({ held, entered }) => held === undefined && now - entered >= ttl)) this.#remove(entry);
+    for (const entry of this.#entries.filter(({ held, entered }) => held === undefined && now - entered >= ttl))
+      this.#giveUp(entry, 'expired');
   }
 
-  #remove(entry: Entry): void {
+  #giveUp(entry: Entry, reason: 'expired' | 'rejected'): void {
     this.#entries = this.#entries.filter((one) => one !== entry);
-    if (this.spec.dlx !== undefined) this.#deadLetter(entry.message, this.spec.dlx);
+    const { dlx, name, arguments: args } = this.spec;
+    if (dlx === undefined) return;
+    const { exchange, key, headers } = entry.message;
+    const first = { 'x-first-death-queue': name, 'x-first-death-reason': reason, 'x-first-death-exchange': exchange };
+    const message = { ...entry.message, key: String(args['x-dead-letter-routing-key'] ?? key), headers: { ...first, ...headers } };
+    this.#deadLetter({ message, dlx, trail: reason === 'expired' ? [...entry.trail, name] : [] });
   }
 
   #wake(): void {

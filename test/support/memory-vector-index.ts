@@ -45,12 +45,13 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
       });
     },
     async ensureClass(spec) {
-      const checked = ClassSpec.safeParse(spec);
-      if (!checked.success) throw new VectorError('bad_name', checked.error.issues.map(({ message }) => message).join('; '));
       const name = upperFirst(spec.name);
+      const checked = ClassSpec.safeParse({ ...spec, name });
+      if (!checked.success) throw new VectorError('bad_name', checked.error.issues.map(({ message }) => message).join('; '));
       if (classes.has(name)) return;
       const properties = new Map(spec.properties.map((property) => [lowerFirst(property.name), property.type]));
-      classes.set(name, { name, dimensions: spec.dimensions, properties, objects: new Map() });
+      const dimensions = capabilities.fixed_dimensions === false ? undefined : spec.dimensions;
+      classes.set(name, { name, dimensions, properties, objects: new Map() });
     },
     async ensureProperties(className, properties) {
       const found = classOf(className);
@@ -63,7 +64,7 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
       const dimensions = found.dimensions ?? objects[0]?.vector.length;
       for (const object of objects) checkObject(found, object, dimensions);
       found.dimensions = dimensions;
-      for (const { id, vector, meta } of objects) found.objects.set(id, structuredClone({ id, vector, meta }));
+      for (const { id, vector, meta } of objects) found.objects.set(id, { id, vector: [...vector], meta: stored(found, meta) });
     },
     async get(className, id) {
       return classOf(className).objects.get(id);
@@ -79,9 +80,8 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
       for (const name of Object.keys(where)) {
         if (!found.properties.has(lowerFirst(name))) throw new VectorError('bad_property', `${found.name} has no property ${name}`);
       }
-      const matches = [...found.objects.values()].filter(({ meta }) =>
-        Object.entries(where).every(([name, value]) => meta[name] === value),
-      );
+      const wanted = Object.entries(stored(found, where));
+      const matches = [...found.objects.values()].filter(({ meta }) => wanted.every(([name, value]) => meta[name] === value));
       const hits = matches.map(({ id, meta, vector: other }): SearchHit => ({ id, meta, distance: cosineDistance(vector, other) }));
       return hits.sort((a, b) => a.distance - b.distance || (a.id < b.id ? -1 : 1)).slice(0, limit);
     },
@@ -118,11 +118,21 @@ function checkObject({ name, properties }: StoredClass, { id, vector, meta }: Ve
   if (vector.length === 0 || vector.length !== dimensions || !vector.every(Number.isFinite)) {
     throw new VectorError('bad_dimensions', `object ${id}: ${vector.length} numbers, ${name} has ${dimensions} dimensions`);
   }
+  if (id.length < 1 || id.length > 256) throw new VectorError('bad_name', `an id has 1 to 256 characters, this one ${id.length}`);
   for (const [property, value] of Object.entries(meta)) {
     const type = properties.get(lowerFirst(property));
     if (type === undefined) throw new VectorError('bad_property', `object ${id}: ${name} has no property ${property}`);
     if (!fits(type, value)) throw new VectorError('bad_property', `object ${id}: ${property} is no ${type}`);
   }
+}
+
+/** Names as they are stored, dates as the instant that they mean. */
+function stored({ properties }: StoredClass, meta: VectorObject['meta']): VectorObject['meta'] {
+  const entries = Object.entries(meta).map(([given, value]) => {
+    const name = lowerFirst(given);
+    return [name, properties.get(name) === 'date' ? new Date(String(value)).toISOString() : structuredClone(value)];
+  });
+  return Object.fromEntries(entries);
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
