@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
+import { BUILT_AFTER_MS, createNodeClock } from './adapters/clock.ts';
 import type { Io } from './commands/io.ts';
 import { runCli } from './commands/program.ts';
 import { packageRoot, packageVersion } from './package-root.ts';
@@ -17,7 +18,8 @@ function leaveQuietly(error: NodeJS.ErrnoException): void {
   process.exit(0);
 }
 
-function processIo(): Io {
+/** Also used by tests, with parts of it replaced. */
+export function processIo(signal: AbortSignal = new AbortController().signal): Io {
   return {
     env: { HOME: homedir(), ...process.env },
     cwd: process.cwd(),
@@ -26,9 +28,17 @@ function processIo(): Io {
     stderr: process.stderr,
     ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
     now: Date.now,
-    signal: new AbortController().signal,
+    signal,
     version: packageVersion,
     examples: join(packageRoot(), 'docs', 'examples'),
+    builtAfter: BUILT_AFTER_MS,
+    readLog: async function* (path, lines) {
+      yield* (await import('./adapters/service-log-reader.ts')).tailLog(path, { lines });
+    },
+    followLog: async function* (path, lines) {
+      const { followLog } = await import('./adapters/service-log-reader.ts');
+      yield* followLog(path, { lines, signal, clock: createNodeClock() });
+    },
     // imported only by `up`: it brings the Supervisor, the database and all adapters
     startNode: async (config) => (await import('./node.ts')).startNode(config),
     onStopRequest,

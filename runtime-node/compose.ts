@@ -10,8 +10,12 @@ import type { Random } from '../shared/ports/random.ts';
 import type { StateFiles } from '../shared/ports/state-files.ts';
 import type { VectorIndex } from '../shared/ports/vector-index.ts';
 import { createLocalBus } from './adapters/bus-local.ts';
-import { createChildProcessHost } from './adapters/child-process.ts';
+import { createProcessHost } from './adapters/child-process.ts';
+import { createNodeClock } from './adapters/clock.ts';
 import { createHealthProbe } from './adapters/health-probe.ts';
+import { createNodeLog } from './adapters/log.ts';
+import { createNodeRandom } from './adapters/random.ts';
+import { createServiceLogs } from './adapters/service-logs.ts';
 import { openSqlite } from './adapters/sqlite.ts';
 import { readMigrations } from './adapters/sqlite-migrations.ts';
 import { createStateFiles } from './adapters/state-files.ts';
@@ -22,7 +26,6 @@ import { packageRoot } from './package-root.ts';
 
 /** What the core gets from this machine. */
 export interface Ports {
-  readonly files: StateFiles;
   readonly database: Database;
   readonly storage: ObjectStorage;
   readonly bus: EventBus;
@@ -38,24 +41,38 @@ export interface Machine {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly files: StateFiles;
+}
+
+/** Time, randomness, the log and the node's small files: all that it needs to know who it is. */
+export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>): Machine {
+  const clock = createNodeClock();
+  return {
+    clock,
+    random: createNodeRandom(clock),
+    log: createNodeLog({ format: log, clock }),
+    files: createStateFiles({ folder: data_dir, clock }),
+  };
 }
 
 /** The composition root: the only place that knows which adapter stands behind which port. */
-export async function compose({ data_dir }: Pick<Config, 'data_dir'>, { clock, random, log }: Machine): Promise<Ports> {
+export async function compose({ data_dir }: Pick<Config, 'data_dir'>, { clock, random, log }: Machine, node_id: string): Promise<Ports> {
   const inDir = (name: string) => join(data_dir, name);
   const database = openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations: readMigrations(join(packageRoot(), 'migrations')) });
   const storage = await createFsStorage({ root: inDir('storage'), clock, random, log });
   const bus = createLocalBus({ path: inDir('bus.sqlite'), clock, random, log });
   const vector = createEmbeddedIndex({ path: inDir('vector.sqlite'), log });
+  const logs = createServiceLogs({ folder: inDir('logs'), clock, log });
   return {
-    files: createStateFiles({ folder: data_dir, clock }),
     database,
     storage,
     bus,
     vector,
-    processes: createChildProcessHost({ data_dir, clock, log }),
-    probe: createHealthProbe(),
-    run: (signal) => storage.run(signal),
+    processes: createProcessHost({ data_dir, node_id, clock, logs }),
+    probe: createHealthProbe({ data_dir }),
+    run: async (signal) => {
+      await Promise.all([storage.run(signal), logs.run(signal)]);
+    },
     close: async () => {
       for (const port of [bus, vector, storage, database]) await port.close();
     },

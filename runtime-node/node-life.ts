@@ -1,7 +1,7 @@
 import type { Fetch } from '../shared/client.ts';
 import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.ts';
 import { createDiscovery } from '../shared/discovery/discovery.ts';
-import { type Identity, identify } from '../shared/discovery/identify.ts';
+import type { Identity } from '../shared/discovery/identify.ts';
 import { createReportQueue } from '../shared/discovery/report-queue.ts';
 import type { Discovery } from '../shared/discovery/types.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
@@ -22,6 +22,7 @@ import { createServiceEnvironment, prepareService } from './service-environment.
 export interface NodeParts {
   readonly config: Config;
   readonly machine: Machine;
+  readonly identity: Identity;
   readonly ports: Ports;
   readonly door: Door;
   readonly fleetKey: string;
@@ -38,7 +39,6 @@ export interface NodeLife {
 
 interface Parts extends NodeParts {
   readonly fleetKeys: FleetKeys;
-  readonly identity: Identity;
   readonly environment: EnvironmentReconciler;
   readonly services: ServiceManager;
   readonly reports: ReturnType<typeof createReportQueue>;
@@ -70,16 +70,14 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
 }
 
 async function assemble(given: NodeParts): Promise<Parts> {
-  const { config, ports, door } = given;
-  const { clock, random, log } = given.machine;
-  const { node_id: configured } = config;
-  const identity = await identify({ files: ports.files, clock, random, log, ...(configured === undefined ? {} : { node_id: configured }) });
+  const { config, identity, ports, door } = given;
+  const { clock, random, log, files } = given.machine;
   const reports = createReportQueue();
   const shared = {
     node_id: identity.node_id,
     clock,
     log,
-    attempts: createAttempts({ files: ports.files, clock, log }),
+    attempts: createAttempts({ files, clock, log }),
     report: reports.report,
   };
   const { storage, bus, vector, processes, probe } = ports;
@@ -87,7 +85,6 @@ async function assemble(given: NodeParts): Promise<Parts> {
   return {
     ...given,
     fleetKeys: await deriveFleetKeys(config.fleet, given.fleetKey),
-    identity,
     reports,
     environment: createEnvironmentReconciler({ ...shared, storage, bus, vector }),
     services: createServiceManager({
@@ -120,7 +117,7 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
 }
 
 function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
-  const { config, machine, ports, door, fleetKeys, identity, environment, services, reports } = parts;
+  const { config, machine, door, fleetKeys, identity, environment, services, reports } = parts;
   const { cloud_url } = config;
   return createDiscovery({
     ...machine,
@@ -136,7 +133,6 @@ function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
       ttl_seconds: config.ttl_seconds,
     },
     identity,
-    files: ports.files,
     fleetKeys,
     fetch: (request) => fetch(request),
     self: { url: door.url, fetch: supervisor.fetch },

@@ -1,9 +1,7 @@
-import { createNodeClock } from './adapters/clock.ts';
+import { identify } from '../shared/discovery/identify.ts';
 import { lockDataDir } from './adapters/data-dir-lock.ts';
-import { createNodeLog } from './adapters/log.ts';
-import { createNodeRandom } from './adapters/random.ts';
 import type { RunningNode } from './commands/io.ts';
-import { compose, type Machine } from './compose.ts';
+import { compose, type Machine, openMachine } from './compose.ts';
 import type { Config } from './config.ts';
 import { Door } from './door.ts';
 import { fleetKey } from './fleet-key.ts';
@@ -29,11 +27,9 @@ class Undo {
  * directory is in use or can't be used, or the address is taken.
  */
 export async function startNode(config: Config): Promise<RunningNode> {
-  const clock = createNodeClock();
-  const machine: Machine = { clock, random: createNodeRandom(clock), log: createNodeLog({ format: config.log, clock }) };
   const undo = new Undo();
   try {
-    return await boot(config, machine, undo);
+    return await boot(config, openMachine(config), undo);
   } catch (error) {
     await undo.run();
     throw error;
@@ -45,14 +41,15 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   const lock = lockDataDir(config.data_dir, machine.clock);
   undo.add(() => lock.release());
   const key = await fleetKey(config.data_dir, config.api_key, machine.random, machine.log);
-  const ports = await compose(config, machine);
+  const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
+  const ports = await compose(config, machine, identity.node_id);
   undo.add(() => ports.close());
   const door = await Door.open(config);
   undo.add(() => door.close());
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
-  const life = await createNodeLife({ config, machine, ports, door, fleetKey: key });
+  const life = await createNodeLife({ config, machine, identity, ports, door, fleetKey: key });
   door.admit(life.answer);
-  await rememberListening(ports.files, door.loopback, machine.clock);
+  await rememberListening(machine.files, door.loopback, machine.clock);
   undo.add(() => forgetListening(config.data_dir));
   return run(life, door.loopback, undo);
 }
