@@ -41,9 +41,13 @@ export function vectorIndexSuite(name: string, makeHarness: () => Promise<Vector
   };
   /** Backends may keep a vector at float32, and scaled: what has to stay is where it points. */
   const expectDirection = (actual: readonly number[], wanted: readonly number[]) => {
-    const unit = (vector: readonly number[]) => vector.map((component) => component / Math.hypot(...vector));
+    const unit = (vector: readonly number[]) => {
+      const length = Math.hypot(...vector);
+      return vector.map((component) => component / length);
+    };
     expect(actual).toHaveLength(wanted.length);
-    for (const [position, component] of unit(actual).entries()) expect(component).toBeCloseTo(unit(wanted)[position]!, 5);
+    const direction = unit(wanted);
+    for (const [position, component] of unit(actual).entries()) expect(component).toBeCloseTo(direction[position]!, 5);
   };
 
   describe(`vector index: ${name}`, () => {
