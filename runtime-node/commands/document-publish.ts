@@ -43,7 +43,11 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
     else printLines(io, [`nothing to publish: generation ${base.generation} says the same`]);
     return;
   }
-  const lines = formatChanges(io, draft.kind, answer.changes, base.body, draft.body);
+  const changes = formatChanges(io, draft.kind, answer.changes, base.body, draft.body);
+  const lines =
+    changes.length === 0
+      ? [`the same as the seed file, which no longer counts once generation ${answer.generation} is published`]
+      : changes;
   if (!flags.json) printLines(io, lines);
   if (!flags.yes) await askFirst(io, draft, flags.json ? lines : []);
   const call = client.publish(draft.kind, draft.body, { if_match: base.generation, allow_empty: flags.allow_empty });

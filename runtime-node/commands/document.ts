@@ -92,9 +92,9 @@ function defineDiff(parent: Command, kind: DocumentKind, run: Runner): void {
         const client = await connect(io, settingsFrom(io, command));
         const { base, answer } = await preview(io, client, { kind, body: file.body, file }, true);
         if (command.opts().json === true) printJson(io, answer);
-        else if (!answer.changed) printLines(io, [`the same as generation ${base.generation}`]);
+        else if (answer.changes.length === 0) printLines(io, [`the same as generation ${base.generation}`]);
         else printLines(io, formatChanges(io, kind, answer.changes, base.body, file.body));
-        return answer.changed ? EXIT_CODES.differs : EXIT_CODES.ok;
+        return answer.changes.length === 0 ? EXIT_CODES.ok : EXIT_CODES.differs;
       }),
     );
 }

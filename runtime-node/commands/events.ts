@@ -91,9 +91,7 @@ export function formatEvent(io: Io, { at, type, node_id, data }: EventRecord): s
   const colors = colorsFor(io);
   const text = (name: string) => (typeof data[name] === 'string' ? [oneLine(data[name])] : []);
   const rest = Object.entries(data).flatMap(([name, value]) =>
-    SAID.has(name) || UNSAID.has(name)
-      ? []
-      : [colors.dim(`${oneLine(name)}=${typeof value === 'string' ? oneLine(value) : formatValue(value)}`)],
+    SAID.has(name) || UNSAID.has(name) ? [] : [colors.dim(`${oneLine(name)}=${formatField(value)}`)],
   );
   return [
     colors.dim(at),
@@ -105,4 +103,9 @@ export function formatEvent(io: Io, { at, type, node_id, data }: EventRecord): s
     ...text('message'),
     ...rest,
   ].join('  ');
+}
+
+function formatField(value: unknown): string {
+  if (typeof value === 'string') return oneLine(value);
+  return formatValue(typeof value === 'number' ? Math.round(value) : value);
 }

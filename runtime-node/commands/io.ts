@@ -37,6 +37,12 @@ export interface Io {
   version(): string;
   /** The folder of the examples. */
   readonly examples: string;
+  /** No right clock shows a time before this, milliseconds since the Unix epoch. */
+  readonly builtAfter: number;
+  /** The last lines of a service's log, reaching back into rotated files. */
+  readLog(path: string, lines: number): AsyncIterable<string>;
+  /** The last lines, and then each new one until `signal` aborts. */
+  followLog(path: string, lines: number): AsyncIterable<string>;
   startNode(config: Config): Promise<RunningNode>;
   /** Calls the handler for each request to stop (SIGINT, SIGTERM, SIGHUP); returns the way to stop listening. */
   onStopRequest(handler: () => void): () => void;

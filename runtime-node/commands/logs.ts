@@ -5,7 +5,6 @@ import type { Define } from './command.ts';
 import { wholeNumber } from './document.ts';
 import { CommandError } from './errors.ts';
 import { oneLine } from './format.ts';
-import { followLines, readTail } from './log-tail.ts';
 import { addSettings, settingsFrom } from './options.ts';
 
 const HELP = `
@@ -16,9 +15,8 @@ Examples:
 
 It reads the files in the data directory, so it works when the node does not run, too.`;
 
-/** Where the process host writes what services print: NAME.log, the older part in NAME.log.1. */
+/** Where the process host writes what services print: NAME.log, older ones in NAME.log.1 and so on. */
 const LOG_FOLDER = 'logs';
-const LOOK_EVERY_MS = 250;
 
 export const define: Define = (command, run) => {
   addSettings(command.argument('<name>', 'the service'), ['data_dir'])
@@ -33,11 +31,7 @@ export const define: Define = (command, run) => {
         const folder = join(settingsFrom(io, command).data_dir, LOG_FOLDER);
         const print = (line: string) => io.stdout.write(`${json === true ? JSON.stringify({ name, line }) : line}\n`);
         const path = await findLog(folder, name);
-        const tail = await readTail(path, lines);
-        for (const line of tail.lines) print(line);
-        if (follow !== true && tail.partial !== '') print(tail.partial);
-        if (follow !== true) return;
-        for await (const line of followLines(path, tail.next, LOOK_EVERY_MS, io.signal)) print(line);
+        for await (const line of follow === true ? io.followLog(path, lines) : io.readLog(path, lines)) print(line);
       }),
     );
 };

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { processIo } from '../../runtime-node/cli.ts';
 import type { Io } from '../../runtime-node/commands/io.ts';
 import { runCli } from '../../runtime-node/commands/program.ts';
 import { listen } from '../../runtime-node/http-server.ts';
@@ -23,9 +24,10 @@ export interface RunOptions extends Partial<Omit<Io, 'stdout' | 'stderr' | 'stdi
 /** Runs one command line in this process. Nothing of the machine's environment is seen. */
 export async function run(argv: readonly string[], { stdin = '', onOutput, terminal = false, ...io }: RunOptions = {}): Promise<Ran> {
   const written = { out: '', err: '' };
+  const machine = processIo(io.signal);
   const code = await runCli(argv, {
+    ...machine,
     env: {},
-    cwd: process.cwd(),
     stdin: (async function* () {
       yield stdin;
     })(),
@@ -43,10 +45,7 @@ export async function run(argv: readonly string[], { stdin = '', onOutput, termi
       },
     },
     ask: undefined,
-    now: Date.now,
-    signal: new AbortController().signal,
     version: () => '1.2.3',
-    examples: new URL('../../docs/examples', import.meta.url).pathname,
     startNode: () => Promise.reject(new Error('this test starts no node')),
     onStopRequest: () => () => undefined,
     quit: (status) => {

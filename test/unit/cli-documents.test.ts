@@ -164,6 +164,16 @@ describe('with a Supervisor', () => {
     expect(JSON.parse((await site.run(['profile', 'history', '--json'])).out).versions).toHaveLength(1);
   });
 
+  it('a seed that is published as it is becomes a version of its own', async () => {
+    await site.harness.supervisor.seed('default', 'profile', parse(PROFILE));
+    const path = await file('profile.yaml', PROFILE);
+    expect(await site.run(['profile', 'diff', path])).toMatchObject({ code: 0, out: 'the same as generation 0\n' });
+    const { code, out } = await site.run(['profile', 'publish', path, '--yes']);
+    expect(code).toBe(0);
+    expect(out).toContain('the same as the seed file');
+    expect(out).toContain('published generation 1');
+  });
+
   it('an empty document needs --allow-empty', async () => {
     await site.run(['profile', 'publish', await file('profile.yaml', PROFILE), '--yes']);
     const empty = await file('empty.yaml', 'storage: {}\n');
