@@ -1,7 +1,7 @@
 import type { Role } from '../contract/ids.ts';
 import type { Liveness } from '../contract/node.ts';
 import type { ClusterPlan, Placement, PlannedService } from '../contract/plan.ts';
-import { rankByRendezvous } from './rendezvous.ts';
+import { type Hashed, hashed, rankHashed } from './rendezvous.ts';
 
 export interface PlacementNode {
   readonly node_id: string;
@@ -53,29 +53,44 @@ export function placeServices(
   incumbents: Incumbents,
   options: PlacementOptions = {},
 ): Record<string, string[]> {
-  const live = nodes.filter(({ liveness }) => liveness === 'online' || liveness === 'late');
+  const live = nodes
+    .filter(({ liveness }) => liveness === 'online' || liveness === 'late')
+    .map((node) => ({ ...node, ...hashed(node.node_id) }));
   return Object.fromEntries(plan.services.map((service) => [service.name, placeOne(service, site, live, incumbents, options)]));
 }
+
+type Live = PlacementNode & Hashed;
 
 function placeOne(
   { name, placement }: PlannedService,
   site: string,
-  live: readonly PlacementNode[],
+  live: readonly Live[],
   incumbents: Incumbents,
   { settling = false }: PlacementOptions,
 ): string[] {
   const running = new Set(nodesOf(incumbents.running, name));
   const placed = new Set(nodesOf(incumbents.placed ?? {}, name));
-  const has = (node_id: string) => running.has(node_id) || placed.has(node_id);
-  const eligible = live.filter((node) => isEligible(placement, site, node));
-  const takers = eligible.filter(({ node_id, liveness }) => liveness === 'online' || has(node_id)).map(({ node_id }) => node_id);
-  const ranked = rankByRendezvous(name, takers);
-  if (placement.count === undefined) return ranked;
-  const kept = ranked.filter((id) => running.has(id));
-  const starting = ranked.filter((id) => placed.has(id) && !running.has(id));
-  const others = ranked.filter((id) => !has(id));
-  if (settling) return [...kept, ...starting.slice(0, Math.max(0, placement.count - kept.length))];
-  return [...kept, ...starting, ...others].slice(0, placement.count);
+  const tiers: [kept: Live[], starting: Live[], others: Live[]] = [[], [], []];
+  for (const node of live) {
+    if (!isEligible(placement, site, node)) continue;
+    if (running.has(node.node_id)) tiers[0].push(node);
+    else if (placed.has(node.node_id)) tiers[1].push(node);
+    else if (node.liveness === 'online') tiers[2].push(node);
+  }
+  const { count = Number.POSITIVE_INFINITY } = placement;
+  if (!settling || placement.count === undefined) return fill(name, tiers, count);
+  const [kept, starting] = tiers;
+  return fill(name, [kept, starting], Math.max(count, kept.length));
+}
+
+/** The first `count` of the tiers, ranked within each. What is not needed is not ranked: most services stay where they are. */
+function fill(name: string, tiers: readonly Live[][], count: number): string[] {
+  const chosen: string[] = [];
+  for (const tier of tiers) {
+    if (chosen.length >= count) break;
+    for (const { id } of rankHashed(name, tier)) if (chosen.length < count) chosen.push(id);
+  }
+  return chosen;
 }
 
 /**

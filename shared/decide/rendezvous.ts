@@ -25,11 +25,26 @@ export function murmur3(text: string, seed = 0): number {
  * keys that it was best for go elsewhere. The order of the input does not matter.
  */
 export function rankByRendezvous(key: string, ids: readonly string[]): string[] {
+  return rankHashed(key, ids.map(hashed)).map(({ id }) => id);
+}
+
+/** An id with its hash, for who ranks the same ids for many keys. */
+export interface Hashed {
+  readonly id: string;
+  readonly hash: number;
+}
+
+export function hashed(id: string): Hashed {
+  return { id, hash: murmur3(id) };
+}
+
+/** As `rankByRendezvous`, for ids that were hashed before. The score mixes the hashes of key and id once more. */
+export function rankHashed<T extends Hashed>(key: string, ids: readonly T[]): T[] {
   const seed = murmur3(key);
   return ids
-    .map((id) => ({ id, score: murmur3(id, seed) }))
-    .sort((a, b) => b.score - a.score || compareText(a.id, b.id))
-    .map(({ id }) => id);
+    .map((one) => ({ one, score: finish(one.hash ^ seed) }))
+    .sort((a, b) => b.score - a.score || compareText(a.one.id, b.one.id))
+    .map(({ one }) => one);
 }
 
 /** Orders texts by code unit, the same on every machine whatever its language. */
