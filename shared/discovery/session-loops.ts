@@ -47,7 +47,7 @@ export async function heartbeatLoop(session: Session): Promise<void> {
     const delay = heartbeatDelayMs(standing.ttl_seconds(), deps.random.next());
     await heartbeats.wait(signal, failures > 0 ? retryDelayMs(session, failures) : delay);
     if (signal.aborted) return;
-    const result = await session.call(async () => heedNews(session, await sendHeartbeat(node, client)));
+    const result = await session.call(async () => heedNews(session, await sendHeartbeat(node, client)), 'probe');
     failures = result === 'ok' ? 0 : failures + 1;
     node.changed();
   }

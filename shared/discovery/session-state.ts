@@ -25,8 +25,11 @@ export interface Session {
   located: Located;
   /** What the last look said is current. */
   desired: DesiredGenerations;
-  /** Makes a call as a registered node, registering first where needed. Never rejects: says what went wrong. */
-  call(act: () => Promise<void>): Promise<'ok' | FailureAction>;
+  /**
+   * Makes a call as a registered node, registering first where needed. Never rejects: says what went
+   * wrong. While this node counts as a clone only its heartbeat (`probe`) is sent, to see whether that has cleared.
+   */
+  call(act: () => Promise<void>, kind?: 'probe'): Promise<'ok' | FailureAction>;
   readonly end: (end: SessionEnd) => void;
   /** True once any call worked. */
   readonly isProven: boolean;
@@ -38,8 +41,7 @@ export interface Session {
  */
 const DUPLICATE_SILENCE_TTLS = 2;
 const DUPLICATE_ADVICE =
-  'another machine runs with the same node_id, most likely a copy of this disk: stop one of the two, ' +
-  'remove node.json from its data directory and start it again. Services stay as they are';
+  'to mend it: stop one of the two, remove node.json from its data directory, start it again. Services stay as they are';
 
 export function openSession(node: NodeContext, located: Located, signal: AbortSignal, end: (end: SessionEnd) => void): Session {
   const { deps, standing } = node;
@@ -49,16 +51,19 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
   const failures = createFailureRecord(node, client.url);
   let lastGood = clock.monotonic();
   let isProven = false;
-  let silentUntil = 0;
 
   const fail = (error: unknown): FailureAction => {
     const action = onFailure(error);
-    const isDuplicate = action === 'duplicate';
-    failures.note(action, isDuplicate ? `${messageOf(error)}; ${DUPLICATE_ADVICE}` : messageOf(error));
-    if (action === 'register') registration.forget();
+    const ttl_ms = standing.ttl_seconds() * 1000;
+    failures.note(action, action === 'duplicate' ? `${messageOf(error)}; ${DUPLICATE_ADVICE}` : messageOf(error));
     if (action === 'relocate') end({ why: messageOf(error) });
-    if (isDuplicate) silentUntil = clock.monotonic() + DUPLICATE_SILENCE_TTLS * standing.ttl_seconds() * 1000;
-    else if (clock.monotonic() - lastGood >= standing.ttl_seconds() * 1000) end({ why: `no good answer for a TTL: ${messageOf(error)}` });
+    if (action === 'duplicate') standing.silent_until = clock.monotonic() + DUPLICATE_SILENCE_TTLS * ttl_ms;
+    if (action === 'register') {
+      registration.forget();
+      standing.silent_until = undefined;
+    }
+    if (standing.silent_until === undefined && clock.monotonic() - lastGood >= ttl_ms)
+      end({ why: `no good answer for a TTL: ${messageOf(error)}` });
     return action;
   };
   return {
@@ -74,15 +79,17 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
     get isProven() {
       return isProven;
     },
-    async call(act) {
+    async call(act, kind) {
       try {
-        await clock.sleep(Math.max(0, silentUntil - clock.monotonic()), signal);
+        if (standing.silent_until === undefined) await registration.ensure();
+        else if (kind !== 'probe') return 'duplicate';
+        else await clock.sleep(standing.silent_until - clock.monotonic(), signal);
         if (signal.aborted) return 'retry';
-        await registration.ensure();
         await act();
+        if (kind === 'probe') standing.silent_until = undefined;
         lastGood = clock.monotonic();
         isProven = true;
-        failures.clear();
+        if (standing.silent_until === undefined) failures.clear();
         return 'ok';
       } catch (error) {
         return signal.aborted ? 'retry' : fail(error);

@@ -15,6 +15,8 @@ export interface Standing {
   answer: NodePlan | undefined;
   /** What this session's plan said; sent with every write. */
   token: FencingToken | undefined;
+  /** Set while another machine runs as this node: until then, by the monotonic clock, nothing is sent as it. */
+  silent_until: number | undefined;
   /** What is waited for, by topic. */
   readonly waits: Map<string, string>;
   ttl_seconds(): number;
@@ -30,6 +32,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
     isFromCache: false,
     answer: undefined,
     token: undefined,
+    silent_until: undefined,
     waits: new Map(),
     ttl_seconds: () => standing.answer?.ttl_seconds ?? config.ttl_seconds,
     role: () => roleNow(deps, standing),

@@ -16,5 +16,5 @@ for (const name of COUNTED) {
 
 /** Resolves when nothing runs any more that does not wait for the clock. */
 export async function drain(): Promise<void> {
-  for (let quiet = 0; quiet < 5; quiet = pending === 0 ? quiet + 1 : 0) await new Promise((resolve) => setImmediate(resolve));
+  for (let quiet = 0; quiet < 10; quiet = pending === 0 ? quiet + 1 : 0) await new Promise((resolve) => setImmediate(resolve));
 }
