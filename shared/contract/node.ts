@@ -99,3 +99,8 @@ export type NodeRecord = z.infer<typeof NodeRecord>;
 
 export const NodeList = z.object({ nodes: z.array(NodeRecord), next: z.string().optional() }).meta({ id: 'NodeList' });
 export type NodeList = z.infer<typeof NodeList>;
+
+/** A device with the node that speaks for it; its liveness is that node's. */
+export const DeviceRecord = Device.extend({ node_id: Id, site: Id, liveness: Liveness }).meta({ id: 'DeviceRecord' });
+export const DeviceList = z.object({ devices: z.array(DeviceRecord), next: z.string().optional() }).meta({ id: 'DeviceList' });
+export type DeviceList = z.infer<typeof DeviceList>;

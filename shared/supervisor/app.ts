@@ -3,14 +3,18 @@ import type { DocumentKind } from '../contract/document.ts';
 import { createAuthenticator } from './auth.ts';
 import { type Context, createContext, type SupervisorOptions } from './context.ts';
 import { type Body, type SeedOutcome, seed } from './documents.ts';
+import { describeRoutes, openApiDocument } from './openapi.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { eventRoutes } from './routes/events.ts';
+import { healthRoutes } from './routes/health.ts';
 import { heartbeatRoutes } from './routes/heartbeats.ts';
 import { leaderRoutes } from './routes/leader.ts';
 import { nodeRoutes } from './routes/nodes.ts';
+import { openApiRoute } from './routes/openapi.ts';
 import { planRoutes } from './routes/plan.ts';
+import { stateRoutes } from './routes/state.ts';
 import { statusRoutes } from './routes/status.ts';
 import { serve } from './serve.ts';
 
@@ -30,6 +34,8 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   planRoutes,
   statusRoutes,
   eventRoutes,
+  stateRoutes,
+  healthRoutes,
 ];
 
 export interface Supervisor {
@@ -50,9 +56,13 @@ export interface Supervisor {
 /** The control plane over one database: the same handlers on Workers and on Node. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const context = createContext(options);
-  const routes = NOUNS.flatMap((noun) => noun(context));
-  const authenticate = createAuthenticator(options.fleets);
   const app = new OpenAPIHono();
+  const document = () => {
+    describeRoutes(app, routes);
+    return openApiDocument(app, options.version);
+  };
+  const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
+  const authenticate = createAuthenticator(options.fleets);
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));
   app.onError((error) => problemResponse(toProblem(error)));

@@ -10,6 +10,7 @@ import { createDocumentStore, type DocumentStore } from './store/documents.ts';
 import { createEventStore, type EventStore, type NewEvent } from './store/events.ts';
 import { createLeaseStore, type LeaseStore } from './store/leases.ts';
 import { createNodeStore, type NodeStore } from './store/nodes.ts';
+import { createStateStore, type StateStore } from './store/state.ts';
 import { createStatusStore, type StatusStore } from './store/status.ts';
 import { createVerifiedDocuments, type VerifiedDocuments } from './verified-documents.ts';
 
@@ -52,6 +53,7 @@ export interface Context {
   readonly nodes: NodeStore;
   readonly leases: LeaseStore;
   readonly status: StatusStore;
+  readonly state: StateStore;
   readonly events: EventStore;
   readonly documents: { readonly store: DocumentStore; readonly verified: VerifiedDocuments };
   readonly hub: Hub;
@@ -78,6 +80,7 @@ export function createContext(options: SupervisorOptions): Context {
     nodes: createNodeStore(database, ttl_seconds),
     leases: createLeaseStore(database, ttl_seconds),
     status: createStatusStore(database),
+    state: createStateStore(database, ttl_seconds),
     events,
     documents: { store: documents, verified: createVerifiedDocuments(documents) },
     hub,

@@ -1,15 +1,23 @@
+import { accessCases } from './access.cases.ts';
 import { documentCases } from './documents.cases.ts';
+import { errorCases } from './errors.cases.ts';
 import { eventCases } from './events.cases.ts';
 import type { Start } from './harness.ts';
 import { leaderCases } from './leader.cases.ts';
 import { nodeCases } from './nodes.cases.ts';
+import { openApiCases } from './openapi.cases.ts';
 import { planCases } from './plan.cases.ts';
+import { stateCases } from './state.cases.ts';
 
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
 export function apiCases(start: Start): void {
+  accessCases(start);
+  errorCases(start);
   nodeCases(start);
   leaderCases(start);
   eventCases(start);
   documentCases(start);
   planCases(start);
+  stateCases(start);
+  openApiCases(start);
 }

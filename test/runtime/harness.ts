@@ -48,7 +48,7 @@ export async function call(harness: Harness, request: string, options: CallOptio
   const response = await harness.fetch(path, { method, headers, ...body });
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.includes('json') === true;
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  return { status: response.status, headers: response.headers, body: isJson && text !== '' ? JSON.parse(text) : text };
 }
 
 /** Lets `ms` milliseconds pass for everything that is judged by the database's clock, on any engine. */

@@ -1,0 +1,94 @@
+import * as z from 'zod';
+import { Health } from '../../contract/status.ts';
+import { DatabaseError } from '../../ports/database.ts';
+import type { Context } from '../context.ts';
+import { renderLabels, renderMetric } from '../metrics.ts';
+import { ProblemError } from '../problem.ts';
+import { json, openRoute, type Route, route } from '../route.ts';
+
+const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
+
+export function healthRoutes(context: Context): Route[] {
+  return [healthz(context), readyz(context), metrics(context)];
+}
+
+function healthz({ options }: Context): Route {
+  return openRoute({
+    method: 'get',
+    path: '/healthz',
+    tag: 'health',
+    summary: 'Whether it is well; with a credential, why not, with the last apply of each component',
+    answers: { 200: { description: 'Without a credential `status` alone.', schema: Health } },
+    async handle({ caller }) {
+      const health = options.health === undefined ? { status: 'ok' as const } : await options.health();
+      return json(caller === undefined ? { status: health.status } : { fleet: caller.fleet, ...health });
+    },
+  });
+}
+
+function readyz({ state }: Context): Route {
+  return openRoute({
+    method: 'get',
+    path: '/readyz',
+    tag: 'health',
+    summary: 'Whether it can serve: its database answers',
+    answers: { 200: { description: 'It can.', schema: z.object({ status: z.literal('ok') }) } },
+    async handle() {
+      try {
+        await state.ping();
+      } catch (error) {
+        if (error instanceof DatabaseError) throw new ProblemError('unavailable', `the database does not answer (${error.kind})`);
+        throw error;
+      }
+      return json({ status: 'ok' });
+    },
+  });
+}
+
+function metrics(context: Context): Route {
+  return route('viewer', {
+    method: 'get',
+    path: '/metrics',
+    tag: 'health',
+    summary: 'Counters of this process and gauges of the fleet, for Prometheus',
+    answers: { 200: { description: 'Text format 0.0.4.', schema: z.string(), content_type: PROMETHEUS } },
+    async handle({ caller: { fleet } }) {
+      const body = (await gauges(context, fleet)) + context.metrics.render();
+      return new Response(body, { headers: { 'content-type': PROMETHEUS } });
+    },
+  });
+}
+
+async function gauges({ state, options }: Context, fleet: string): Promise<string> {
+  const { nodes, leases, generations } = await state.ofFleet(fleet);
+  const gauge = (name: string, help: string, series: readonly (readonly [Record<string, string>, number])[]) =>
+    renderMetric(
+      name,
+      'gauge',
+      help,
+      series.map(([labels, value]) => [renderLabels(labels), value]),
+    );
+  return [
+    gauge('bootplane_info', 'The version that runs.', [[{ version: options.version, fleet }, 1]]),
+    gauge(
+      'bootplane_nodes',
+      'Registered nodes by liveness.',
+      Object.entries(nodes).map(([liveness, value]) => [{ liveness }, value]),
+    ),
+    gauge(
+      'bootplane_leader_epoch',
+      'The epoch of each site.',
+      leases.map(({ site, epoch }) => [{ site }, epoch]),
+    ),
+    gauge(
+      'bootplane_lease_remaining_seconds',
+      "What is left of each site's lease; 0 while nobody leads.",
+      leases.map(({ site, expires_in_ms }) => [{ site }, Math.max(0, expires_in_ms) / 1000]),
+    ),
+    gauge(
+      'bootplane_desired_generation',
+      'The published generation of each document.',
+      generations.map(({ kind, generation }) => [{ kind }, generation]),
+    ),
+  ].join('');
+}

@@ -1,0 +1,102 @@
+import { type SQL, sql } from 'drizzle-orm';
+import type { Component, ComponentOutcome } from '../../contract/status.ts';
+import type { Database } from '../../ports/database.ts';
+import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
+
+export interface ServiceCount {
+  readonly name: string;
+  readonly version: string;
+  readonly running: number;
+  /** JSON array of node ids. */
+  readonly nodes: string;
+}
+export interface ComponentCount {
+  readonly component: Component;
+  readonly status: ComponentOutcome;
+  readonly nodes: number;
+}
+export interface Generation {
+  readonly kind: 'plan' | 'profile';
+  readonly generation: number;
+}
+export interface NodeCounts {
+  readonly online: number;
+  readonly late: number;
+  readonly lost: number;
+  readonly left: number;
+}
+
+export type StateStore = ReturnType<typeof createStateStore>;
+
+/** Reads that sum a site or a fleet up. */
+export function createStateStore(database: Database, ttl_seconds: number) {
+  const queries = compileQueries(database, ttl_seconds);
+  const none = { online: 0, late: 0, lost: 0, left: 0 };
+  return {
+    /** One consistent read. */
+    async ofSite(fleet: string, site: string) {
+      const values = { fleet, site };
+      const [nodes, services, components, generations, devices] = await database.batch([
+        queries.siteNodes.bind(values),
+        queries.services.bind(values),
+        queries.components.bind(values),
+        queries.generations.bind(values),
+        queries.devices.bind(values),
+      ]);
+      return {
+        nodes: queries.siteNodes.read(nodes)[0] ?? none,
+        services: queries.services.read(services),
+        components: queries.components.read(components),
+        generations: queries.generations.read(generations),
+        devices: queries.devices.read(devices)[0]?.devices ?? 0,
+      };
+    },
+    async ofFleet(fleet: string) {
+      const [nodes, leases, generations] = await database.batch([
+        queries.fleetNodes.bind({ fleet }),
+        queries.leases.bind({ fleet }),
+        queries.generations.bind({ fleet }),
+      ]);
+      return {
+        nodes: queries.fleetNodes.read(nodes)[0] ?? none,
+        leases: queries.leases.read(leases),
+        generations: queries.generations.read(generations),
+      };
+    },
+    /** Rejects with `DatabaseError` when the database does not answer. */
+    async ping(): Promise<void> {
+      await database.batch([{ sql: 'select 1 as one', params: [] }]);
+    },
+  };
+}
+
+function compileQueries(database: Database, ttl_seconds: number) {
+  const now = nowOf(database);
+  const ttl = ttlMsOf(ttl_seconds);
+  const here = sql`nodes.fleet = ${arg('fleet')} and nodes.site = ${arg('site')}`;
+  const alive = sql`left_at is null and heard_at >= ${now} - 3 * ${ttl}`;
+  const count = (where: SQL) => sql`
+    select coalesce(sum(silent <= ttl_ms), 0) as online, coalesce(sum(silent > ttl_ms and silent <= 3 * ttl_ms), 0) as late,
+      coalesce(sum(silent > 3 * ttl_ms), 0) as lost, count(*) - count(silent) as "left"
+    from (select iif(left_at is null, ${now} - heard_at, null) as silent, ${ttl} as ttl_ms from nodes where ${where})`;
+  return {
+    siteNodes: compileSql<NodeCounts>(count(here)),
+    fleetNodes: compileSql<NodeCounts>(count(sql`nodes.fleet = ${arg('fleet')}`)),
+    services: compileSql<ServiceCount>(sql`
+      select service.value ->> 'name' as name, service.value ->> 'version' as version,
+        sum(service.value ->> 'state' = 'running') as running, json_group_array(node_id) as nodes
+      from nodes, json_each(services_running) as service where ${here} and ${alive}
+      group by service.value ->> 'name', service.value ->> 'version' order by 1, 2`),
+    components: compileSql<ComponentCount>(sql`
+      select component, status, count(*) as nodes from component_status where fleet = ${arg('fleet')}
+        and node_id in (select nodes.node_id from nodes where ${here} and left_at is null)
+      group by component, status`),
+    generations: compileSql<Generation>(sql`select kind, generation from desired where fleet = ${arg('fleet')}`),
+    devices: compileSql<{ devices: number }>(
+      sql`select coalesce(sum(json_array_length(devices)), 0) as devices from nodes where ${here} and ${alive}`,
+    ),
+    leases: compileSql<{ site: string; node_id: string; epoch: number; expires_in_ms: number }>(
+      sql`select site, node_id, epoch, expires_at - ${now} as expires_in_ms from leases where fleet = ${arg('fleet')}`,
+    ),
+  };
+}
