@@ -1,4 +1,16 @@
-import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/ports/clock.ts';
@@ -47,9 +59,14 @@ export function createServiceLogs(options: ServiceLogsOptions): ServiceLogs {
   const logs: ServiceLogs = {
     openForAppend: (name) => openSync(path(name), 'a', 0o640),
     async rotate() {
-      const large = readdirSync(folder).filter((file) => file.endsWith(SUFFIX) && sizeOf(join(folder, file)) > max_bytes);
-      for (const file of large) await rotateFile(join(folder, file), keep, options.log);
-      return large.map((file) => file.slice(0, -SUFFIX.length));
+      try {
+        const large = readdirSync(folder).filter((file) => file.endsWith(SUFFIX) && sizeOf(join(folder, file)) > max_bytes);
+        for (const file of large) await rotateFile(join(folder, file), keep, options.log);
+        return large.map((file) => file.slice(0, -SUFFIX.length));
+      } catch (error) {
+        options.log.error(`the output of services in ${folder} could not be rotated`, { error: String(error) });
+        return [];
+      }
     },
     async run(signal) {
       while (!signal.aborted) {
@@ -72,9 +89,9 @@ async function rotateFile(path: string, keep: number, log: Log): Promise<void> {
     keepCopy(path, copy, keep);
   } catch (error) {
     // The bound comes first: a log that can't be copied (a full disk) must not go on growing.
-    rmSync(copy, { force: true });
+    rmSync(copy, { recursive: true, force: true });
     const dropped = sizeOf(path);
-    truncate(path);
+    truncateSync(path);
     log.error(`the output in ${path} could not be copied for rotation, ${dropped} bytes of it were dropped`, { error: String(error) });
   }
 }
@@ -110,7 +127,8 @@ function recover(folder: string, keep: number): void {
   for (const file of readdirSync(folder).filter((name) => name.endsWith(ROTATING))) {
     const copy = join(folder, file);
     const path = copy.slice(0, -ROTATING.length);
-    if (sizeOf(path) >= sizeOf(copy) && head(path).equals(head(copy).subarray(0, head(path).length))) rmSync(copy);
+    const start = head(copy);
+    if (sizeOf(path) >= sizeOf(copy) && head(path).subarray(0, start.length).equals(start)) rmSync(copy);
     else keepCopy(path, copy, keep);
   }
 }
@@ -123,12 +141,6 @@ function head(path: string): Buffer {
   } finally {
     closeSync(file);
   }
-}
-
-function truncate(path: string): void {
-  const file = openSync(path, 'r+');
-  ftruncateSync(file, 0);
-  closeSync(file);
 }
 
 function sizeOf(path: string): number {
