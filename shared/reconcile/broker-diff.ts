@@ -1,4 +1,4 @@
-import type { Binding, BrokerProfile, BusValue, Exchange } from '../contract/profile.ts';
+import type { Binding, BrokerProfile, Exchange } from '../contract/profile.ts';
 import type { BusCapabilities, Topology } from '../ports/event-bus.ts';
 import { type BrokerAction, bindingSubject, exchangeSubject, queueSubject } from './broker-actions.ts';
 import { changeQueue, declareQueue } from './queue-diff.ts';
@@ -60,6 +60,8 @@ function enableConfirms(): BrokerAction {
 
 /** Two bindings with one key are the same binding, whatever the order of their arguments. */
 export function bindingKey({ exchange, queue, key, arguments: args }: Binding): string {
-  const pairs = Object.entries(args).sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([exchange, queue, key, pairs satisfies [string, BusValue][]]);
+  const sorted = Object.keys(args)
+    .sort()
+    .flatMap((name) => [name, args[name]]);
+  return JSON.stringify([exchange, queue, key, ...sorted]);
 }

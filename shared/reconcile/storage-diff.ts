@@ -53,6 +53,7 @@ function diffVersioning({ wanted, is, capabilities }: Pair): StorageAction[] {
 }
 
 function diffLifecycle({ wanted, is, capabilities }: Pair): StorageAction[] {
+  if (wanted.lifecycle.length === 0) return [];
   const bucket = wanted.name;
   const sorted = sortRules(wanted.lifecycle, is.lifecycle);
   if (!capabilities.lifecycle) return unsupportedLifecycle(bucket, [...sorted.added, ...sorted.extended, ...sorted.tightened]);
@@ -124,15 +125,18 @@ function unsupportedLifecycle(bucket: string, changes: readonly RuleChange[]): S
 
 function diffTags({ wanted, is, capabilities }: Pair): StorageAction[] {
   const bucket = wanted.name;
-  const changed = Object.entries(wanted.tags).filter(([name, value]) => !Object.hasOwn(is.tags, name) || is.tags[name] !== value);
-  const tags = Object.fromEntries(changed);
-  const before = Object.fromEntries(changed.flatMap(([name]) => (Object.hasOwn(is.tags, name) ? [[name, is.tags[name]]] : [])));
-  const about = { subject: tagsSubject(bucket), before, after: tags, needs: [bucketSubject(bucket)] };
+  const changed = Object.keys(wanted.tags).filter((name) => !Object.hasOwn(is.tags, name) || is.tags[name] !== wanted.tags[name]);
   return when(changed, (): StorageAction => {
+    const tags = pickTags(wanted.tags, changed);
+    const about = { subject: tagsSubject(bucket), before: pickTags(is.tags, changed), after: tags, needs: [bucketSubject(bucket)] };
     if (capabilities.tags) return { ...about, kind: 'update-tags', safety: 'update', data: { bucket, tags } };
     const detail = 'this storage keeps no tags: use another storage or take the tags out of the profile';
     return { ...about, kind: 'tags-unsupported', safety: 'incompatible', detail, data: { bucket } };
   });
+}
+
+function pickTags(tags: BucketState['tags'], names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(Object.entries(tags).filter(([name]) => names.includes(name)));
 }
 
 function when<T>(items: readonly unknown[], make: () => T): T[] {
