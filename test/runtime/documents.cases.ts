@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { canonicalJson, sha256Hex } from '../../shared/contract/canonical.ts';
 import { type DocumentKind, findForgery, fromWire, signDocument } from '../../shared/contract/document.ts';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import type { Database } from '../../shared/ports/database.ts';
 import { call, type Harness, heartbeat, type Reply, register, type Start } from './harness.ts';
 
@@ -326,6 +327,22 @@ export function documentCases(start: Start): void {
         expect(await publish(later, 'plan', planOf('api'), 1)).toMatchObject({ status: 200, body: { generation: 2, changed: true } });
         expect(await call(later, 'GET /v1/cluster/plan')).toMatchObject({ status: 200, body: { generation: 2 } });
       });
+    });
+
+    it('one fleet never sees the documents of another', async () => {
+      const other = await deriveFleetKeys('other', 'the fleet key of the other fleet');
+      const fleets = { default_fleet: 'default', keysOf: async (fleet: string) => ({ default: harness.keys, other })[fleet] };
+      const both = await start({ wrap: () => harness.database, fleets });
+      onTestFinished(() => both.close());
+      await both.supervisor.seed('other', 'plan', planOf('theirs'));
+      await publish(both, 'plan', planOf('ours'), 0);
+      await publish(both, 'plan', planOf('ours', 'too'), 1);
+      const as = await other.nodeCredential('n');
+      expect((await call(both, 'GET /v1/cluster/plan', { as })).body).toMatchObject({ generation: 0, services: [{ name: 'theirs' }] });
+      expect((await call(both, 'GET /v1/cluster/plan/history', { as })).body.versions).toHaveLength(1);
+      expect(await call(both, 'GET /v1/cluster/plan/history/2', { as })).toMatchObject({ status: 404 });
+      expect((await call(both, 'GET /v1/cluster/plan')).body.services).toHaveLength(2);
+      await expect(both.supervisor.seed('nobody', 'plan', planOf('x'))).rejects.toThrow('no fleet nobody');
     });
 
     it('a poll that finds nothing new reads one row; the document itself is read and verified once', async () => {
