@@ -1,0 +1,123 @@
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { type Ran, run } from '../support/cli.ts';
+import { freePort } from './support/example-plan.ts';
+import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
+import { until } from './support/until.ts';
+
+/** A copy of the examples on a port of its own, run by a real node in a process of its own. */
+let folder: string;
+let examples: string;
+let port: number;
+let node: NodeProcess;
+
+const cli = (...argv: string[]): Promise<Ran> => run(argv, { env: { BOOTPLANE_DATA_DIR: join(folder, 'state') } });
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bootplane-e2e-cli-'));
+  // when the tests run as root, services run as another user, who must get to their folder
+  await chmod(folder, 0o711);
+  await mkdir(join(folder, 'state'), { mode: 0o711 });
+  examples = join(folder, 'examples');
+  port = await freePort();
+  await cp(new URL('../../docs/examples', import.meta.url).pathname, examples, { recursive: true });
+  // the service itself stays where every user may read it
+  const service = new URL('../../docs/examples/service', import.meta.url).pathname;
+  const plan = (await readFile(join(examples, 'plan.yaml'), 'utf8')).replaceAll('7480', String(port));
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: as it stands in the file
+  await writeFile(join(examples, 'plan.yaml'), plan.replace('${BOOTPLANE_FILE_DIR}/service', service));
+  node = await startNodeProcess({
+    dataDir: join(folder, 'state'),
+    args: ['--plan', join(examples, 'plan.yaml'), '--profile', join(examples, 'profile.yaml')],
+  });
+  await until('all components applied', async () => {
+    const { components = {} } = (await node.client.health()).body;
+    return Object.values(components).filter(({ status }) => status === 'applied' || status === 'unchanged').length === 4 || undefined;
+  });
+}, 60_000);
+
+afterAll(async () => {
+  await node?.end('SIGTERM');
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('a node with the examples', () => {
+  it('runs the service, which says who runs it', async () => {
+    const { node_id } = (await node.client.health()).body;
+    const hello = await (await fetch(`http://127.0.0.1:${port}/`)).json();
+    expect(hello).toEqual({ message: 'hello', node_id, version: '1.0.0' });
+  });
+
+  it('status, nodes and doctor find nothing wrong', async () => {
+    const status = await cli('status');
+    expect(status.code).toBe(0);
+    expect(status.out).toMatch(/^bootplane ok$/m);
+    for (const name of ['storage', 'broker', 'vector', 'services'])
+      expect(status.out).toMatch(new RegExp(`^${name} +(applied|unchanged) `, 'm'));
+    expect(status.out).toMatch(/^hello +1\.0\.0 +running/m);
+    expect((await cli('nodes')).out).toMatch(/leader +online .*hello$/m);
+    const doctor = await cli('doctor', '--json');
+    expect(JSON.parse(doctor.out).checks.filter(({ status }: { status: string }) => status === 'fail')).toEqual([]);
+    expect(doctor.code).toBe(0);
+  });
+
+  it('why tells that it elected itself', async () => {
+    const { code, out } = await cli('why');
+    expect(code).toBe(0);
+    expect(out).toMatch(/itself +found/);
+  });
+
+  it('logs has what the service printed', async () => {
+    expect((await cli('logs', 'hello')).out).toContain(`version 1.0.0, on port ${port}`);
+  });
+
+  it('events has a step of each component', async () => {
+    const { out } = await cli('events', '-n', '100', '--json');
+    const components = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).data.component);
+    expect(new Set(components.filter((one) => one !== undefined))).toEqual(new Set(['storage', 'broker', 'vector', 'services']));
+  });
+
+  it('a published profile is applied, and taking a bucket out of it deletes nothing', async () => {
+    const published = parse((await cli('profile', 'get')).out);
+    const more = join(folder, 'more.json');
+    published.storage.buckets.push({ name: 'added' });
+    await writeFile(more, JSON.stringify(published));
+    expect((await cli('profile', 'diff', more)).out).toContain('+ storage/buckets/added');
+    expect((await cli('profile', 'publish', more, '--yes')).out).toContain('published generation 1');
+    await storageAt(1);
+    expect((await cli('profile', 'publish', join(examples, 'profile.yaml'), '--yes')).code).toBe(0);
+    await storageAt(2);
+    const { out } = await cli('events', '-n', '1000', '--json');
+    const actions = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).data.action);
+    expect(actions.filter((action) => /^ensure-bucket.*added/.test(action ?? ''))).toHaveLength(1);
+    expect(actions.filter((action) => /delete|remove|destroy/.test(action ?? ''))).toEqual([]);
+  });
+
+  it('a second node on the same data directory is refused with who has it', async () => {
+    const second = startNodeProcess({ dataDir: join(folder, 'state'), env: { BOOTPLANE_API_KEY: 'unused, but long enough' } });
+    await expect(second).rejects.toThrow(/ended with 1.*in use by process \d+/s);
+  });
+});
+
+it('a node that was stopped in order leaves no trace of listening', async () => {
+  expect(await node.end('SIGTERM')).toBe(0);
+  const status = await cli('status');
+  expect(status.code).toBe(69);
+  expect(status.err).toContain('no node runs');
+  expect((await cli('why')).code).toBe(0);
+});
+
+function storageAt(generation: number): Promise<unknown> {
+  return until(`storage at generation ${generation}`, async () => {
+    return (await node.client.health()).body.components?.storage?.generation === generation || undefined;
+  });
+}
