@@ -7,7 +7,10 @@ export const BootstrapEvent = z
   .object({
     node_id: Id,
     component: Component,
-    /** `reconcile` for the component as a whole, else the kind of one action. */
+    /**
+     * `reconcile` for the component as a whole, `drift` for what changed since it was applied, else one action: its
+     * kind and what it is about (`ensure-queue queue frames`), so that no two of a run have the same.
+     */
     action: z.string().min(1).max(256),
     status: ComponentOutcome,
     message: z.string().max(4096).optional(),

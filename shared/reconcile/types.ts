@@ -41,7 +41,7 @@ export interface ComponentDiff {
 /** Where finished steps are told. Never rejects, never blocks an apply. */
 export type Report = (event: BootstrapEvent) => void;
 
-/** Numbers the applies of one idempotency key. Kept on disk: a number never comes twice. */
+/** Numbers the applies of one idempotency key. Kept on disk: a number never comes twice. Rejects when it can't be kept. */
 export interface Attempts {
   next(component: Component, idempotency_key: string): Promise<number>;
 }
