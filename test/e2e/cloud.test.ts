@@ -1,0 +1,73 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from '../../shared/client.ts';
+import type { ClusterFile } from '../../shared/contract/status.ts';
+import { freePort, helloService } from './support/example-plan.ts';
+import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
+import { until } from './support/until.ts';
+import { startWorkerProcess, type WorkerProcess } from './support/worker-process.ts';
+
+const KEY = 'a fleet key for this test only';
+let worker: WorkerProcess;
+let dataDir: string;
+let node: NodeProcess | undefined;
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'bootplane-cloud-'));
+  worker = await startWorkerProcess(KEY);
+}, 120_000);
+
+afterAll(async () => {
+  await node?.end('SIGTERM');
+  await worker?.stop();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+describe('a node with a cloud control URL', () => {
+  it('registers, plans and applies at the Worker, leads its site by the lease there, and lets go of it in order', async () => {
+    const cloud = createClient({ url: worker.url, credential: KEY });
+    const port = await freePort();
+    await cloud.publish('plan', { ttl_seconds: 3, services: [helloService(port)] }, { if_match: 0 });
+    await cloud.publish('profile', { storage: { buckets: [{ name: 'captures' }] } }, { if_match: 0 });
+
+    node = await startNodeProcess({ dataDir, args: ['--cloud-url', worker.url], env: { BOOTPLANE_API_KEY: KEY } });
+    const health = await until(
+      'every component at the cloud',
+      async () => {
+        const { body } = await node!.client.health();
+        return body.status === 'ok' && body.components?.services?.status === 'applied' ? body : undefined;
+      },
+      60,
+    );
+    expect(health).toMatchObject({ role: 'leader', control_plane_url: worker.url, provisional: false });
+
+    const { nodes } = (await cloud.nodes()).body;
+    expect(nodes).toHaveLength(1);
+    expect(nodes[0]).toMatchObject({ node_id: health.node_id, role: 'leader', liveness: 'online' });
+    expect((await cloud.leader()).body).toMatchObject({ node_id: health.node_id, provisional: false });
+    const status = await until('the status at the cloud', async () => {
+      const { body } = await cloud.status(health.node_id!);
+      return body.components.services === undefined ? undefined : body;
+    });
+    expect(status.components).toMatchObject({
+      storage: { status: 'applied', generation: 1 },
+      services: { status: 'applied', generation: 1 },
+    });
+    expect(await (await fetch(`http://127.0.0.1:${port}/`)).json()).toMatchObject({ node_id: health.node_id });
+    const cluster = JSON.parse(await readFile(join(dataDir, 'cluster.json'), 'utf8')) as ClusterFile;
+    expect(cluster).toMatchObject({ source: 'cloud', plan_generation: 1, profile_generation: 1 });
+
+    // A command that asks the node is answered by the control plane that it follows.
+    expect((await node.client.nodes()).body.nodes.map(({ node_id }) => node_id)).toEqual([health.node_id]);
+
+    // A publish at the cloud reaches the node within a heartbeat.
+    await cloud.publish('profile', { storage: { buckets: [{ name: 'captures' }, { name: 'reports' }] } }, { if_match: 1 });
+    await until('generation 2', async () => (await cloud.status(health.node_id!)).body.components.storage?.generation === 2);
+
+    expect(await node.end('SIGTERM')).toBe(0);
+    node = undefined;
+    await expect(cloud.leader()).rejects.toMatchObject({ problem: { code: 'no_leader' } });
+  }, 120_000);
+});

@@ -1,0 +1,58 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { freePort } from './example-plan.ts';
+import { until } from './until.ts';
+
+export interface WorkerProcess {
+  readonly url: string;
+  output(): string;
+  stop(): Promise<void>;
+}
+
+const WRANGLER = 'node_modules/wrangler/bin/wrangler.js';
+/** No update check, no metrics: nothing leaves the machine. */
+const ENV = { ...process.env, WRANGLER_SEND_METRICS: 'false', WRANGLER_HIDE_BANNER: 'true', CI: '1', NO_COLOR: '1' };
+
+/** The Supervisor under `wrangler dev` with a local D1 of its own, migrated by wrangler. */
+export async function startWorkerProcess(fleetKey: string, vars: Readonly<Record<string, string>> = {}): Promise<WorkerProcess> {
+  const state = await mkdtemp(join(tmpdir(), 'bootplane-worker-'));
+  const persist = ['--persist-to', state];
+  await promisify(execFile)(process.execPath, [WRANGLER, 'd1', 'migrations', 'apply', 'DB', '--local', ...persist], { env: ENV });
+  const [port, inspector] = [await freePort(), await freePort()];
+  const settings = Object.entries({ BOOTPLANE_API_KEY: fleetKey, ...vars }).flatMap(([name, value]) => ['--var', `${name}:${value}`]);
+  const args = [
+    'dev',
+    '--ip',
+    '127.0.0.1',
+    '--port',
+    String(port),
+    '--inspector-port',
+    String(inspector),
+    '--show-interactive-dev-session=false',
+  ];
+  const child = spawn(process.execPath, [WRANGLER, ...args, ...persist, ...settings], {
+    env: ENV,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const url = `http://127.0.0.1:${port}`;
+  const stop = async () => {
+    // The group: wrangler runs workerd as a child of its own.
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
+    await exited;
+    await rm(state, { recursive: true, force: true });
+  };
+  try {
+    await until('wrangler dev', async () => (await fetch(`${url}/readyz`)).ok, 60);
+  } catch (error) {
+    await stop();
+    throw new Error(`${error}\n${output}`);
+  }
+  return { url, output: () => output, stop };
+}
