@@ -27,6 +27,7 @@ import { Signals } from './bus-local/signals.ts';
 import { type QueueRow, TopologyStore } from './bus-local/topology.ts';
 
 const MAX_LIMIT = 1000;
+const DEDUPLICATION_WINDOW = 100_000;
 const DAY_MS = 86_400_000;
 const DEFAULT_VISIBILITY_MS = 30_000;
 /** How long a consumer's handler may take, as RabbitMQ's default. */
@@ -44,13 +45,16 @@ export interface LocalBusOptions {
   readonly log: Log;
   /** Most bytes of the file; beyond it a publish rejects with `full`. Absent: as far as the disk goes. */
   readonly max_bytes?: number;
+  /** How many message ids are remembered, over all exchanges, so that a repeated publish is stored once. Default 100000. */
+  readonly deduplication_window?: number;
 }
 
 /**
  * The event bus inside this process: queues in one SQLite file, each answer after the commit.
  *
  * - Concurrent calls share one transaction and one fsync; calls run in the order in which they came.
- * - A repeated `message_id` on the same exchange is stored once within the last 100,000 routed messages of the bus.
+ * - A repeated `message_id` on the same exchange is stored once within the last 100,000 routed messages of the
+ *   bus (`deduplication_window`), also after a restart. A message that was routed nowhere does not count.
  * - Lifetimes follow the trusted wall clock only; `visibility_ms` follows the monotonic clock.
  * - Queue arguments are kept and compared; of them `x-dead-letter-routing-key` has an effect here.
  *
@@ -77,13 +81,13 @@ class LocalBus implements EventBus {
   #closed: Promise<void> | undefined;
   #ended = false;
 
-  constructor({ path, clock, random, log, max_bytes }: LocalBusOptions) {
+  constructor({ path, clock, random, log, max_bytes, deduplication_window = DEDUPLICATION_WINDOW }: LocalBusOptions) {
     const file = path === IN_MEMORY ? path : resolve(path);
     this.#clock = clock;
     this.#log = log;
     this.#database = openQueues(file, max_bytes);
     this.#topology = new TopologyStore(this.#database);
-    this.#messages = new MessageStore(this.#database, this.#topology, clock, log);
+    this.#messages = new MessageStore(this.#database, { topology: this.#topology, clock, log, window: deduplication_window });
     this.#commit = new GroupCommit(this.#database, file, () => this.#topology.forget());
     const instance = random.uuid();
     this.#leases = new Leases(clock, instance);

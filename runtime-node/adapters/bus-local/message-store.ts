@@ -6,8 +6,6 @@ import type { Log } from '../../../shared/ports/log.ts';
 import { type DeathReason, isCycle, withDeath } from './deaths.ts';
 import type { QueueRow, TopologyStore } from './topology.ts';
 
-/** How many message ids are remembered, over all exchanges, so that a repeated publish is stored once. */
-export const DEDUPLICATION_WINDOW = 100_000;
 /** Most bytes of bodies that one `receive` hands out, unless a single message is larger. */
 const MAX_TAKEN_BYTES = 32 * 1024 * 1024;
 const MAX_SWEPT = 1000;
@@ -42,18 +40,28 @@ export interface Pending {
   readonly unstamped: boolean;
 }
 
+export interface MessageStoreParts {
+  readonly topology: TopologyStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How many message ids are remembered. */
+  readonly window: number;
+}
+
 /** Messages in their queues. Each method runs inside a transaction of its caller. */
 export class MessageStore {
   readonly #sql: ReturnType<typeof statements>;
   readonly #topology: TopologyStore;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #window: number;
 
-  constructor(database: Sqlite.Database, topology: TopologyStore, clock: Clock, log: Log) {
+  constructor(database: Sqlite.Database, { topology, clock, log, window }: MessageStoreParts) {
     this.#sql = statements(database);
     this.#topology = topology;
     this.#clock = clock;
     this.#log = log;
+    this.#window = window;
   }
 
   /** The queues that hold it now; none when there was no way to one. A repeated id is routed to none again. */
@@ -65,7 +73,7 @@ export class MessageStore {
     if (queues.length === 0) return { routed: false, queues };
     this.#store({ ...message, content_type: message.content_type ?? null, headers: JSON.stringify(headers) }, queues);
     const { lastInsertRowid } = this.#sql.remember.run(exchange, message.message_id);
-    this.#sql.forget.run(Number(lastInsertRowid) - DEDUPLICATION_WINDOW);
+    this.#sql.forget.run(Number(lastInsertRowid) - this.#window);
     return { routed: true, queues };
   }
 
