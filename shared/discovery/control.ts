@@ -54,7 +54,7 @@ export function createControl(node: NodeContext): Control {
         next = result.next;
         const isShort = deps.clock.monotonic() - began < heartbeatIntervalMs(standing.ttl_seconds());
         failures = isShort || !result.isProven ? failures + 1 : 0;
-        deps.log.info(`looks for a control plane again: ${result.why}`);
+        deps.log.info(next === undefined ? `looks for a control plane again: ${result.why}` : result.why);
         if (next !== undefined && next.url !== located.url) void releaseLease(node, located, signal);
       }
     },
@@ -71,7 +71,9 @@ function follow({ deps, standing, traces, changed }: NodeContext, located: Locat
   standing.located = located;
   standing.isFromCache = false;
   standing.token = undefined;
-  standing.waits.delete('locate');
+  standing.waits.clear();
+  const cloud = traces.last?.steps.find(({ step }) => step === 'cloud');
+  if (located.provisional && cloud !== undefined) standing.waits.set('locate', `the cloud to confirm this leader (${cloud.detail})`);
   const duration_ms = traces.last?.duration_ms ?? 0;
   deps.log.info('locate', { step: true, result: located.source === 'self' ? 'no other control plane' : located.url, duration_ms });
   deps.log.info('elect', { step: true, result: describe(located), epoch: lease?.epoch ?? leader?.epoch, duration_ms: 0 });

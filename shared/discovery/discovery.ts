@@ -125,6 +125,7 @@ async function startCold({ deps, standing }: Parts, { node, documents }: Opened,
   node.applyHeld();
 }
 
+/** The time that it took counts from the start of the process, as `monotonic` does on Node. */
 function becomeReady({ deps, standing, opened }: Parts): void {
   if (standing.phase !== 'starting' || opened === undefined || opened.appliers.pending().length > 0) return;
   const { documents } = opened;
@@ -134,7 +135,7 @@ function becomeReady({ deps, standing, opened }: Parts): void {
   const services = deps.services.reports().length;
   deps.log.info('ready', {
     step: true,
-    result: `${standing.role()} of site ${deps.config.site}, ${services} services`,
+    result: `${standing.role()} of site ${deps.config.site}, ${services} ${services === 1 ? 'service' : 'services'}`,
     duration_ms: deps.clock.monotonic(),
   });
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../ports/clock.ts';
 import { locateCloud } from './locate-cloud.ts';
 import { locateLan } from './locate-lan.ts';
 import { locateSelf } from './locate-self.ts';
@@ -29,7 +30,7 @@ export async function locate(context: StepContext, traces: TraceKeeper, reason: 
   for (const step of stepsFor(current)) {
     const stepBegan = deps.clock.monotonic();
     const { located: found, ...result } = await step.run(context);
-    steps.push({ step: step.name, ...result, duration_ms: deps.clock.monotonic() - stepBegan });
+    steps.push({ step: step.name, ...result, duration_ms: since(deps.clock, stepBegan) });
     located = found;
     if (located !== undefined || context.signal.aborted) break;
   }
@@ -37,6 +38,11 @@ export async function locate(context: StepContext, traces: TraceKeeper, reason: 
     located !== undefined ? describe(located) : current !== undefined ? `stays with ${describe(current)}` : 'nothing was found';
   await traces.keep({ node_id: deps.identity.node_id, reason, steps, result, duration_ms: deps.clock.monotonic() - began });
   return located;
+}
+
+/** Milliseconds, to a tenth: more is noise in a file that people read. */
+function since(clock: Clock, began: number): number {
+  return Math.round((clock.monotonic() - began) * 10) / 10;
 }
 
 /** Nothing after the current control plane is better than it, and electing itself twice is nothing new. */

@@ -33,7 +33,9 @@ export async function poll(node: NodeContext, client: Client, located: Located):
 function describePlan({ standing, documents }: NodeContext): string {
   const { plan, profile } = documents;
   const services =
-    plan === undefined ? 'no Cluster Plan' : `plan ${plan.held.document.meta.generation} with ${plan.answer.services.length} services here`;
+    plan === undefined
+      ? 'no Cluster Plan'
+      : `plan ${plan.held.document.meta.generation} (here: ${plan.answer.services.map(({ name }) => name).join(', ') || 'nothing'})`;
   return `${standing.role()}, ${services}, ${profile === undefined ? 'no Environment Profile' : `profile ${profile.document.meta.generation}`}`;
 }
 

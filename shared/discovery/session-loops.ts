@@ -28,7 +28,7 @@ export async function pollLoop(session: Session): Promise<void> {
     if (failures > 0) await node.deps.clock.sleep(retryDelayMs(session, failures), signal);
     else await polls.wait(signal, resyncDelayMs(session));
     if (signal.aborted) return;
-    const result = await session.call(async () => {
+    const result = await session.call('plan', async () => {
       session.desired = await poll(node, client, session.located);
     });
     if (signal.aborted) return;
@@ -47,7 +47,7 @@ export async function heartbeatLoop(session: Session): Promise<void> {
     const delay = heartbeatDelayMs(standing.ttl_seconds(), deps.random.next());
     await heartbeats.wait(signal, failures > 0 ? retryDelayMs(session, failures) : delay);
     if (signal.aborted) return;
-    const result = await session.call(async () => heedNews(session, await sendHeartbeat(node, client)), 'probe');
+    const result = await session.call('heartbeat', async () => heedNews(session, await sendHeartbeat(node, client)));
     failures = result === 'ok' ? 0 : failures + 1;
     node.changed();
   }
@@ -74,7 +74,7 @@ export async function reportLoop(session: Session): Promise<void> {
     await clock.sleep(GATHER_MS, signal);
     failures = 0;
     for (let batch = reports.batch(); batch.length > 0 && failures === 0 && !signal.aborted; batch = reports.batch()) {
-      const result = await session.call(async () => void (await client.report([...batch])));
+      const result = await session.call('report', async () => void (await client.report([...batch])));
       if (result === 'ok' || result === 'defect') reports.settle(batch);
       else failures = 1;
       if (result === 'defect') log.warn(`${batch.length} reports were refused and are dropped`, { control_plane_url: client.url });

@@ -3,6 +3,7 @@ import type { DesiredGenerations } from '../contract/document.ts';
 import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import { type FailureAction, onFailure } from './failure.ts';
+import { createFailureRecord } from './failure-record.ts';
 import { messageOf } from './json-file.ts';
 import type { Located } from './located.ts';
 import { register } from './register.ts';
@@ -13,6 +14,9 @@ export interface SessionEnd {
   readonly why: string;
   readonly next?: Located;
 }
+
+/** Calls that fail and recover apart from each other. */
+export type CallKind = 'plan' | 'heartbeat' | 'report';
 
 /** The time with one control plane: what its loops share. */
 export interface Session {
@@ -27,9 +31,9 @@ export interface Session {
   desired: DesiredGenerations;
   /**
    * Makes a call as a registered node, registering first where needed. Never rejects: says what went
-   * wrong. While this node counts as a clone only its heartbeat (`probe`) is sent, to see whether that has cleared.
+   * wrong. While this node counts as a clone only its heartbeat is sent, to see whether that has cleared.
    */
-  call(act: () => Promise<void>, kind?: 'probe'): Promise<'ok' | FailureAction>;
+  call(kind: CallKind, act: () => Promise<void>): Promise<'ok' | FailureAction>;
   readonly end: (end: SessionEnd) => void;
   /** True once any call worked. */
   readonly isProven: boolean;
@@ -48,14 +52,14 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
   const { clock } = deps;
   const client = connect({ deps, credential: node.credential, signal }, { ...located, token: () => standing.token });
   const registration = createRegistration(() => register(node, client));
-  const failures = createFailureRecord(node, client.url);
+  const failures = createFailureRecord(standing.waits, deps.log, client.url);
   let lastGood = clock.monotonic();
   let isProven = false;
 
-  const fail = (error: unknown): FailureAction => {
+  const fail = (kind: CallKind, error: unknown): FailureAction => {
     const action = onFailure(error);
     const ttl_ms = standing.ttl_seconds() * 1000;
-    failures.note(action, action === 'duplicate' ? `${messageOf(error)}; ${DUPLICATE_ADVICE}` : messageOf(error));
+    failures.note(kind, action, action === 'duplicate' ? `${messageOf(error)}; ${DUPLICATE_ADVICE}` : messageOf(error));
     if (action === 'relocate') end({ why: messageOf(error) });
     if (action === 'duplicate') standing.silent_until = clock.monotonic() + DUPLICATE_SILENCE_TTLS * ttl_ms;
     if (action === 'register') {
@@ -79,20 +83,20 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
     get isProven() {
       return isProven;
     },
-    async call(act, kind) {
+    async call(kind, act) {
       try {
         if (standing.silent_until === undefined) await registration.ensure();
-        else if (kind !== 'probe') return 'duplicate';
+        else if (kind !== 'heartbeat') return 'duplicate';
         else await clock.sleep(standing.silent_until - clock.monotonic(), signal);
         if (signal.aborted) return 'retry';
         await act();
-        if (kind === 'probe') standing.silent_until = undefined;
+        if (kind === 'heartbeat') standing.silent_until = undefined;
         lastGood = clock.monotonic();
         isProven = true;
-        if (standing.silent_until === undefined) failures.clear();
+        failures.clear(kind);
         return 'ok';
       } catch (error) {
-        return signal.aborted ? 'retry' : fail(error);
+        return signal.aborted ? 'retry' : fail(kind, error);
       }
     },
   };
@@ -112,26 +116,6 @@ function createRegistration(act: () => Promise<void>): { ensure(): Promise<void>
     ensure,
     forget() {
       registered = undefined;
-    },
-  };
-}
-
-/** Tells each kind of trouble once, until a call works again. */
-function createFailureRecord({ deps, standing }: NodeContext, url: string) {
-  const TOPIC = 'control_plane';
-  let told: string | undefined;
-  return {
-    note(action: FailureAction, message: string) {
-      standing.waits.set(TOPIC, message);
-      if (told === message) return;
-      told = message;
-      const level = action === 'duplicate' || action === 'defect' ? 'error' : 'warn';
-      deps.log[level](message, { control_plane_url: url, action });
-    },
-    clear() {
-      if (told !== undefined) deps.log.info(`${url} answers again`, { control_plane_url: url });
-      told = undefined;
-      standing.waits.delete(TOPIC);
     },
   };
 }

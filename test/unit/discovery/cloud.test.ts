@@ -129,6 +129,43 @@ describe('a node with a cloud', () => {
   });
 });
 
+describe('a node that is well', () => {
+  it('looks for something better every few TTLs all the same', async () => {
+    const machine = new Machine();
+    machine.cloud.leader = other(machine, 1e9);
+    const { discovery } = await boot(machine);
+    await machine.elapse(70_000);
+    expect(discovery.state().trace).toMatchObject({
+      reason: 'periodic',
+      steps: [{ step: 'mdns' }, { step: 'peers' }, { step: 'cloud', outcome: 'found' }],
+    });
+    expect(machine.cloud.made('/v1/leader?')).toHaveLength(2);
+    expect(machine.cloud.made('/v1/nodes/register')).toHaveLength(1);
+  });
+
+  it('that leads alone shows in its trace that it stays elected', async () => {
+    const machine = new Machine();
+    const { discovery } = await machine.boot();
+    await machine.elapse(70_000);
+    await machine.elapse(100);
+    expect(discovery.state().trace).toMatchObject({ reason: 'periodic', result: 'leads by its own Supervisor, epoch 1' });
+    expect(discovery.state().trace?.steps.at(-1)).toMatchObject({ step: 'self', outcome: 'found', detail: 'stays elected, epoch 1' });
+    void discovery.stop();
+    await machine.elapse(2_000);
+  });
+
+  it('learns of another leader from a heartbeat, without registering anew', async () => {
+    const machine = new Machine();
+    machine.cloud.leader = other(machine, 1e9);
+    const { discovery } = await boot(machine, { lead: false });
+    await machine.elapse(1_000);
+    machine.cloud.leader = { ...other(machine, 1e9, 6), node_id: 'third', url: 'http://192.0.2.10:7420' };
+    await machine.elapse(6_000);
+    expect(discovery.state()).toMatchObject({ epoch: 6, leader_node_id: 'third', leader_url: 'http://192.0.2.10:7420' });
+    expect(machine.cloud.made('/v1/nodes/register')).toHaveLength(1);
+  });
+});
+
 describe('a cloud that goes and comes', () => {
   it('is replaced by a provisional self-election above every epoch seen, and followed again when it is back', async () => {
     const machine = new Machine();
@@ -141,11 +178,12 @@ describe('a cloud that goes and comes', () => {
     machine.cloud.reachable = false;
     await machine.elapse(40_000);
     expect(discovery.state()).toMatchObject({ source: 'self', provisional: true, epoch: 43, leads: true });
+    expect(discovery.state().waiting_for).toEqual([expect.stringContaining('the cloud to confirm this leader')]);
     expect(machine.cluster()).toMatchObject({ source: 'self', provisional: true, epoch: 43 });
 
     machine.cloud.reachable = true;
     await machine.elapse(20_000);
-    expect(discovery.state()).toMatchObject({ source: 'cloud', provisional: false, epoch: 44, leads: true });
+    expect(discovery.state()).toMatchObject({ source: 'cloud', provisional: false, epoch: 44, leads: true, waiting_for: [] });
     expect(machine.cloud.leader).toMatchObject({ node_id });
     expect(machine.own.made('/v1/leader/release').at(-1)?.body).toEqual({ node_id, epoch: 43 });
     expect(machine.trace).toEqual(['adopt', 'apply 3: api']);

@@ -154,6 +154,20 @@ describe('a Supervisor that does not answer', () => {
     expect(boot.discovery.state().source).toBe('cloud');
   });
 
+  it('tells the trouble of one kind of call once, though others work', async () => {
+    const { machine, boot } = await running({ cloud_url: CLOUD, lead: false });
+    machine.cloud.before = on('/v1/nodes/plan', () => fail('no_leader', 'nobody leads the site default now'));
+    boot.discovery.poke();
+    await machine.elapse(60_000);
+    expect(machine.logged('nobody leads the site')).toHaveLength(1);
+    expect(boot.discovery.state().waiting_for).toEqual(['nobody leads the site default now']);
+    machine.cloud.before = undefined;
+    await machine.elapse(10_000);
+    expect(boot.discovery.state().waiting_for).toEqual([]);
+    expect(machine.logged('answers again')).toHaveLength(1);
+    expect(machine.trace).toEqual(UNTOUCHED);
+  });
+
   it('does not hold up heartbeats when only its documents are slow', async () => {
     const { machine, boot } = await running({ cloud_url: CLOUD, lead: false });
     machine.cloud.publish(await planOf(['web'], { generation: 4 }));
