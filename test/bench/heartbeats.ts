@@ -1,6 +1,6 @@
 import { createClient } from '../../shared/client.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
-import { type ChildServer, startServer } from './child-server.ts';
+import { type ChildServer, startServer } from '../support/child-server.ts';
 import { type LoadResult, load, rawRequest } from './load.ts';
 import { median, type Row, ratio } from './report.ts';
 
@@ -18,7 +18,7 @@ interface Node {
 /** Heartbeats through HTTP, auth, validation and a durable write, in turn with a bare handler that parses and answers JSON. */
 export async function benchHeartbeats(): Promise<Row[]> {
   const bare = await startServer('test/bench/bare-server.ts');
-  const supervisor = await startServer('test/bench/supervisor-server.ts');
+  const supervisor = await startServer('test/support/supervisor-server.ts');
   try {
     const nodes = await registerNodes(supervisor);
     const single = nodes.map((node) => heartbeatOf(node));

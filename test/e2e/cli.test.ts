@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { type Ran, run } from '../support/cli.ts';
 import { freePort } from './support/example-plan.ts';
-import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
+import { type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
 import { until } from './support/until.ts';
 
 /** A copy of the examples on a port of its own, run by a real node in a process of its own. */
@@ -106,6 +106,28 @@ describe('a node with the examples', () => {
     const second = startNodeProcess({ dataDir: join(folder, 'state'), env: { BOOTPLANE_API_KEY: 'unused, but long enough' } });
     await expect(second).rejects.toThrow(/ended with 1.*in use by process \d+/s);
   });
+});
+
+it('a node goes on when the reader of its log is gone, and a command ends quietly', async () => {
+  node.child.stdout?.destroy();
+  node.child.stderr?.destroy();
+  const published = parse((await cli('profile', 'get')).out);
+  published.storage.buckets.push({ name: 'more' });
+  await writeFile(join(folder, 'more.json'), JSON.stringify(published));
+  expect((await cli('profile', 'publish', join(folder, 'more.json'), '--yes')).code).toBe(0);
+  await storageAt(3);
+  const reader = spawnCli(['events', '-f', '--data-dir', join(folder, 'state')]);
+  reader.stdout?.once('data', () => reader.stdout?.destroy());
+  const ended = new Promise((resolve) => reader.once('exit', (code, signal) => resolve(code ?? signal)));
+  // the next event finds nobody to read it
+  published.storage.buckets.push({ name: 'still-more' });
+  await writeFile(join(folder, 'more.json'), JSON.stringify(published));
+  await until('the reader has ended', async () => {
+    if (reader.stdout?.destroyed !== true) return undefined;
+    await cli('profile', 'publish', join(folder, 'more.json'), '--yes');
+    return true;
+  });
+  expect(await ended).toBe(0);
 });
 
 it('a node that was stopped in order leaves no trace of listening', async () => {

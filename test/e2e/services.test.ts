@@ -86,11 +86,17 @@ async function freePort(): Promise<number> {
 
 const command = ['node', SERVICE];
 
+/** A service that is healthy only when its signal handlers and its child are there. */
+async function answering({ env, ...rest }: { name: string; env: Record<string, string>; stop_grace_seconds?: number }): Promise<object> {
+  const port = String(await freePort());
+  return { version: '1', command, env: { ...env, PORT: port }, health: { http: `http://127.0.0.1:${port}/`, grace_seconds: 20 }, ...rest };
+}
+
 describe('services over a node that is killed', () => {
   test('ten times kill -9 at any moment: never two copies, never an orphan, and the same process throughout', async () => {
     await withNodes(async (nodes) => {
       const port = await freePort();
-      const health = { http: `http://127.0.0.1:${port}/` };
+      const health = { http: `http://127.0.0.1:${port}/`, grace_seconds: 20 };
       await nodes.plan({ name: 'api', version: '1', command, env: { PORT: String(port), WITH_CHILD: '1' }, health });
       const seen = new Set<number>();
       for (let round = 0; round < 10; round += 1) {
@@ -139,7 +145,7 @@ describe('services over a node that is killed', () => {
 
   test('a service that died while no node looked is started again, and its orphaned child is not left', async () => {
     await withNodes(async (nodes) => {
-      await nodes.plan({ name: 'api', version: '1', command, env: { WITH_CHILD: '1' } });
+      await nodes.plan(await answering({ name: 'api', env: { WITH_CHILD: '1' } }));
       nodes.start();
       await nodes.applied();
       await nodes.end('SIGKILL');
@@ -170,8 +176,7 @@ describe('services over a node that runs', () => {
 
   test('one that ignores SIGTERM and has a child is ended with it when the plan drops it', async () => {
     await withNodes(async (nodes) => {
-      const env = { IGNORE_SIGTERM: '1', WITH_CHILD: '1' };
-      await nodes.plan({ name: 'deaf', version: '1', command, env, stop_grace_seconds: 0.5 });
+      await nodes.plan(await answering({ name: 'deaf', env: { IGNORE_SIGTERM: '1', WITH_CHILD: '1' }, stop_grace_seconds: 0.5 }));
       nodes.start();
       await nodes.applied();
       await nodes.plan();

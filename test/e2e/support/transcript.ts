@@ -1,0 +1,57 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+/** One call of the transcript: what it shows, and curl's arguments, with `$URL`, `$KEY`, `$NODE_KEY` in them. */
+export interface Step {
+  readonly title: string;
+  readonly args: readonly string[];
+}
+
+export interface Target {
+  readonly url: string;
+  readonly key: string;
+  readonly node_key: string;
+}
+
+const SHOWN_HEADERS = /^(HTTP\/|content-type|etag|bootplane-|allow|www-authenticate|cache-control)/i;
+
+/** Runs the steps with curl and writes down what a person would have seen, with what differs between two runs replaced. */
+export async function transcribe(steps: readonly Step[], target: Target): Promise<string> {
+  const parts: string[] = [];
+  for (const { title, args } of steps)
+    parts.push(`## ${title}\n\n\`\`\`\n$ curl ${args.map(quote).join(' ')}\n${await call(args, target)}\n\`\`\`\n`);
+  return parts.join('\n');
+}
+
+function quote(argument: string): string {
+  return /^[\w@%+=:,./?&$-]+$/.test(argument) ? argument : `'${argument}'`;
+}
+
+async function call(args: readonly string[], { url, key, node_key }: Target): Promise<string> {
+  const filled = args.map((one) => one.replaceAll('$URL', url).replaceAll('$NODE_KEY', node_key).replaceAll('$KEY', key));
+  const { stdout } = await promisify(execFile)('curl', ['--silent', '--include', '--max-time', '10', ...filled], {
+    maxBuffer: 16 * 1024 * 1024,
+  });
+  const [head = '', ...rest] = stdout.replaceAll('\r\n', '\n').split('\n\n');
+  const headers = head.split('\n').filter((line) => SHOWN_HEADERS.test(line));
+  return normalise([...headers.map(lowerName).sort(statusFirst), '', rest.join('\n\n').trim()].join('\n').trim(), url);
+}
+
+function lowerName(header: string): string {
+  return header.startsWith('HTTP/') ? header.replace(/^(HTTP\/1\.1 \d+).*/, '$1') : header.replace(/^[^:]+/, (name) => name.toLowerCase());
+}
+
+function statusFirst(a: string, b: string): number {
+  return Number(b.startsWith('HTTP/')) - Number(a.startsWith('HTTP/')) || a.localeCompare(b);
+}
+
+/** Times, what is left of a lease, and signatures (which cover times) differ from run to run. */
+function normalise(text: string, url: string): string {
+  return text
+    .replaceAll(url, '$URL')
+    .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '<time>')
+    .replaceAll(/"expires_in_ms":\d+/g, '"expires_in_ms":<ms>')
+    .replaceAll(/"signature":"[\w-]+"/g, '"signature":"<signature>"')
+    .replaceAll(/"key_id":"[\w-]+"/g, '"key_id":"<key>"')
+    .replaceAll(/"proof":"[\w-]+"/g, '"proof":"<proof>"');
+}

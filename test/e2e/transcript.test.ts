@@ -1,0 +1,40 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
+import { type ChildServer, startServer } from '../support/child-server.ts';
+import { transcribe } from './support/transcript.ts';
+import { STEPS } from './support/transcript-steps.ts';
+import { startWorkerProcess, type WorkerProcess } from './support/worker-process.ts';
+
+const KEY = 'the fleet key of the transcript';
+const PAGE = 'docs/TECHNICAL/api-transcript.md';
+const INTRO = `# The API, call by call
+
+What curl shows of every call, good and bad. A test makes this page on Node with SQLite and under \`wrangler dev\` with D1 and
+fails when the two differ, or when this page is not what they say (\`UPDATE_TRANSCRIPT=1 npx vitest run test/e2e/transcript.test.ts\` writes it).
+\`$KEY\` is the fleet key, \`$NODE_KEY\` the credential of \`node-1\`. Times, signatures and the rest of a lease are replaced.
+
+`;
+
+let node: ChildServer;
+let worker: WorkerProcess;
+
+beforeAll(async () => {
+  node = await startServer('test/support/supervisor-server.ts', { FLEET_KEY: KEY, TTL_SECONDS: '15' });
+  worker = await startWorkerProcess(KEY);
+}, 120_000);
+afterAll(async () => {
+  await node?.stop();
+  await worker?.stop();
+});
+
+describe('the transcript of every call', () => {
+  it('is the same on Node with SQLite and on Workers with D1, and is the one in the documentation', async () => {
+    const node_key = await (await deriveFleetKeys('default', KEY)).nodeCredential('node-1');
+    const onNode = await transcribe(STEPS, { url: `http://127.0.0.1:${node.ready.port}`, key: KEY, node_key });
+    const onWorkers = await transcribe(STEPS, { url: worker.url, key: KEY, node_key });
+    expect(onWorkers).toBe(onNode);
+    if (process.env.UPDATE_TRANSCRIPT === '1') await writeFile(PAGE, INTRO + onNode);
+    expect(INTRO + onNode).toBe(await readFile(PAGE, 'utf8'));
+  }, 120_000);
+});
