@@ -8,14 +8,20 @@ import { packageRoot, packageVersion } from './package-root.ts';
 
 /** Runs the command line of this process (`argv` as Node gives it) and sets the exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
-  process.stdout.on('error', leaveQuietly);
-  process.exitCode = await runCli(argv.slice(2), processIo());
+  const words = argv.slice(2);
+  for (const output of [process.stdout, process.stderr]) output.on('error', words[0] === 'up' ? stayUp : leaveQuietly);
+  process.exitCode = await runCli(words, processIo());
 }
 
 /** A reader that closes early (`bootplane events | head`) is no failure. */
 function leaveQuietly(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
+}
+
+/** A node goes on when nobody reads its log any more. */
+function stayUp(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
 }
 
 /** Also used by tests, with parts of it replaced. */

@@ -18,11 +18,15 @@ export interface RunOptions extends Partial<Omit<Io, 'stdout' | 'stderr' | 'stdi
   readonly stdin?: string;
   /** Called with all of the standard output whenever something was written. */
   readonly onOutput?: (out: string) => void;
+  readonly onError?: (err: string) => void;
   readonly terminal?: boolean;
 }
 
 /** Runs one command line in this process. Nothing of the machine's environment is seen. */
-export async function run(argv: readonly string[], { stdin = '', onOutput, terminal = false, ...io }: RunOptions = {}): Promise<Ran> {
+export async function run(
+  argv: readonly string[],
+  { stdin = '', onOutput, onError, terminal = false, ...io }: RunOptions = {},
+): Promise<Ran> {
   const written = { out: '', err: '' };
   const machine = processIo(io.signal);
   const code = await runCli(argv, {
@@ -42,6 +46,7 @@ export async function run(argv: readonly string[], { stdin = '', onOutput, termi
       isTTY: terminal,
       write: (text) => {
         written.err += text;
+        onError?.(written.err);
       },
     },
     ask: undefined,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { PROBLEM_JSON, problem } from '../../shared/contract/problem.ts';
 import { run, type Site, startSite } from '../support/cli.ts';
 
 let folder: string;
@@ -216,13 +217,12 @@ describe('with a Supervisor', () => {
   });
 
   it('pointers of the Supervisor are shown as places of the file', async () => {
-    const { withPlaces } = await import('../../runtime-node/commands/document-check.ts');
-    const { readDocumentFile } = await import('../../runtime-node/commands/document-file.ts');
-    const { ApiError } = await import('../../shared/client.ts');
-    const { problem } = await import('../../shared/contract/problem.ts');
     const path = await file('profile.yaml', PROFILE);
-    const read = await readDocumentFile({ cwd: folder } as never, path);
-    const refusal = new ApiError(problem('invalid_body', 'no', { errors: [{ pointer: '/storage/buckets/1/name', detail: 'is taken' }] }));
-    await expect(withPlaces(read, Promise.reject(refusal))).rejects.toThrow(`${path}:4:13 /storage/buckets/1/name is taken`);
+    const refusal = problem('invalid_body', 'no', { errors: [{ pointer: '/storage/buckets/1/name', detail: 'is taken' }] });
+    const answer = () => Response.json(refusal, { status: 400, headers: { 'content-type': PROBLEM_JSON } });
+    site.own.set('PUT /v1/bootstrap/profile', answer);
+    const { code, err } = await site.run(['profile', 'publish', path, '--yes']);
+    expect(code).toBe(1);
+    expect(err).toContain(`${path}:4:13 /storage/buckets/1/name is taken`);
   });
 });

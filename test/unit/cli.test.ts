@@ -153,6 +153,17 @@ describe('with a Supervisor', () => {
     expect(code).toBe(0);
   });
 
+  it('shows a person what is waited for, and takes it away again', async () => {
+    const seen = Promise.withResolvers<void>();
+    site.own.set('GET /healthz', async () => {
+      await seen.promise;
+      return Response.json({ status: 'ok' });
+    });
+    const terminal = site.run(['status'], { terminal: true, onError: (err) => err.includes('asking the node') && seen.resolve() });
+    expect((await terminal).err).toMatch(/asking the node\r +\r$/);
+    expect((await site.run(['status'])).err).toBe('');
+  });
+
   it('colours are for a terminal only, and not with NO_COLOR', async () => {
     site.own.set('GET /healthz', { status: 'ok' });
     const colour = '\u001b[';
