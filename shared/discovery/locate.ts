@@ -34,9 +34,12 @@ export async function locate(context: StepContext, traces: TraceKeeper, reason: 
     located = found;
     if (located !== undefined || context.signal.aborted) break;
   }
-  const result =
-    located !== undefined ? describe(located) : current !== undefined ? `stays with ${describe(current)}` : 'nothing was found';
-  await traces.keep({ node_id: deps.identity.node_id, reason, steps, result, duration_ms: deps.clock.monotonic() - began });
+  if (located === undefined && current?.source === 'self') {
+    steps.push({ step: 'self', outcome: 'found', detail: `stays elected, epoch ${current.lease?.epoch}`, duration_ms: 0 });
+  }
+  const followed = located ?? current;
+  const result = followed === undefined ? 'nothing was found' : describe(followed);
+  await traces.keep({ node_id: deps.identity.node_id, reason, steps, result, duration_ms: since(deps.clock, began) });
   return located;
 }
 
