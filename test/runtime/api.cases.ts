@@ -8,6 +8,7 @@ import { nodeCases } from './nodes.cases.ts';
 import { openApiCases } from './openapi.cases.ts';
 import { planCases } from './plan.cases.ts';
 import { stateCases } from './state.cases.ts';
+import { storedDocumentCases } from './stored-documents.cases.ts';
 
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
 export function apiCases(start: Start): void {
@@ -17,6 +18,7 @@ export function apiCases(start: Start): void {
   leaderCases(start);
   eventCases(start);
   documentCases(start);
+  storedDocumentCases(start);
   planCases(start);
   stateCases(start);
   openApiCases(start);
