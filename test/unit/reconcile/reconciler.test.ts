@@ -308,6 +308,22 @@ describe('drift', () => {
     expect(backends.bus.everything().queues).toHaveLength(1);
   });
 
+  test('that comes back each time is told each time, under a number of its own', async () => {
+    const { reconciler, events } = startReconciler(backends);
+    const desired = await desiredProfile({ storage: PROFILE.storage });
+    await reconciler.apply(desired);
+    const told = events.length;
+    for (let time = 0; time < 3; time += 1) {
+      backends.storage.dropBucket('captures');
+      await reconciler.apply(desired);
+    }
+    const wholes = events.slice(told).filter(({ action }) => action === 'reconcile' || action === 'drift');
+    expect(wholes.map(({ action, attempt }) => `${action} ${attempt}`)).toEqual(
+      [2, 3, 4].flatMap((at) => [`drift ${at}`, `reconcile ${at}`]),
+    );
+    expect(reconciler.status().storage?.attempt).toBe(4);
+  });
+
   test('shows while it lasts', async () => {
     let during: unknown;
     const { reconciler } = startReconciler(backends, {
