@@ -31,7 +31,7 @@ export function openProcessRecords(folder: string): ProcessRecords {
       renameSync(`${path(record.run)}.new`, path(record.run));
     },
     list() {
-      return readdirSync(folder)
+      return namesIn(folder)
         .filter((name) => name.endsWith('.json'))
         .flatMap((name) => read(join(folder, name)) ?? []);
     },
@@ -39,6 +39,14 @@ export function openProcessRecords(folder: string): ProcessRecords {
       rmSync(path(run), { force: true });
     },
   };
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 function read(path: string): ProcessRecord | undefined {

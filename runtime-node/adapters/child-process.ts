@@ -13,7 +13,7 @@ import {
 } from '../../shared/ports/process-host.ts';
 import { encodeMark, MARK_NAME } from './child-process-mark.ts';
 import { type Place, placeCommand, type ServicePlaceOptions } from './child-process-place.ts';
-import { openProcessRecords, type ProcessRecords } from './child-process-records.ts';
+import { openProcessRecords, type ProcessRecord, type ProcessRecords } from './child-process-records.ts';
 import { findRuns, type LiveRun } from './child-process-runs.ts';
 import { openProcessTable, type ProcessTable } from './child-process-table.ts';
 import type { ServiceLogs } from './service-logs.ts';
@@ -74,8 +74,10 @@ class ChildProcessHost implements ProcessHost {
       const child = this.#spawn(name, place, mark);
       const ref = this.#note(child, { run, name, version, spec_hash });
       await spawned(child);
-      if (ref === undefined) throw new Error('the kernel shows no such process');
-      return ref;
+      if (ref !== undefined) return ref;
+      // Nothing would find it again: better none than one that nobody watches.
+      child.kill('SIGKILL');
+      throw new Error('its start could not be recorded');
     } catch (error) {
       throw toProcessError(name, error);
     }
@@ -132,8 +134,17 @@ class ChildProcessHost implements ProcessHost {
     const ref = { pid, started };
     this.#followed.add(what.run);
     this.#followExit(child, what.name, ref);
-    this.#records.add({ ...what, ...ref });
-    return ref;
+    return this.#record({ ...what, ...ref }) ? ref : undefined;
+  }
+
+  /** A full disk is no reason not to run, where the mark alone tells enough. */
+  #record(record: ProcessRecord): boolean {
+    try {
+      this.#records.add(record);
+      return true;
+    } catch {
+      return this.#table.shows_marks;
+    }
   }
 
   /** How a child ended is kept until its service is started again, for whoever asks late. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { procTable, psTable } from '../../runtime-node/adapters/child-process-table.ts';
@@ -9,8 +9,8 @@ import { until, withProcesses } from '../support/process-world.ts';
 const commands = {
   stay: ['sleep', '600'],
   exit3: ['sh', '-c', 'exit 3'],
-  ignore_sigterm: ['sh', '-c', "trap '' TERM; while :; do sleep 1; done"],
-  with_child: ['sh', '-c', 'sleep 600 & wait'],
+  ignore_sigterm: ['sh', '-c', "trap '' TERM; echo ready; while :; do sleep 1; done"],
+  with_child: ['sh', '-c', 'sleep 600 & echo ready; wait'],
   missing: ['no-such-program-anywhere'],
 };
 const spec = (command: readonly string[], changes: object = {}) => ({
@@ -25,7 +25,17 @@ const on_linux = process.platform === 'linux';
 const as_root = process.getuid?.() === 0;
 
 describe('the process host of the machine', () => {
-  processHostSuite((use) => withProcesses(({ open }) => use({ open, until, kill: ({ pid }) => process.kill(pid, 'SIGKILL'), commands })));
+  processHostSuite((use) =>
+    withProcesses(({ open, data_dir }) =>
+      use({
+        open,
+        until,
+        ready: (name) => until(() => readFileSync(join(data_dir, `logs/${name}.log`), 'utf8').includes('ready')),
+        kill: ({ pid }) => process.kill(pid, 'SIGKILL'),
+        commands,
+      }),
+    ),
+  );
 
   test("gives a clean environment: the plan's, and what every program expects", async () => {
     process.env.SECRET_OF_THE_NODE = 'x';
@@ -130,6 +140,17 @@ describe.runIf(on_linux)('left-overs on Linux', () => {
       const ref = await open().start(spec(['sh', '-c', 'exec env -i sleep 600']));
       await until(() => !readFileSync(`/proc/${ref.pid}/environ`, 'latin1').includes('BOOTPLANE_MARK'));
       expect(await open().list()).toMatchObject([{ ref, orphaned: false }]);
+    });
+  });
+
+  test('a disk that refuses the record keeps no service from running and being found', async () => {
+    await withProcesses(async ({ open, data_dir }) => {
+      const host = open();
+      await rm(join(data_dir, 'processes'), { recursive: true });
+      const ref = await host.start(spec(commands.stay));
+      expect(await host.list()).toMatchObject([{ ref, orphaned: false }]);
+      await host.signal(ref, 'SIGKILL');
+      await until(async () => (await host.list()).length === 0);
     });
   });
 

@@ -21,6 +21,7 @@ describe('the fake process host', () => {
         for (let round = 0; round < 10 && !(await look()); round += 1) await clock.advance(10);
         if (!(await look())) throw new Error('it did not happen');
       },
+      ready: async () => undefined,
       kill: (ref) => {
         const process = machine.find(ref);
         if (process !== undefined) machine.end(process, { signal: 'SIGKILL' });

@@ -7,6 +7,8 @@ export interface ProcessWorld {
   open(): ProcessHost;
   /** Lets things happen until `look` is true; fails the test when they do not. */
   until(look: () => boolean | Promise<boolean>): Promise<void>;
+  /** Waits until a service that ignores SIGTERM or has a child really does. */
+  ready(name: string): Promise<void>;
   /** Kills the process alone, past its group and past every host. */
   kill(ref: ProcessRef): void;
   readonly commands: {
@@ -76,9 +78,10 @@ function endCases(on: On): void {
     expect(exit.how).toEqual({ signal: 'SIGTERM' });
   });
 
-  on('SIGKILL ends one that ignores SIGTERM', async ({ open, until, commands }) => {
+  on('SIGKILL ends one that ignores SIGTERM', async ({ open, until, ready, commands }) => {
     const host = open();
     const ref = await host.start(spec('api', commands.ignore_sigterm));
+    await ready('api');
     await host.signal(ref, 'SIGTERM');
     expect((await host.list()).length).toBe(1);
     await host.signal(ref, 'SIGKILL');
@@ -102,18 +105,21 @@ function endCases(on: On): void {
     expect((await host.list()).map((one) => one.ref)).toEqual([ref]);
   });
 
-  on('children that outlive their process are listed as orphaned until the group is killed', async ({ open, until, kill, commands }) => {
-    const host = open();
-    const ref = await host.start(spec('api', commands.with_child));
-    await host.start(spec('other', commands.stay));
-    await settled(host, until);
-    kill(ref);
-    await until(async () => (await find(host, ref))?.orphaned === true);
-    expect(await find(open(), ref)).toMatchObject({ name: 'api', version: '1.0', orphaned: true });
-    await host.signal(ref, 'SIGKILL');
-    await until(async () => (await find(host, ref)) === undefined);
-    expect((await host.list()).map(({ name }) => name)).toEqual(['other']);
-  });
+  on(
+    'children that outlive their process are listed as orphaned until the group is killed',
+    async ({ open, until, ready, kill, commands }) => {
+      const host = open();
+      const ref = await host.start(spec('api', commands.with_child));
+      await host.start(spec('other', commands.stay));
+      await ready('api');
+      kill(ref);
+      await until(async () => (await find(host, ref))?.orphaned === true);
+      expect(await find(open(), ref)).toMatchObject({ name: 'api', version: '1.0', orphaned: true });
+      await host.signal(ref, 'SIGKILL');
+      await until(async () => (await find(host, ref)) === undefined);
+      expect((await host.list()).map(({ name }) => name)).toEqual(['other']);
+    },
+  );
 }
 
 function crashCases(on: On): void {
@@ -139,16 +145,6 @@ function follow(host: ProcessHost, ref: ProcessRef): { how?: ProcessExit } {
     seen.how = how;
   });
   return seen;
-}
-
-/** Gives a just started process the time to start its own child. */
-async function settled(host: ProcessHost, until: ProcessWorld['until']): Promise<void> {
-  let looks = 0;
-  await until(async () => {
-    looks += 1;
-    await host.list();
-    return looks > 5;
-  });
 }
 
 async function find(host: ProcessHost, ref: ProcessRef): Promise<RunningProcess | undefined> {

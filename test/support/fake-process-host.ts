@@ -34,6 +34,8 @@ export class FakeMachine {
   readonly trace: string[] = [];
   /** Starts of these services wait until the promise resolves. */
   readonly held = new Map<string, Promise<void>>();
+  /** Starts beside a copy that still ran: there must never be one. */
+  readonly doubles: string[] = [];
   /** Rejects the next list with this. */
   list_error: Error | undefined;
 
@@ -97,6 +99,7 @@ export function fakeProcessHost(machine: FakeMachine): ProcessHost {
 function launch(machine: FakeMachine, spec: ProcessSpec): FakeProcess {
   const { name, version, spec_hash, command } = spec;
   if (command[0] === 'missing') throw new ProcessError('not_found', `the program of service ${name} is not there: missing`);
+  if (machine.alive(name).length > 0) machine.doubles.push(`${name} ${version}`);
   const pid = 1_000 + machine.processes.length;
   const exit = Promise.withResolvers<ProcessExit>();
   const process = {

@@ -29,9 +29,9 @@ export async function withProcesses(
   }
 }
 
-/** Waits for what other processes do; fails after ten seconds. */
+/** Waits for what other processes do; fails after 25 seconds. */
 export async function until(look: () => boolean | Promise<boolean>): Promise<void> {
-  for (let round = 0; round < 400; round += 1) {
+  for (let round = 0; round < 1_000; round += 1) {
     if (await look()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }

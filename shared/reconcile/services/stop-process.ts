@@ -12,26 +12,31 @@ const KILL_WAIT_MS = 5_000;
  * SIGKILL, so that the caller starts no second copy beside it.
  */
 export async function stopProcess(host: ProcessHost, clock: Clock, ref: ProcessRef, grace_ms: number): Promise<boolean> {
-  await host.signal(ref, 'SIGTERM');
+  await trySignal(host, ref, 'SIGTERM');
   if (await isGoneWithin(host, clock, ref, grace_ms)) return true;
-  await host.signal(ref, 'SIGKILL');
+  await trySignal(host, ref, 'SIGKILL');
   return isGoneWithin(host, clock, ref, KILL_WAIT_MS);
 }
 
 /** Kills what a process that ended by itself has left in its group. */
 export async function killRest(host: ProcessHost, clock: Clock, ref: ProcessRef): Promise<boolean> {
-  await host.signal(ref, 'SIGKILL');
+  await trySignal(host, ref, 'SIGKILL');
   return isGoneWithin(host, clock, ref, KILL_WAIT_MS);
+}
+
+/** A signal that can't be sent shows in the process that does not end. */
+async function trySignal(host: ProcessHost, ref: ProcessRef, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  await host.signal(ref, signal).catch(() => undefined);
 }
 
 async function isGoneWithin(host: ProcessHost, clock: Clock, ref: ProcessRef, limit_ms: number): Promise<boolean> {
   const deadline = clock.monotonic() + limit_ms;
   const waiting = new AbortController();
-  const exit = host.exited(ref).finally(() => waiting.abort());
-  await Promise.race([exit, clock.sleep(limit_ms, waiting.signal)]);
+  const over = () => waiting.abort();
+  await Promise.race([host.exited(ref).then(over, over), clock.sleep(limit_ms, waiting.signal)]);
   for (;;) {
-    const running = await host.list();
-    if (!running.some((one) => isOf(one, ref))) return true;
+    const running = await host.list().catch(() => undefined);
+    if (running?.some((one) => isOf(one, ref)) === false) return true;
     if (clock.monotonic() >= deadline) return false;
     await clock.sleep(LOOK_MS);
   }

@@ -25,6 +25,8 @@ export interface UnitDeps {
   readonly onState: (unit: ServiceUnit) => void;
 }
 
+const WORDS: { readonly [S in ServiceState]?: string } = { starting: 'not healthy yet', backoff: 'waiting for its restart' };
+
 /** `ready: false` says why, fit to show to a person. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly message: string };
 
@@ -118,7 +120,7 @@ export class ServiceUnit {
 
   describe(): string {
     const detail = this.#detail === '' ? '' : `: ${this.#detail}`;
-    return `${this.name} is ${this.#state === 'starting' ? 'not healthy yet' : this.#state}${detail}`;
+    return `${this.name} is ${WORDS[this.#state] ?? this.#state}${detail}`;
   }
 
   /** Ends supervision and the process with its group. False when something is left that SIGKILL did not end. */
@@ -157,15 +159,22 @@ export class ServiceUnit {
   }
 
   async #runOnce(adopted: ProcessRef | undefined): Promise<RunEnd> {
-    if (this.#ref !== undefined && !(await this.#kill(this.#ref))) return { message: stuckMessage(this.#ref), terminal: true };
-    this.#move('starting', this.#detail);
     try {
+      // Left by a run that could not be followed to its end.
+      if (this.#ref !== undefined && !(await this.#kill(this.#ref))) return { message: stuckMessage(this.#ref), terminal: true };
+      this.#move('starting', this.#detail);
       this.#ref = adopted ?? (await this.#launch());
+      if (adopted !== undefined) void this.#findFolder();
+      return this.#ref === undefined ? { message: 'stopped before its start', terminal: true } : await this.#follow(this.#ref);
     } catch (error) {
-      return failedStart(error);
+      return failedRun(error);
     }
-    if (this.#ref === undefined) return { message: 'stopped before its start', terminal: true };
-    return this.#follow(this.#ref);
+  }
+
+  /** Where the command checks of an adopted process run. Nothing waits for it. */
+  async #findFolder(): Promise<void> {
+    const place = await this.#prepare(this.#service).catch(() => undefined);
+    this.#cwd = place?.cwd;
   }
 
   async #launch(): Promise<ProcessRef | undefined> {
@@ -194,8 +203,7 @@ export class ServiceUnit {
     const signal = AbortSignal.any([over.signal, this.#ending.signal]);
     const exit = this.#deps.host.exited(ref).then((how) => ({ alive: false, message: describeExit(how) }));
     const unhealthy = this.#watchHealth(signal).then((message) => ({ alive: true, message }));
-    const end = await Promise.race([exit, unhealthy]);
-    over.abort();
+    const end = await Promise.race([exit, unhealthy]).finally(() => over.abort());
     if (this.#ending.signal.aborted) return { message: '', terminal: false };
     const gone = end.alive ? await this.#quit(ref) : await this.#kill(ref);
     if (!gone) return { message: stuckMessage(ref), terminal: true };
@@ -287,7 +295,7 @@ function stuckMessage({ pid }: ProcessRef): string {
 }
 
 /** A program that is missing or may not run fails again at once; anything else (no memory, no pids) may pass. */
-function failedStart(error: unknown): RunEnd {
+function failedRun(error: unknown): RunEnd {
   const message = error instanceof Error ? error.message : String(error);
   return { message, terminal: error instanceof ProcessError && error.kind !== 'failed' };
 }

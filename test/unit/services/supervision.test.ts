@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { MIN_RETRY_MS } from '../../../shared/reconcile/services/restarts.ts';
+import { fakeProcessHost } from '../../support/fake-process-host.ts';
 import { desired, ServiceWorld, service } from './harness.ts';
 
 type Changes = Record<string, unknown>;
@@ -10,14 +11,14 @@ describe('a service that ends', () => {
     world.machine.crash('api', { code: 9 });
     await world.clock.advance(1);
     expect(manager.reports()).toEqual([{ name: 'api', version: '1', state: 'backoff', health: 'exited with code 9', restarts: 0 }]);
-    expect(manager.status()).toMatchObject({ status: 'failed', message: 'api is backoff: exited with code 9' });
+    expect(manager.status()).toMatchObject({ status: 'failed', message: 'api is waiting for its restart: exited with code 9' });
     expect(world.done()).toEqual([]);
     await world.clock.advance(2_000);
     expect(world.done()).toEqual(['start api 1']);
     expect(manager.reports()).toEqual([{ name: 'api', version: '1', state: 'running', restarts: 1 }]);
     expect(manager.status()).toMatchObject({ status: 'applied' });
     expect(world.events.map(({ action, status, message, attempt }) => [action, status, message, attempt])).toEqual([
-      ['reconcile', 'failed', 'api is backoff: exited with code 9', 2],
+      ['reconcile', 'failed', 'api is waiting for its restart: exited with code 9', 2],
       ['reconcile', 'applied', 'api is healthy again', 3],
     ]);
   });
@@ -93,6 +94,34 @@ describe('a service that ends', () => {
     await world.clock.advance(30_000);
     expect(world.done()).toEqual(['start api 1']);
     expect(manager.reports().map(({ name, restarts }) => `${name} ${restarts}`)).toEqual(['api 1', 'db 0']);
+  });
+});
+
+describe('a host that fails for a moment', () => {
+  test('a list that fails while a service is cleared away is asked again', async () => {
+    const { world, manager } = await running();
+    world.machine.crash('api');
+    world.machine.list_error = new Error('no more file handles');
+    await world.clock.advance(3_000);
+    expect(world.done()).toEqual(['start api 1']);
+    expect(manager.reports()[0]).toMatchObject({ state: 'running', restarts: 1 });
+  });
+
+  test("what can't be watched is shown, and is ended before it is started again", async () => {
+    const world = new ServiceWorld();
+    const host = fakeProcessHost(world.machine);
+    let blind = true;
+    const manager = world.manager({
+      host: { ...host, exited: (ref) => (blind ? Promise.reject(new Error('blind')) : host.exited(ref)) },
+    });
+    const applied = manager.apply(desired(1, service('api')));
+    await world.clock.advance(11_000);
+    expect(await applied).toMatchObject({ status: 'failed', message: expect.stringContaining('blind') });
+    blind = false;
+    await world.clock.advance(60_000);
+    expect(world.machine.alive('api').length).toBe(1);
+    expect(world.machine.doubles).toEqual([]);
+    expect(manager.reports()[0]).toMatchObject({ state: 'running' });
   });
 });
 
