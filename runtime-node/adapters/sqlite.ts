@@ -37,11 +37,16 @@ export function openSqlite(options: SqliteOptions): Database {
 
 function open(options: SqliteOptions): Sqlite.Database {
   const sqlite = new Sqlite(options.path, { timeout: options.busy_timeout_ms ?? 5000 });
-  sqlite.pragma('journal_mode = WAL');
-  sqlite.pragma('synchronous = FULL');
-  sqlite.function('bootplane_now', { deterministic: false }, () => Math.floor(options.clock.now()));
-  if (options.migrations !== undefined) applyMigrations(sqlite, options.migrations);
-  return sqlite;
+  try {
+    sqlite.pragma('journal_mode = WAL');
+    sqlite.pragma('synchronous = FULL');
+    sqlite.function('bootplane_now', { deterministic: false }, () => Math.floor(options.clock.now()));
+    if (options.migrations !== undefined) applyMigrations(sqlite, options.migrations);
+    return sqlite;
+  } catch (error) {
+    sqlite.close();
+    throw error;
+  }
 }
 
 class SqliteDatabase implements Database {

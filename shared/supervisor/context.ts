@@ -71,7 +71,7 @@ export function createContext(options: SupervisorOptions): Context {
   const documents = createDocumentStore(database);
   const events = createEventStore(database, options.kept_events ?? 10_000);
   const announce = (event: NewEvent) => {
-    metrics.count('bootplane_events_total', { type: event.type });
+    metrics.counter('bootplane_events_total', { type: event.type }).add();
     hub.wake(event.fleet);
     notify(options, event);
   };

@@ -1,8 +1,13 @@
 /** Counters of this process, in the Prometheus text format, version 0.0.4. */
 export interface Metrics {
-  count(name: CounterName, labels?: Readonly<Record<string, string>>, by?: number): void;
+  /** One series of a counter, to be kept by who counts often. */
+  counter(name: CounterName, labels?: Readonly<Record<string, string>>): Counter;
   /** All counters as exposition text. */
   render(): string;
+}
+
+export interface Counter {
+  add(by?: number): void;
 }
 
 const HELP = {
@@ -13,16 +18,42 @@ const HELP = {
 } as const;
 export type CounterName = keyof typeof HELP;
 
+interface Series extends Counter {
+  readonly value: number;
+}
+
 export function createMetrics(): Metrics {
-  const counters = new Map<CounterName, Map<string, number>>();
+  const counters = new Map<CounterName, Map<string, Series>>();
   return {
-    count: (name, labels = {}, by = 1) => {
-      const series = counters.get(name) ?? new Map<string, number>();
-      counters.set(name, series);
+    counter: (name, labels = {}) => {
+      const family = counters.get(name) ?? new Map<string, Series>();
+      counters.set(name, family);
       const key = renderLabels(labels);
-      series.set(key, (series.get(key) ?? 0) + by);
+      const series = family.get(key) ?? createSeries();
+      family.set(key, series);
+      return series;
     },
-    render: () => [...counters].map(([name, series]) => renderMetric(name, 'counter', HELP[name], series)).join(''),
+    render: () =>
+      Array.from(counters, ([name, family]) =>
+        renderMetric(
+          name,
+          'counter',
+          HELP[name],
+          Array.from(family, ([labels, { value }]) => [labels, value]),
+        ),
+      ).join(''),
+  };
+}
+
+function createSeries(): Series {
+  let value = 0;
+  return {
+    add: (by = 1) => {
+      value += by;
+    },
+    get value() {
+      return value;
+    },
   };
 }
 

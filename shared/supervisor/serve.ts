@@ -2,6 +2,7 @@ import type { Context as HonoContext } from 'hono';
 import { type Authenticate, type Caller, requireScope } from './auth.ts';
 import { MESSAGE_BYTES, readJson } from './body.ts';
 import type { Context } from './context.ts';
+import type { Counter } from './metrics.ts';
 import { isFault, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
 
@@ -38,10 +39,11 @@ function answerProblem({ options }: Context, route: Route, error: unknown): Resp
 
 /** Counts by status without building labels at each request. */
 function countAnswers({ metrics }: Context, { method, path }: Route): (status: number) => void {
-  const labels = new Map<number, Record<string, string>>();
+  const counters = new Map<number, Counter>();
   return (status) => {
-    const known = labels.get(status) ?? { method: method.toUpperCase(), route: path, status: String(status) };
-    labels.set(status, known);
-    metrics.count('bootplane_http_requests_total', known);
+    const labels = () => ({ method: method.toUpperCase(), route: path, status: String(status) });
+    const counter = counters.get(status) ?? metrics.counter('bootplane_http_requests_total', labels());
+    counters.set(status, counter);
+    counter.add();
   };
 }

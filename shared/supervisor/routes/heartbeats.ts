@@ -18,6 +18,7 @@ export function heartbeatRoutes(context: Context): Route[] {
 /** The hot path: one conditional update, and nothing else while it is accepted. */
 function heartbeat(context: Context): Route {
   const { nodes, metrics } = context;
+  const heard = metrics.counter('bootplane_heartbeats_total');
   return route('node', {
     method: 'post',
     path: '/v1/nodes/heartbeat',
@@ -31,7 +32,7 @@ function heartbeat(context: Context): Route {
       const token = readToken(request);
       const current = await nodes.heartbeat(caller.fleet, body, token);
       if (current === undefined) return refuse(context, caller.fleet, body, token);
-      metrics.count('bootplane_heartbeats_total');
+      heard.add();
       notify(context, caller.fleet, body);
       return empty(204, currentHeaders(current));
     },
@@ -75,7 +76,7 @@ function heartbeats(context: Context): Route {
       const heard = await nodes.heartbeats(caller.fleet, site, [...latest.values()]);
       const missed = [...latest.values()].filter(({ node_id }) => !heard.has(node_id));
       const rejected = await rejections(context, caller.fleet, site, missed);
-      metrics.count('bootplane_heartbeats_total', {}, heard.size);
+      metrics.counter('bootplane_heartbeats_total').add(heard.size);
       return json({ accepted: latest.size - rejected.length, rejected });
     },
   });

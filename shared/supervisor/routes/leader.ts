@@ -32,7 +32,7 @@ function claim(context: Context): Route {
       const { granted, lease, current } = outcome;
       if (!granted) refuse(outcome, body, caller);
       if (lease === undefined) throw new TypeError('a claim was granted without a lease');
-      metrics.count('bootplane_claims_total', { granted: String(granted) });
+      metrics.counter('bootplane_claims_total', { granted: String(granted) }).add();
       if (granted && lease.renewals === 0) announceLeader(context, lease);
       return json(toAnswer(granted, lease), currentHeaders(current));
     },

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Database, Statement } from '../../shared/ports/database.ts';
+import { bootstrapEvent } from './events.cases.ts';
+import { call, type Harness, heartbeat, register } from './harness.ts';
+import { startOnNode } from './node-harness.ts';
+
+/** Statements as they really ran, by the call that ran them. */
+const ran = new Map<string, Statement[]>();
+let label = '';
+let harness: Harness;
+
+const observe = (database: Database): Database => ({
+  now: database.now,
+  batch: (statements) => {
+    ran.set(label, [...(ran.get(label) ?? []), ...statements]);
+    return database.batch(statements);
+  },
+  close: () => database.close(),
+});
+
+const token = { 'bootplane-epoch': '1/a' };
+const CALLS = {
+  register: () => register(harness, 'a'),
+  claim: () => call(harness, 'POST /v1/leader/claim', { body: { node_id: 'a', url: 'http://a.test:1' } }),
+  heartbeat: () => call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a') }),
+  'fenced heartbeat': () => call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a'), headers: token }),
+  heartbeats: () => call(harness, 'POST /v1/nodes/heartbeats', { body: { heartbeats: [heartbeat('a'), heartbeat('zzz')] } }),
+  leader: () => call(harness, 'GET /v1/leader'),
+  report: () => call(harness, 'POST /v1/bootstrap/events', { body: bootstrapEvent('a'), headers: token }),
+  status: () => call(harness, 'GET /v1/bootstrap/status'),
+  events: () => call(harness, 'GET /v1/events?after=1'),
+  'events of a site': () => call(harness, 'GET /v1/events?site=default'),
+  node: () => call(harness, 'GET /v1/nodes/a'),
+  nodes: () => call(harness, 'GET /v1/nodes?after=0'),
+  'nodes of a site': () => call(harness, 'GET /v1/nodes?site=default'),
+  state: () => call(harness, 'GET /v1/state'),
+  release: () => call(harness, 'POST /v1/leader/release', { body: { node_id: 'a', epoch: 1 } }),
+  leave: () => call(harness, 'POST /v1/nodes/leave', { body: { node_id: 'a' } }),
+};
+
+beforeAll(async () => {
+  harness = await startOnNode({ wrap: observe });
+  for (const [name, send] of Object.entries(CALLS)) {
+    label = name;
+    await send();
+  }
+  label = 'explain';
+});
+afterAll(() => harness.close());
+
+async function plan({ sql, params }: Statement): Promise<string[]> {
+  const [rows] = await harness.database.batch([{ sql: `explain query plan ${sql}`, params }]);
+  return (rows ?? []).map(({ detail }) => String(detail));
+}
+
+describe('no call of a node or a front end reads a whole table', () => {
+  it.each(Object.keys(CALLS))('%s', async (name) => {
+    const statements = ran.get(name) ?? [];
+    expect(statements.length).toBeGreaterThan(0);
+    for (const statement of statements) {
+      const steps = await plan(statement);
+      const scans = steps.filter((step) => /^SCAN (nodes|leases|events|component_status|desired|documents|placements)\b/.test(step));
+      expect(scans, statement.sql).toEqual([]);
+    }
+  });
+
+  it('a heartbeat finds its node, its lease and the documents by their primary keys, in one statement', async () => {
+    const statements = ran.get('fenced heartbeat') ?? [];
+    expect(statements).toHaveLength(1);
+    const steps = await Promise.all(statements.map(plan));
+    expect(steps.flat().filter((step) => step.startsWith('SEARCH'))).toEqual([
+      'SEARCH nodes USING PRIMARY KEY (fleet=? AND node_id=?)',
+      'SEARCH leases USING PRIMARY KEY (fleet=? AND site=?)',
+      'SEARCH leases USING PRIMARY KEY (fleet=? AND site=?)',
+      'SEARCH desired USING PRIMARY KEY (fleet=? AND kind=?)',
+      'SEARCH desired USING PRIMARY KEY (fleet=? AND kind=?)',
+    ]);
+  });
+});

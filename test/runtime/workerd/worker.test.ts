@@ -1,0 +1,67 @@
+import { createExecutionContext, createScheduledController, waitOnExecutionContext } from 'cloudflare:test';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Bindings } from '../../../functions/compose.ts';
+import worker from '../../../functions/worker.ts';
+import { FLEET_KEY, heartbeat, registration } from '../harness.ts';
+import { bindings, freshD1 } from './harness.ts';
+
+const setup = (more: Record<string, unknown> = {}): Bindings => ({ DB: bindings.DB, BOOTPLANE_API_KEY: FLEET_KEY, ...more });
+
+async function send(given: Bindings, path: string, body?: unknown) {
+  const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
+  const headers = { authorization: `Bearer ${FLEET_KEY}`, 'content-type': 'application/json' };
+  const request = new Request(`http://worker.test${path}`, { ...init, headers });
+  const response = await worker.fetch(request as Parameters<typeof worker.fetch>[0], given);
+  const text = await response.text();
+  return { status: response.status, type: response.headers.get('content-type'), body: text === '' ? undefined : JSON.parse(text) };
+}
+
+describe('the Worker', () => {
+  beforeEach(async () => {
+    await freshD1();
+  });
+
+  it('serves the Supervisor over its bindings', async () => {
+    const given = setup();
+    expect(await send(given, '/v1/nodes/register', registration('a'))).toMatchObject({ status: 200, body: { registered: true } });
+    expect(await send(given, '/v1/nodes/heartbeat', heartbeat('a'))).toMatchObject({ status: 204 });
+    expect((await send(given, '/v1/nodes')).body.nodes).toMatchObject([{ node_id: 'a', liveness: 'online' }]);
+  });
+
+  it('takes the fleet and the TTL from its settings', async () => {
+    const given = setup({ BOOTPLANE_FLEET: 'shops', BOOTPLANE_TTL_SECONDS: '60' });
+    await send(given, '/v1/nodes/register', registration('a'));
+    const claim = await send(given, '/v1/leader/claim', { node_id: 'a', url: 'http://a.test:1' });
+    expect(claim.body.expires_in_ms).toBeGreaterThan(55_000);
+    expect((await send(given, '/v1/state')).body.fleet).toBe('shops');
+  });
+
+  it('keeps house when it is scheduled', async () => {
+    const given = setup();
+    const context = createExecutionContext();
+    const rows = JSON.stringify(Array.from({ length: 10_005 }, (_, index) => index + 1));
+    await bindings.DB.prepare(
+      `insert into events (fleet, seq, type, site, at, dedupe, data) select 'default', value, 'overlay.register', 'default', 0, value, '{}' from json_each(?)`,
+    )
+      .bind(rows)
+      .run();
+    await worker.scheduled(createScheduledController(), given);
+    await waitOnExecutionContext(context);
+    const { results } = await bindings.DB.prepare('select min(seq) as first, count(*) as kept from events').all();
+    expect(results).toEqual([{ first: 6, kept: 10_000 }]);
+  });
+
+  it.each([
+    ['without a fleet key', { BOOTPLANE_API_KEY: undefined }, /BOOTPLANE_API_KEY is missing: run "wrangler secret put/],
+    ['with a fleet key that is too short', { BOOTPLANE_API_KEY: 'short' }, /at least 20 characters/],
+    ['without a database', { DB: undefined }, /D1 binding DB is missing/],
+    ['with a TTL that is none', { BOOTPLANE_TTL_SECONDS: 'soon' }, /BOOTPLANE_TTL_SECONDS is "soon"/],
+    ['with a fleet that is no name', { BOOTPLANE_FLEET: 'a b' }, /BOOTPLANE_FLEET is "a b"/],
+    ['with a setting that it does not know', { BOOTPLANE_TTL_SECOND: '15' }, /unknown setting BOOTPLANE_TTL_SECOND;/],
+  ])('%s answers 503 and says what to do', async (_name, more, detail) => {
+    const reply = await send(setup(more), '/v1/nodes');
+    expect(reply).toMatchObject({ status: 503, type: 'application/problem+json', body: { code: 'unavailable' } });
+    expect(reply.body.detail).toMatch(detail);
+    expect(reply.body.detail).not.toContain(FLEET_KEY);
+  });
+});
