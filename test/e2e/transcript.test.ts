@@ -34,6 +34,8 @@ describe('the transcript of every call', () => {
     const onNode = await transcribe(STEPS, { url: `http://127.0.0.1:${node.ready.port}`, key: KEY, node_key });
     const onWorkers = await transcribe(STEPS, { url: worker.url, key: KEY, node_key });
     expect(onWorkers).toBe(onNode);
+    const openapi = async (url: string) => (await fetch(`${url}/v1/openapi.json`, { headers: { authorization: `Bearer ${KEY}` } })).json();
+    expect(await openapi(worker.url)).toEqual(await openapi(`http://127.0.0.1:${node.ready.port}`));
     if (process.env.UPDATE_TRANSCRIPT === '1') await writeFile(PAGE, INTRO + onNode);
     expect(INTRO + onNode).toBe(await readFile(PAGE, 'utf8'));
   }, 120_000);

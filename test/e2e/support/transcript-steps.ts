@@ -50,6 +50,7 @@ export const STEPS: readonly Step[] = [
   { title: 'Another content type', args: ['$URL/v1/nodes/register', ...AS_NODE, '-H', 'Content-Type: text/plain', '-d', 'x'] },
   { title: 'Claim the lease', args: post('/v1/leader/claim', { node_id: 'node-1', url: 'http://192.0.2.7:7420' }) },
   { title: 'Renew it', args: post('/v1/leader/claim', { node_id: 'node-1', url: 'http://192.0.2.7:7420', epoch: 1 }) },
+  { title: 'A second node', args: post('/v1/nodes/register', { ...NODE, node_id: 'node-2', ip: '192.0.2.8' }, AS_OPERATOR) },
   {
     title: 'Another node loses the race',
     args: post('/v1/leader/claim', { node_id: 'node-2', url: 'http://192.0.2.8:7420' }, AS_OPERATOR),
@@ -68,6 +69,7 @@ export const STEPS: readonly Step[] = [
   { title: 'Publish nothing', args: put('/v1/cluster/plan', { services: [] }, '-H', 'If-Match: "1"') },
   { title: 'Publish an Environment Profile', args: put('/v1/bootstrap/profile', PROFILE, '-H', 'If-Match: "0"') },
   { title: 'The profile', args: get('/v1/bootstrap/profile') },
+  { title: 'The profile, when it is still the same', args: get('/v1/bootstrap/profile', '-H', 'If-None-Match: "1-f25fd6e98e25dc79"') },
   { title: 'The plan as it was written', args: get('/v1/cluster/plan') },
   { title: 'History', args: get('/v1/cluster/plan/history') },
   { title: 'One version', args: get('/v1/cluster/plan/history/1') },
@@ -91,6 +93,11 @@ export const STEPS: readonly Step[] = [
   { title: 'Devices', args: get('/v1/devices') },
   { title: 'State of the site', args: get('/v1/state') },
   { title: 'Events', args: get('/v1/events') },
+  {
+    title: 'Events after a cursor, as a stream',
+    args: get('/v1/events?after=4', '-H', 'Accept: text/event-stream', '--max-time', '1', '--no-buffer'),
+  },
+  { title: 'Health with a credential', args: get('/healthz') },
   { title: 'Leave', args: post('/v1/nodes/leave', { node_id: 'node-1' }) },
   { title: 'Release the lease', args: post('/v1/leader/release', { node_id: 'node-1', epoch: 1 }) },
   { title: 'Release it again', args: post('/v1/leader/release', { node_id: 'node-1', epoch: 1 }) },
