@@ -19,12 +19,13 @@ import type { Random } from '../../shared/ports/random.ts';
 import { Alarm } from './bus-local/alarm.ts';
 import { checkBinding, checkExchange, checkMessage, checkQueue, checkRange } from './bus-local/checks.ts';
 import { startConsumer } from './bus-local/consumer.ts';
-import { GroupCommit } from './bus-local/group-commit.ts';
 import { type Lease, Leases } from './bus-local/leases.ts';
 import { type Entry, type Held, MessageStore } from './bus-local/message-store.ts';
-import { IN_MEMORY, openQueues } from './bus-local/schema.ts';
+import { openQueues, toBusError } from './bus-local/schema.ts';
 import { Signals } from './bus-local/signals.ts';
 import { type QueueRow, TopologyStore } from './bus-local/topology.ts';
+import { GroupCommit } from './sqlite-file/group-commit.ts';
+import { IN_MEMORY } from './sqlite-file/open.ts';
 
 const MAX_LIMIT = 1000;
 const DEDUPLICATION_WINDOW = 100_000;
@@ -88,7 +89,11 @@ class LocalBus implements EventBus {
     this.#database = openQueues(file, max_bytes);
     this.#topology = new TopologyStore(this.#database);
     this.#messages = new MessageStore(this.#database, { topology: this.#topology, clock, log, window: deduplication_window });
-    this.#commit = new GroupCommit(this.#database, file, () => this.#topology.forget());
+    this.#commit = new GroupCommit(this.#database, {
+      isRefusal: (error) => error instanceof BusError,
+      translate: (error) => toBusError(error, file),
+      onRollback: () => this.#topology.forget(),
+    });
     const instance = random.uuid();
     this.#leases = new Leases(clock, instance);
     this.#alarm = new Alarm(clock, () => this.#onTime());

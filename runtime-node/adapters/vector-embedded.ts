@@ -13,9 +13,10 @@ import {
   type VectorIndex,
   type VectorObject,
 } from '../../shared/ports/vector-index.ts';
-import { toVectorError } from './vector-embedded/errors.ts';
+import { GroupCommit } from './sqlite-file/group-commit.ts';
+import { IN_MEMORY } from './sqlite-file/open.ts';
 import { checkClass, checkId, checkProperties, classNameOf } from './vector-embedded/names.ts';
-import { IN_MEMORY, openVectors } from './vector-embedded/schema.ts';
+import { openVectors, toVectorError } from './vector-embedded/schema.ts';
 import { encodeMeta, instant, toCondition } from './vector-embedded/values.ts';
 import { decodeVector, encodeVector } from './vector-embedded/vectors.ts';
 
@@ -49,7 +50,8 @@ interface ObjectRow {
  * - Vectors are kept as float32: what is read back differs by up to one part in 2^24. A zero vector,
  *   or one shorter than 1e-15 or longer than 1e15, is `bad_dimensions`.
  * - Names of classes and properties are folded as Weaviate does: `article` is `Article`, `Title` is `title`.
- * - Ids are any text of 1 to 256 characters without U+0000. Each change is on disk when its call resolves.
+ * - Ids are any text of 1 to 256 characters without U+0000. Each change is on disk when its call
+ *   resolves; concurrent changes share one transaction and one fsync.
  * - A search compares with each vector of the class. It holds the event loop for about 1 ms per 1,000 vectors of 384.
  *
  * Throws `VectorError` `failed` when the file cannot be opened or another process uses it.
@@ -65,6 +67,8 @@ class EmbeddedIndex implements VectorIndex {
   readonly #log: Log;
   readonly #database: Sqlite.Database;
   readonly #sql: ReturnType<typeof statements>;
+  readonly #commit: GroupCommit;
+  #closed = false;
 
   constructor({ path = IN_MEMORY, log, max_bytes }: EmbeddedIndexOptions) {
     this.#path = path === IN_MEMORY ? path : resolve(path);
@@ -72,6 +76,10 @@ class EmbeddedIndex implements VectorIndex {
     this.#database = openVectors(this.#path, max_bytes);
     this.#database.function('instant', { deterministic: true }, instant);
     this.#sql = statements(this.#database);
+    this.#commit = new GroupCommit(this.#database, {
+      isRefusal: (error) => error instanceof VectorError,
+      translate: (error) => toVectorError(error, this.#path),
+    });
     this.backend = { kind: 'embedded', identity: this.#path === IN_MEMORY ? `memory:${randomUUID()}` : this.#path };
   }
 
@@ -89,7 +97,7 @@ class EmbeddedIndex implements VectorIndex {
 
   async ensureClass(spec: ClassSpec): Promise<void> {
     const { name, dimensions, properties } = checkClass(spec);
-    this.#write(() => {
+    await this.#write(() => {
       if (this.#sql.class.get(name) !== undefined) return;
       const { lastInsertRowid } = this.#sql.addClass.run(name, dimensions ?? null);
       this.#sql.addProperties.run(lastInsertRowid, 0, JSON.stringify(properties));
@@ -99,7 +107,7 @@ class EmbeddedIndex implements VectorIndex {
   async ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void> {
     const name = classNameOf(className);
     const wanted = checkProperties(name, properties);
-    this.#write(() => {
+    await this.#write(() => {
       const { id } = this.#class(name);
       const types = this.#types(id);
       for (const property of wanted) {
@@ -117,11 +125,13 @@ class EmbeddedIndex implements VectorIndex {
 
   async upsert(className: string, objects: readonly VectorObject[]): Promise<void> {
     const name = classNameOf(className);
-    this.#write(() => {
+    // The caller may change its arrays before the group is written.
+    const own = objects.map(({ id, vector, meta }) => ({ id, vector: vector.slice(), meta: { ...meta } }));
+    await this.#write(() => {
       const { id, dimensions: fixed } = this.#class(name);
       const types = this.#types(id);
-      const dimensions = fixed ?? objects[0]?.vector.length;
-      for (const object of objects) {
+      const dimensions = fixed ?? own[0]?.vector.length;
+      for (const object of own) {
         checkId(object.id);
         const subject = `object ${object.id} of ${name}`;
         const vector = encodeVector(object.vector, subject, dimensions);
@@ -142,7 +152,7 @@ class EmbeddedIndex implements VectorIndex {
 
   /** An absent object is no error. */
   async delete(className: string, id: string): Promise<void> {
-    this.#write(() => this.#sql.remove.run(this.#class(classNameOf(className)).id, id));
+    await this.#write(() => this.#sql.remove.run(this.#class(classNameOf(className)).id, id));
   }
 
   async search(className: string, query: SearchQuery): Promise<SearchHit[]> {
@@ -172,7 +182,10 @@ class EmbeddedIndex implements VectorIndex {
     return this.#run(() => this.#sql.page.all(this.#class(classNameOf(className)).id, after, checkLimit(limit)).map(toObject));
   }
 
+  /** Waits for writes under way. */
   async close(): Promise<void> {
+    this.#closed = true;
+    await this.#commit.drain();
     this.#database.close();
   }
 
@@ -186,17 +199,22 @@ class EmbeddedIndex implements VectorIndex {
     return new Map(this.#sql.properties.all(id).map(({ name, type }) => [name, type]));
   }
 
-  #write(work: () => void): void {
-    this.#run(() => this.#database.transaction(work).immediate());
+  async #write(work: () => void): Promise<void> {
+    this.#refuseClosed();
+    await this.#commit.run(work);
   }
 
   #run<T>(work: () => T): T {
-    if (!this.#database.open) throw new VectorError('failed', `The vector index ${this.backend.identity} is closed`);
+    this.#refuseClosed();
     try {
       return work();
     } catch (error) {
       throw toVectorError(error, this.#path);
     }
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new VectorError('failed', `The vector index ${this.backend.identity} is closed`);
   }
 }
 

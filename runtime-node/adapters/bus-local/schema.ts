@@ -1,12 +1,9 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
-import Sqlite from 'better-sqlite3';
+import type Sqlite from 'better-sqlite3';
 import { BusError } from '../../../shared/ports/event-bus.ts';
-import { toBusError } from './errors.ts';
+import { faultOf } from '../sqlite-file/fault.ts';
+import { openSqliteFile } from '../sqlite-file/open.ts';
 
-export const IN_MEMORY = ':memory:';
-const VERSION = 1;
-const PAGE_BYTES = 4096;
+const FORMAT = 1;
 
 /**
  * A message is stored once (`messages`) however many queues hold it (`entries`). `seq` is the order
@@ -42,38 +39,19 @@ const SCHEMA = `
   ) strict;
 `;
 
-/** Opens the file (mode 0600), makes the tables when it is new, and keeps it to this process. */
-export function openQueues(path: string, maxBytes?: number): Sqlite.Database {
+/** Throws `BusError`. Exclusive: two processes with leases of their own on one file would deliver a message twice. */
+export function openQueues(path: string, max_bytes?: number): Sqlite.Database {
   try {
-    if (path !== IN_MEMORY) createPrivately(path);
-    const database = new Sqlite(path, { timeout: 1000 });
-    try {
-      prepare(database, path, maxBytes);
-    } catch (error) {
-      database.close();
-      throw error;
-    }
+    const database = openSqliteFile({ path, schema: SCHEMA, format: FORMAT, max_bytes });
+    // What an earlier process had handed out and not settled is delivered again.
+    database.prepare('update entries set leased = 0 where leased > 0').run();
     return database;
   } catch (error) {
     throw toBusError(error, path);
   }
 }
 
-function createPrivately(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  closeSync(openSync(path, 'a', 0o600));
-}
-
-function prepare(database: Sqlite.Database, path: string, maxBytes?: number): void {
-  // Exclusive: two processes with leases of their own on one file would deliver a message twice.
-  database.pragma('locking_mode = exclusive');
-  database.pragma('journal_mode = wal');
-  if (maxBytes !== undefined) database.pragma(`max_page_count = ${Math.max(1, Math.floor(maxBytes / PAGE_BYTES))}`);
-  const version = database.pragma('user_version', { simple: true });
-  if (version === 0) database.transaction(() => database.exec(`${SCHEMA} pragma user_version = ${VERSION};`)).immediate();
-  else if (version !== VERSION) {
-    throw new BusError('failed', `${path} was written by another version (format ${version}, this one reads ${VERSION}): use that version`);
-  }
-  // What an earlier process had handed out and not settled is delivered again.
-  database.prepare('update entries set leased = 0 where leased > 0').run();
+export function toBusError(error: unknown, path: string): BusError {
+  const { kind, message } = faultOf(error, path, 'queues');
+  return new BusError(kind, message, { cause: error });
 }

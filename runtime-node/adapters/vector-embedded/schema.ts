@@ -1,13 +1,10 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
-import Sqlite from 'better-sqlite3';
+import type Sqlite from 'better-sqlite3';
 import * as sqliteVec from 'sqlite-vec';
 import { VectorError } from '../../../shared/ports/vector-index.ts';
-import { toVectorError } from './errors.ts';
+import { faultOf } from '../sqlite-file/fault.ts';
+import { openSqliteFile } from '../sqlite-file/open.ts';
 
-export const IN_MEMORY = ':memory:';
-const VERSION = 1;
-const PAGE_BYTES = 4096;
+const FORMAT = 1;
 
 /**
  * Vectors lie beside their objects in a plain table, and a search reads those of one class:
@@ -26,40 +23,17 @@ const SCHEMA = `
   ) strict;
 `;
 
-/** Opens the file (mode 0600), makes the tables when it is new, and keeps it to this process. */
-export function openVectors(path: string, maxBytes?: number): Sqlite.Database {
+/** Throws `VectorError`. */
+export function openVectors(path: string, max_bytes?: number): Sqlite.Database {
   try {
-    if (path !== IN_MEMORY) createPrivately(path);
-    const database = new Sqlite(path, { timeout: 1000 });
-    try {
-      prepare(database, path, maxBytes);
-    } catch (error) {
-      database.close();
-      throw error;
-    }
-    return database;
+    return openSqliteFile({ path, schema: SCHEMA, format: FORMAT, max_bytes, load: sqliteVec.load });
   } catch (error) {
     throw toVectorError(error, path);
   }
 }
 
-function createPrivately(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  closeSync(openSync(path, 'a', 0o600));
-}
-
-function prepare(database: Sqlite.Database, path: string, maxBytes?: number): void {
-  sqliteVec.load(database);
-  database.pragma('locking_mode = exclusive');
-  database.pragma('journal_mode = wal');
-  database.pragma('synchronous = full');
-  if (maxBytes !== undefined) database.pragma(`max_page_count = ${Math.max(1, Math.floor(maxBytes / PAGE_BYTES))}`);
-  const version = database.pragma('user_version', { simple: true });
-  if (version === 0) database.transaction(() => database.exec(`${SCHEMA} pragma user_version = ${VERSION};`)).immediate();
-  else if (version !== VERSION) {
-    throw new VectorError(
-      'failed',
-      `${path} was written by another version (format ${version}, this one reads ${VERSION}): use that version`,
-    );
-  }
+export function toVectorError(error: unknown, path: string): VectorError {
+  if (error instanceof VectorError) return error;
+  const { kind, message } = faultOf(error, path, 'vectors');
+  return new VectorError(kind, message, { cause: error });
 }

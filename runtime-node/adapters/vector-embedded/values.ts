@@ -29,7 +29,8 @@ const RULES: Readonly<Record<PropertyType, { readonly accepts: (value: unknown) 
 
 /** The properties as they are stored: names folded, each value of its property's type. */
 export function encodeMeta(meta: VectorObject['meta'], types: Types, subject: string): string {
-  const kept: Record<string, unknown> = {};
+  // No prototype: `__proto__` is a name like any other.
+  const kept: Record<string, unknown> = Object.create(null);
   for (const [given, value] of Object.entries(meta)) {
     const name = foldProperty(given);
     if (Object.hasOwn(kept, name)) throw new VectorError('bad_property', `The property ${name} of ${subject} is given twice`);

@@ -24,7 +24,7 @@ export function encodeVector(vector: readonly number[], subject: string, dimensi
     squares += component * component;
   }
   const length = Math.sqrt(squares);
-  if (squares === 0)
+  if (vector.every((component) => component === 0))
     throw new VectorError('bad_dimensions', `The vector of ${subject} is all zeros: it has no direction, so no cosine distance`);
   if (length >= LEAST_LENGTH && length <= MOST_LENGTH) return bytes;
   throw new VectorError(

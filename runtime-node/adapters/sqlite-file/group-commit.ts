@@ -1,6 +1,4 @@
 import type Sqlite from 'better-sqlite3';
-import { BusError } from '../../../shared/ports/event-bus.ts';
-import { toBusError } from './errors.ts';
 
 /** Large enough to share one fsync among many, small enough not to hold the event loop for long. */
 const MAX_GROUP = 1000;
@@ -10,28 +8,34 @@ interface Task {
   /** Runs the work and keeps its outcome for `settle`. */
   attempt(): void;
   settle(): void;
-  fail(error: BusError): void;
+  fail(error: unknown): void;
+}
+
+export interface GroupCommitOptions {
+  /** True for an error that says no to one piece of work and means nothing for the others. */
+  readonly isRefusal: (error: unknown) => boolean;
+  /** What a piece of work rejects with when SQLite failed. */
+  readonly translate: (error: unknown) => Error;
+  /** Told when written rows were taken back, so that caches of them can be dropped. */
+  readonly onRollback?: () => void;
 }
 
 /**
  * Runs pieces of work in the order in which they came, many in one transaction, and answers each
- * after the commit. One that rejects with `BusError` is rolled back alone. When the transaction as a
+ * after the commit. One that is refused (`isRefusal`) is rolled back alone. When the transaction as a
  * whole fails, each is tried again by itself, so that only those at fault fail.
  */
 export class GroupCommit {
   readonly #database: Sqlite.Database;
-  readonly #path: string;
-  readonly #onRollback: () => void;
+  readonly #options: GroupCommitOptions;
   readonly #sql: Readonly<Record<'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'back', Sqlite.Statement>>;
   #waiting: Task[] = [];
   #synchronous: 'full' | 'normal' | undefined;
   #idle: (() => void)[] = [];
 
-  /** `onRollback` is told when written rows were taken back, so that caches of them can be dropped. */
-  constructor(database: Sqlite.Database, path: string, onRollback: () => void) {
+  constructor(database: Sqlite.Database, options: GroupCommitOptions) {
     this.#database = database;
-    this.#path = path;
-    this.#onRollback = onRollback;
+    this.#options = options;
     this.#sql = {
       begin: database.prepare('begin immediate'),
       commit: database.prepare('commit'),
@@ -50,8 +54,8 @@ export class GroupCommit {
     return new Promise((resolve, reject) => {
       let settle = () => {};
       const attempt = () => {
-        const value = this.#alone(work);
-        settle = value instanceof BusError ? () => reject(value) : () => resolve(value);
+        const outcome = this.#alone(work);
+        settle = 'refusal' in outcome ? () => reject(outcome.refusal) : () => resolve(outcome.value);
       };
       if (this.#waiting.length === 0) setImmediate(() => this.#flush());
       this.#waiting.push({ durable, attempt, settle: () => settle(), fail: reject });
@@ -80,28 +84,28 @@ export class GroupCommit {
       this.#sql.commit.run();
     } catch (error) {
       if (this.#database.inTransaction) this.#sql.rollback.run();
-      this.#onRollback();
+      this.#options.onRollback?.();
       if (group.length > 1) return false;
-      group[0]?.fail(toBusError(error, this.#path));
+      group[0]?.fail(this.#options.translate(error));
       return true;
     }
     for (const task of group) task.settle();
     return true;
   }
 
-  #alone<T>(work: () => T): T | BusError {
+  #alone<T>(work: () => T): { value: T } | { refusal: unknown } {
     this.#sql.savepoint.run();
     try {
       const value = work();
       this.#sql.release.run();
-      return value;
+      return { value };
     } catch (error) {
       // SQLite has already rolled back everything after some errors, a full disk among them.
-      if (!(error instanceof BusError) || !this.#database.inTransaction) throw error;
+      if (!this.#options.isRefusal(error) || !this.#database.inTransaction) throw error;
       this.#sql.back.run();
       this.#sql.release.run();
-      this.#onRollback();
-      return error;
+      this.#options.onRollback?.();
+      return { refusal: error };
     }
   }
 

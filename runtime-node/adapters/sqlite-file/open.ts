@@ -1,0 +1,54 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { FormatError } from './fault.ts';
+
+export const IN_MEMORY = ':memory:';
+const PAGE_BYTES = 4096;
+/** The other process is most likely a node that runs: waiting longer would only delay the message. */
+const WAIT_FOR_LOCK_MS = 200;
+
+export interface SqliteFileOptions {
+  readonly path: string;
+  /** Makes the tables of a new file. */
+  readonly schema: string;
+  /** Kept in the file; one with another format is refused. */
+  readonly format: number;
+  /** Most bytes of the file. Absent: as far as the disk goes. */
+  readonly max_bytes: number | undefined;
+  /** Loads extensions. */
+  readonly load?: (database: Sqlite.Database) => void;
+}
+
+/**
+ * Opens a file of an adapter's own (mode 0600; WAL), makes its tables when it is new, and keeps it to
+ * this process, also against another instance in it. Throws what SQLite throws, or `FormatError`.
+ */
+export function openSqliteFile(options: SqliteFileOptions): Sqlite.Database {
+  if (options.path !== IN_MEMORY) createPrivately(options.path);
+  const database = new Sqlite(options.path, { timeout: WAIT_FOR_LOCK_MS });
+  try {
+    prepare(database, options);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return database;
+}
+
+/** SQLite gives its side files (`-wal`) the mode of the file. */
+function createPrivately(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  closeSync(openSync(path, 'a', 0o600));
+}
+
+function prepare(database: Sqlite.Database, { path, schema, format, max_bytes, load }: SqliteFileOptions): void {
+  load?.(database);
+  database.pragma('locking_mode = exclusive');
+  database.pragma('journal_mode = wal');
+  database.pragma('synchronous = full');
+  if (max_bytes !== undefined) database.pragma(`max_page_count = ${Math.max(1, Math.floor(max_bytes / PAGE_BYTES))}`);
+  const found = database.pragma('user_version', { simple: true });
+  if (found === 0) database.transaction(() => database.exec(`${schema} pragma user_version = ${format};`)).immediate();
+  else if (found !== format) throw new FormatError(path, found, format);
+}
