@@ -52,10 +52,8 @@ export function createServicesApplier({ services, clock, random, log, onApplied 
     },
     async run(signal) {
       await services.adopt().catch((error) => log.error(`what ran before can't be adopted: ${messageOf(error)}`));
-      const applying = new Set<Promise<void>>();
       for (await waker.wait(signal); desired !== undefined && !signal.aborted; await waker.wait(signal)) {
-        const one = apply(desired, signal).finally(() => applying.delete(one));
-        applying.add(one);
+        void apply(desired, signal).catch((error) => log.error(`an apply was broken off: ${messageOf(error)}`));
       }
     },
   };

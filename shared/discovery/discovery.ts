@@ -49,6 +49,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     parts.standing.phase = 'stopping';
     working.abort();
     if (parts.opened !== undefined) await farewell(parts.opened.node, ending, () => living ?? Promise.resolve());
+    else await deps.services.stop();
     ending.abort();
     parts.standing.phase = 'stopped';
   };

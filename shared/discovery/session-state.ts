@@ -51,7 +51,10 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
   const { deps, standing } = node;
   const { clock } = deps;
   const client = connect({ deps, credential: node.credential, signal }, { ...located, token: () => standing.token });
-  const registration = createRegistration(() => register(node, client));
+  const registration = createRegistration(
+    () => register(node, client),
+    () => `${deps.host().ip} ${deps.config.advertise_url()}`,
+  );
   const failures = createFailureRecord(standing.waits, deps.log, client.url);
   let lastGood = clock.monotonic();
   let isProven = false;
@@ -102,10 +105,17 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
   };
 }
 
-/** Registers when needed; calls that overlap wait for the same registration. */
-function createRegistration(act: () => Promise<void>): { ensure(): Promise<void>; forget(): void } {
+/**
+ * Registers when needed, again when the address of this node has changed; calls that overlap wait for
+ * the same registration.
+ */
+function createRegistration(act: () => Promise<void>, address: () => string): { ensure(): Promise<void>; forget(): void } {
   let registered: Promise<void> | undefined;
+  let registeredAs = '';
   const ensure = () => {
+    const now = address();
+    if (now !== registeredAs) registered = undefined;
+    registeredAs = now;
     registered ??= act().catch((error) => {
       registered = undefined;
       throw error;

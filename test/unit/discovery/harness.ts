@@ -130,6 +130,15 @@ export class Machine {
   }
 
   async boot(config: Partial<DiscoveryConfig> = {}, deps: Partial<DiscoveryDeps> = {}): Promise<Boot> {
+    const { discovery, services, node_id } = await this.prepare(config, deps);
+    const crash = new AbortController();
+    const ended = discovery.run(crash.signal);
+    await drain();
+    return { discovery, services, ended, node_id, crash: () => crash.abort() };
+  }
+
+  /** A node that is put together and not started. */
+  async prepare(config: Partial<DiscoveryConfig> = {}, deps: Partial<DiscoveryDeps> = {}) {
     const identity = await identify({ files: this.files, log: this.log, clock: this.clock, random: this.#random });
     const reports = createReportQueue();
     const services = recordingServices(this.trace, reports.report, identity.node_id);
@@ -159,10 +168,7 @@ export class Machine {
       reports,
       ...deps,
     });
-    const crash = new AbortController();
-    const ended = discovery.run(crash.signal);
-    await drain();
-    return { discovery, services, ended, node_id: identity.node_id, crash: () => crash.abort() };
+    return { discovery, services, node_id: identity.node_id };
   }
 
   /** The lines of the log that hold these words. */

@@ -132,6 +132,31 @@ describe('one node that finds nobody', () => {
     expect(applies.length).toBeLessThanOrEqual(4);
   });
 
+  it('registers anew within one heartbeat when its address changes', async () => {
+    const machine = new Machine();
+    let ip = '192.0.2.7';
+    await start(machine, { advertise_url: () => `http://${ip}:7420` }, { host: () => ({ host: 'machine', ip }) });
+    await machine.elapse(10_000);
+    ip = '192.0.2.77';
+    await machine.elapse(6_000);
+    expect(machine.own.made('/v1/nodes/register').map(({ body }) => body.ip)).toEqual(['192.0.2.7', '192.0.2.77']);
+    expect(machine.own.leader?.url).toBe('http://192.0.2.77:7420');
+    expect(machine.cluster()).toMatchObject({ leader_url: 'http://192.0.2.77:7420' });
+  });
+
+  it('survives services and an environment that break their promise never to reject', async () => {
+    const machine = new Machine();
+    machine.own.publish(await planOf(['api']));
+    machine.own.publish(await profileOf(['captures']));
+    const broken = { apply: () => Promise.reject(new Error('a fault')), diff: async () => [], status: () => ({}) };
+    const { discovery, services } = await start(machine, {}, { environment: broken });
+    services.apply = () => Promise.reject(new Error('another fault'));
+    await machine.elapse(70_000);
+    expect(machine.own.made('/v1/nodes/heartbeat').length).toBeGreaterThan(10);
+    expect(discovery.state()).toMatchObject({ leads: true, source: 'self' });
+    expect(machine.logged('an apply was broken off').length).toBeGreaterThanOrEqual(2);
+  });
+
   it('keeps its node_id over boots, and names the instance before', async () => {
     const machine = new Machine();
     const first = await start(machine);
@@ -179,6 +204,27 @@ describe('an orderly stop', () => {
     await stopped;
     expect(boot.discovery.state().phase).toBe('stopped');
     expect(machine.logged('stopping the services took longer')).toHaveLength(1);
+  });
+
+  it('that comes before anything was read stops what an earlier run may have left', async () => {
+    const machine = new Machine();
+    const { discovery } = await machine.prepare();
+    const ended = discovery.run(new AbortController().signal);
+    const early = discovery.stop();
+    await machine.elapse(1_000);
+    await Promise.all([early, ended]);
+    expect(machine.trace).toContain('stop');
+    expect(machine.own.made('/v1/nodes')).toEqual([]);
+    expect(discovery.state().phase).toBe('stopped');
+  });
+
+  it('before the start makes the start end at once', async () => {
+    const machine = new Machine();
+    const { discovery } = await machine.prepare();
+    await discovery.stop();
+    await discovery.run(new AbortController().signal);
+    expect(machine.trace).toEqual(['stop']);
+    expect(machine.own.calls).toEqual([]);
   });
 
   it('lets the services run and keeps the lease when it is ended like a crash', async () => {
