@@ -8,6 +8,7 @@ import { CommandError } from './errors.ts';
 const HINTS: Partial<Record<ProblemCode, string>> = {
   unauthenticated: 'The credential is not one of that fleet. Use the fleet.key of one of its nodes: BOOTPLANE_API_KEY, or --data-dir.',
   forbidden: 'Use a credential with the scope operator, such as the fleet key.',
+  not_found: 'That address does not know this call: it may be a cloud, or a node of another version.',
   no_leader: 'Nobody leads the site at the moment. `bootplane why` on a node shows what it found.',
   no_plan: 'Publish one with `bootplane plan publish FILE`.',
   no_profile: 'Publish one with `bootplane profile publish FILE`.',

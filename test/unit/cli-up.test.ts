@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningNode } from '../../runtime-node/commands/io.ts';
-import type { Config } from '../../runtime-node/config.ts';
+import { type Config, SETTINGS, type SettingName } from '../../runtime-node/config.ts';
 import { type RunOptions, run } from '../support/cli.ts';
 
 let folder: string;
@@ -64,6 +64,38 @@ describe('up', () => {
     await up(noted.options());
     expect(noted.configs).toMatchObject([{ lead: true, mdns: true }]);
   });
+
+  /** The text of the flag, what it is read as, and another text for the variable. */
+  const SAMPLES: Partial<Record<SettingName, [string, unknown, string]>> = {
+    data_dir: ['/srv/node', '/srv/node', '/elsewhere'],
+    host: ['::1', '::1', '127.0.0.1'],
+    port: ['9', 9, '10'],
+    advertise_url: ['http://10.1.1.1:7420', 'http://10.1.1.1:7420', 'http://10.1.1.2'],
+    fleet: ['chain', 'chain', 'other'],
+    site: ['berlin', 'berlin', 'other'],
+    node_id: ['node-7', 'node-7', 'other'],
+    capabilities: ['gpu', ['gpu'], 'camera'],
+    cloud_url: ['https://c.example', 'https://c.example', 'https://d.example'],
+    lead: ['', false, 'on'],
+    mdns: ['', false, 'on'],
+    interfaces: ['eth0,eth1', ['eth0', 'eth1'], 'lo'],
+    peers: ['http://p', ['http://p'], 'http://q'],
+    ttl_seconds: ['7', 7, '8'],
+    log: ['json', 'json', 'text'],
+  };
+
+  it.each(SETTINGS.filter(({ flag, name }) => flag !== undefined && !['url', 'plan_file', 'profile_file'].includes(name)))(
+    'takes $name from --$flag before $env',
+    async ({ name, flag, env }) => {
+      const [text, value, other] = SAMPLES[name] ?? expect.fail(`${name} has no sample`);
+      const noted = notedNode();
+      noted.finish(0);
+      const words = text === '' ? [`--${flag}`] : [`--${flag}`, text];
+      const { code } = await run(['up', ...words], { ...noted.options(), env: { HOME: folder, [env]: other } });
+      expect(code).toBe(0);
+      expect(noted.configs[0]?.[name]).toEqual(value);
+    },
+  );
 
   it('--examples seeds both documents, with the real path of the service', async () => {
     const noted = notedNode();

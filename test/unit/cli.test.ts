@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,6 +103,36 @@ describe('finding the node', () => {
     expect(err).toContain(`http://127.0.0.1:${port} does not answer`);
     expect(err).toContain('bootplane doctor');
   });
+
+  it.each(['', '{', '{"url": "nowhere", "pid": 1}', '{"url": "http://127.0.0.1:1"}', 'null'])(
+    'does not trust a damaged listen.json: %s',
+    async (text) => {
+      await writeFile(join(folder, 'listen.json'), text);
+      const { code, err } = await run(['status', '--data-dir', folder]);
+      expect(code).toBe(69);
+      expect(err).toContain(`${join(folder, 'listen.json')} does not say where the node listens`);
+    },
+  );
+
+  it('takes an empty key file for none', async () => {
+    await writeFile(join(folder, 'fleet.key'), '\n');
+    expect((await run(['nodes', '--data-dir', folder, '--url', 'http://127.0.0.1:1'])).err).toContain('no credential');
+  });
+
+  it('says so when the key file can not be read', async () => {
+    await mkdir(join(folder, 'fleet.key'));
+    const { code, err } = await run(['nodes', '--data-dir', folder, '--url', 'http://127.0.0.1:1']);
+    expect(code).toBe(1);
+    expect(err).toContain(`${join(folder, 'fleet.key')} can't be read`);
+  });
+
+  it.each(['https://127.0.0.1:1', 'http://127.0.0.1:1', 'http://127.9.9.9:1', 'http://localhost:1', 'http://[::1]:1'])(
+    'dials %s',
+    async (url) => {
+      const { code, err } = await run(['nodes', '--url', url], { env: { BOOTPLANE_API_KEY: 'a key that is long enough' } });
+      expect({ code, err }).toEqual({ code: 69, err: expect.stringContaining('does not answer') });
+    },
+  );
 
   it('needs a credential', async () => {
     const { code, err } = await run(['status', '--data-dir', folder, '--url', 'http://127.0.0.1:1']);

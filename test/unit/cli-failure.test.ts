@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { CommandError, EXIT_CODE_HELP, EXIT_CODES } from '../../runtime-node/commands/errors.ts';
+import { toCommandError } from '../../runtime-node/commands/failure.ts';
+import { ConfigError } from '../../runtime-node/config.ts';
+import { ApiError, UnreachableError } from '../../shared/client.ts';
+import { PROBLEMS, type ProblemCode, problem } from '../../shared/contract/problem.ts';
+
+describe('what a command threw', () => {
+  it.each([
+    ['a failure of its own', new CommandError('usage', 'wrong'), 'usage', 64],
+    ['a setting', new ConfigError('bad_value', ['a', 'b']), 'config', 64],
+    ['silence', new UnreachableError('no_answer', 'nobody'), 'unreachable', 69],
+    ['an answer that broke off', new UnreachableError('broken_off', 'half'), 'unreachable', 69],
+    ['somebody else', new UnreachableError('not_understood', 'what?'), 'failed', 1],
+    ['a refusal', new ApiError(problem('forbidden', 'no')), 'refused', 1],
+    ['a part with errors of its own', Object.assign(new Error('held'), { name: 'DataDirLockError' }), 'failed', 1],
+    ['the machine', Object.assign(new Error('disk'), { code: 'ENOSPC' }), 'failed', 1],
+  ])('%s has its exit code', (_, error, kind, code) => {
+    const failure = toCommandError(error);
+    expect(failure).toMatchObject({ kind, message: expect.stringContaining(error.message) });
+    expect(failure === undefined ? undefined : EXIT_CODES[failure.kind]).toBe(code);
+  });
+
+  it.each([[new Error('?')], [new TypeError('x is not a function')], ['a text'], [undefined]])('%s is a fault', (error) => {
+    expect(toCommandError(error)).toBeUndefined();
+  });
+
+  it('every refusal names its code, and its pointers', () => {
+    for (const code of Object.keys(PROBLEMS) as ProblemCode[]) {
+      const failure = toCommandError(new ApiError(problem(code, 'why', { errors: [{ pointer: '/a', detail: 'is bad' }] })));
+      expect(failure?.message).toBe(`why (${code})\n  /a is bad`);
+    }
+  });
+});
+
+it('the help names every exit code', () => {
+  for (const code of Object.values(EXIT_CODES)) expect(EXIT_CODE_HELP).toMatch(new RegExp(`^ +${code} `, 'm'));
+});
