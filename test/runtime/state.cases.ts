@@ -103,6 +103,15 @@ function healthCases(start: Start): void {
       expect(reply.headers.get('retry-after')).toBe('1');
     });
 
+    it('is not ready when the database has no tables, and asks for the migrations', async () => {
+      harness = await start();
+      const dropped = { sql: 'alter table leases rename to elsewhere', params: [] };
+      await harness.database.batch([dropped]);
+      const reply = await call(harness, 'GET /readyz', { as: null });
+      await harness.database.batch([{ ...dropped, sql: 'alter table elsewhere rename to leases' }]);
+      expect(reply).toMatchObject({ status: 503, body: { detail: 'the database fails; are all migrations applied?' } });
+    });
+
     it('counts in the text format of Prometheus', async () => {
       harness = await start();
       await register(harness, 'a');

@@ -37,12 +37,16 @@ function readyz({ state }: Context): Route {
       try {
         await state.ping();
       } catch (error) {
-        if (error instanceof DatabaseError) throw new ProblemError('unavailable', `the database does not answer (${error.kind})`);
+        if (error instanceof DatabaseError) throw new ProblemError('unavailable', notReady(error));
         throw error;
       }
       return json({ status: 'ok' });
     },
   });
+}
+
+function notReady({ kind }: DatabaseError): string {
+  return kind === 'failed' ? 'the database fails; are all migrations applied?' : `the database does not answer (${kind})`;
 }
 
 function metrics(context: Context): Route {

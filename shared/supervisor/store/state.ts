@@ -63,9 +63,9 @@ export function createStateStore(database: Database, ttl_seconds: number) {
         generations: queries.generations.read(generations),
       };
     },
-    /** Rejects with `DatabaseError` when the database does not answer. */
+    /** Rejects with `DatabaseError` when the database does not answer, or has not been migrated. */
     async ping(): Promise<void> {
-      await database.batch([{ sql: 'select 1 as one', params: [] }]);
+      await database.batch([{ sql: 'select 1 as one from leases limit 1', params: [] }]);
     },
   };
 }
