@@ -37,6 +37,14 @@ describe('attempts', () => {
     expect(await start(files, 2).attempts.next('storage', key(1))).toBe(6);
   });
 
+  test('a key that was forgotten long ago does too', async () => {
+    const { attempts } = start(undefined, 1);
+    for (let time = 0; time < 5; time += 1) await attempts.next('storage', key(1));
+    await attempts.next('storage', key(2));
+    await attempts.next('storage', key(3));
+    expect(await attempts.next('storage', key(1))).toBeGreaterThan(5);
+  });
+
   test('the keys that are in use are not the ones forgotten', async () => {
     const { attempts } = start(undefined, 2);
     await attempts.next('storage', key(1));

@@ -48,7 +48,8 @@ test('applies the last desired profile once in each interval, at times that diff
 });
 
 test('ends at once when it is told to, and leaves no timer behind', async () => {
-  const { clock, applied, ended, done } = loop(() => undefined);
+  const desired = await desiredProfile({});
+  const { clock, applied, ended, done } = loop(() => desired);
   await clock.advance(1000);
   ended.abort();
   await done;
