@@ -1,4 +1,4 @@
-import { existsSync, type Stats, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Clock } from '../../shared/ports/clock.ts';
 
@@ -29,12 +29,10 @@ export async function* followLog(path: string, { lines = 0, clock, signal }: Fol
   let place: Place = { offset: sizeOf(path), newest: signatureOf(`${path}.1`) };
   yield* splitter.add(await readLast(path, place.offset, lines));
   while (!signal.aborted) {
-    if (!existsSync(`${path}.rotating`)) {
-      const { next, ranges } = findNews(path, place);
-      place = next;
-      for (const range of ranges) for await (const chunk of readRange(range)) yield* splitter.add(chunk);
-    }
-    await clock.sleep(LOOK_MS, signal);
+    const step = await readOn(path, place);
+    place = step.place;
+    yield* splitter.add(step.bytes);
+    if (step.bytes.length === 0 && step.at_end) await clock.sleep(LOOK_MS, signal);
   }
   yield* splitter.end();
 }
@@ -45,20 +43,59 @@ interface Place {
   readonly newest: string | undefined;
 }
 
+interface Step {
+  readonly place: Place;
+  readonly bytes: Uint8Array;
+  readonly at_end: boolean;
+}
+
+const NOTHING = new Uint8Array();
+
+/**
+ * One piece of what came since. The node may rotate at any moment, so what was read of the live file
+ * counts only when no rotation has begun or ended meanwhile; else the next step finds it in a rotated file.
+ */
+async function readOn(path: string, place: Place): Promise<Step> {
+  if (isRotating(path)) return { place, bytes: NOTHING, at_end: true };
+  const [oldest] = listNewer(path, place.newest);
+  if (oldest !== undefined) return readRotated(oldest, place);
+  const size = sizeOf(path);
+  const from = size < place.offset ? 0 : place.offset;
+  const bytes = await readAt({ path, from, to: Math.min(size, from + CHUNK) });
+  if (isRotating(path) || signatureOf(`${path}.1`) !== place.newest) return { place, bytes: NOTHING, at_end: false };
+  return { place: { ...place, offset: from + bytes.length }, bytes, at_end: from + bytes.length >= size };
+}
+
+/** The rest of what was the live file: at most a rotation's size. An open file stays the same under a rename. */
+async function readRotated(path: string, place: Place): Promise<Step> {
+  const file = openQuietly(path);
+  if (file === undefined) return { place, bytes: NOTHING, at_end: true };
+  try {
+    const entry = fstatSync(file);
+    const bytes = Buffer.alloc(Math.max(0, entry.size - place.offset));
+    const read = readSync(file, bytes, 0, bytes.length, place.offset);
+    return { place: { offset: 0, newest: toSignature(entry) }, bytes: bytes.subarray(0, read), at_end: false };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function isRotating(path: string): boolean {
+  return existsSync(`${path}.rotating`);
+}
+
+function openQuietly(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
+}
+
 interface Range {
   readonly path: string;
   readonly from: number;
   readonly to: number;
-}
-
-/** What came since: after a rotation, the rest of what was the live file then, and all that was rotated later. */
-function findNews(path: string, { offset, newest }: Place): { next: Place; ranges: Range[] } {
-  const size = sizeOf(path);
-  const rotated = listNewer(path, newest);
-  const next = { offset: size, newest: signatureOf(`${path}.1`) };
-  if (rotated.length === 0) return { next, ranges: [{ path, from: size < offset ? 0 : offset, to: size }] };
-  const old = rotated.map((file, index): Range => ({ path: file, from: index === 0 ? offset : 0, to: sizeOf(file) }));
-  return { next, ranges: [...old, { path, from: 0, to: size }] };
 }
 
 /** Rotated files that are younger than the known one, oldest first. */
@@ -71,10 +108,14 @@ function listNewer(path: string, known: string | undefined): string[] {
   }
 }
 
-/** A rename keeps all of these; a later copy has another time. */
 function signatureOf(path: string): string | undefined {
   const entry = entryOf(path);
-  return entry === undefined ? undefined : `${entry.ino} ${entry.size} ${entry.mtimeMs}`;
+  return entry === undefined ? undefined : toSignature(entry);
+}
+
+/** A rename keeps all of these; a later copy has another time. */
+function toSignature({ ino, size, mtimeMs }: Stats): string {
+  return `${ino} ${size} ${mtimeMs}`;
 }
 
 /** The bytes of the last `lines` lines that end at `end` of the live file, reaching back into rotated files. */
@@ -104,10 +145,6 @@ function startOfLast(chunk: Buffer, lines: number, is_end: boolean): { start: nu
     if (found === lines) return { start: at + 1, found };
   }
   return { start: 0, found };
-}
-
-async function* readRange({ path, from, to }: Range): AsyncIterable<Buffer> {
-  for (let at = from; at < to; at += CHUNK) yield await readAt({ path, from: at, to: Math.min(to, at + CHUNK) });
 }
 
 async function readAt({ path, from, to }: Range): Promise<Buffer> {

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { followLog } from '../../runtime-node/adapters/service-log-reader.ts';
 import { createServiceLogs } from '../../runtime-node/adapters/service-logs.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
@@ -160,7 +161,11 @@ describe('follow', () => {
       for await (const line of open().follow('api', ending.signal, options)) seen.push(line);
     })();
     const pass = async (until: number) => {
-      for (let round = 0; round < 200 && seen.length < until; round += 1) await clock.advance(100);
+      // Simulated time for the waits, real turns for the disk.
+      for (let round = 0; round < 2_000 && seen.length < until; round += 1) {
+        await clock.advance(100);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
       await clock.advance(1_000);
     };
     await pass(0);
@@ -210,6 +215,30 @@ describe('follow', () => {
       await pass(150);
       expect(seen).toEqual(lines(0, 150));
     });
+  });
+
+  test('loses and doubles nothing when it reads while the file is rotated', async () => {
+    const logs = open({ keep: 100, max_bytes: 1 });
+    const ending = new AbortController();
+    const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const line of followLog(file(), { clock: Object.assign(new SimulatedClock(), { sleep: turn }), signal: ending.signal }))
+        seen.push(line);
+    })();
+    await turn();
+    for (let at = 0; at < 900; at += 10) {
+      appendFileSync(file(), text(at, at + 5));
+      if (at % 30 === 0) await turn();
+      const rotated = logs.rotate();
+      if (at % 20 === 0) await turn();
+      await rotated;
+      appendFileSync(file(), text(at + 5, at + 10));
+    }
+    for (let round = 0; round < 2_000 && seen.length < 900; round += 1) await new Promise((resolve) => setTimeout(resolve, 2));
+    ending.abort();
+    await reading;
+    expect(seen).toEqual(lines(0, 900));
   });
 
   test('waits while a rotation is under way', async () => {
