@@ -23,7 +23,37 @@ const MARKS: Record<Level, string> = { debug: '·', info: '✔', warn: '!', erro
 
 /** One line for a person, without its line break. Control characters are shown, never obeyed. */
 export function textLine(line: Line, colors: Colors): string {
-  return line.own.step === true ? stepLine(line, colors) : plainLine(line, colors);
+  if (line.own.step === true) return stepLine(line, colors);
+  return 'idempotency_key' in line.own ? actionLine(line, colors) : plainLine(line, colors);
+}
+
+/**
+ * One action of a reconcile, below the steps: `  · storage       ensure-bucket bucket captures          2 ms  applied`.
+ * Hash and idempotency key, which tell a person nothing, are in the JSON log.
+ */
+function actionLine({ level, message, own }: Line, colors: Colors): string {
+  const {
+    component,
+    action,
+    status,
+    duration_ms,
+    generation: _generation,
+    hash: _hash,
+    idempotency_key: _key,
+    attempt: _attempt,
+    ...rest
+  } = own;
+  const isPlain = message === `${component}: ${action}`;
+  const parts = [
+    `  ${painter(level, colors)(MARKS.debug)} `,
+    visible(String(component)).padEnd(NAME_WIDTH - 2),
+    ' ',
+    visible(isPlain ? String(action) : message).padEnd(RESULT_WIDTH),
+    colors.dim(` ${(typeof duration_ms === 'number' ? formatDuration(duration_ms) : '').padStart(DURATION_WIDTH)}`),
+    `  ${painter(level, colors)(visible(String(status ?? '')))}`,
+    pairs(rest) === '' ? '' : colors.dim(`  ${pairs(rest)}`),
+  ];
+  return parts.join('').trimEnd();
 }
 
 /** `✔ identify        node 0192… (new)                   2 ms`, then what other fields there are. */

@@ -45,6 +45,26 @@ describe('the boot log for people', () => {
     expect(text).toMatch(/^✔ identify {8}node 0192-abcdef +<1 ms\n$/);
   });
 
+  test('an action of a reconcile stands below the steps, without what only programs read', () => {
+    const run = {
+      component: 'storage',
+      generation: 1,
+      hash: 'a'.repeat(64),
+      idempotency_key: 'b'.repeat(64),
+      attempt: 1,
+      duration_ms: 1.48,
+    };
+    const text = written((log) => {
+      log.info('storage: ensure-bucket bucket captures', { ...run, action: 'ensure-bucket bucket captures', status: 'applied' });
+      log.warn('the disk is full', { ...run, action: 'ensure-bucket bucket reports', status: 'failed' });
+    });
+    expect(text.split('\n')).toEqual([
+      '  · storage       ensure-bucket bucket captures                         1 ms  applied',
+      '  · storage       the disk is full                                      1 ms  failed',
+      '',
+    ]);
+  });
+
   test('a long result moves the duration and is not cut', () => {
     const result = 'x'.repeat(100);
     expect(written((log) => log.info('plan', { step: true, result, duration_ms: 5 }))).toBe(`✔ plan            ${result}      5 ms\n`);
