@@ -85,7 +85,7 @@ function printEvent(io: Io, event: EventRecord, json: boolean): void {
 /** Fields of an event that are said in words; what is left follows as name=value. */
 const SAID = new Set(['node_id', 'component', 'action', 'status', 'message']);
 /** Left out: they say nothing to a person. */
-const UNSAID = new Set(['hash', 'idempotency_key', 'incompatible']);
+const UNSAID = new Set(['hash', 'parent', 'idempotency_key', 'incompatible']);
 
 export function formatEvent(io: Io, { at, type, node_id, data }: EventRecord): string {
   const colors = colorsFor(io);

@@ -143,3 +143,36 @@ function storageAt(generation: number): Promise<unknown> {
     return (await node.client.health()).body.components?.storage?.generation === generation || undefined;
   });
 }
+
+it('a second signal ends a node at once, and the next start takes over what it left', async () => {
+  const dataDir = join(folder, 'stubborn');
+  await mkdir(dataDir, { mode: 0o711 });
+  const command = ['sh', '-c', 'trap "" TERM; echo alive; while :; do sleep 1; done'];
+  await writeFile(
+    join(folder, 'stubborn.json'),
+    JSON.stringify({ services: [{ name: 'stubborn', version: '1', command, stop_grace_seconds: 3 }] }),
+  );
+  const first = await startNodeProcess({ dataDir, args: ['--plan', join(folder, 'stubborn.json')] });
+  await runsStubborn(first);
+  first.child.kill('SIGINT');
+  await until('it stops its service', async () => (await stateOf(first)) === 'stopping');
+  expect(await first.end('SIGINT')).toBe(130);
+  const gone = await run(['status', '--data-dir', dataDir]);
+  expect(gone).toMatchObject({ code: 69, err: expect.stringContaining('is gone') });
+  const second = await startNodeProcess({ dataDir, args: ['--plan', join(folder, 'stubborn.json')] });
+  await runsStubborn(second);
+  expect(await second.end('SIGINT')).toBe(0);
+  // one start only: the second node adopted it
+  expect((await run(['logs', 'stubborn', '--data-dir', dataDir])).out).toBe('alive\n');
+}, 60_000);
+
+async function stateOf(one: NodeProcess): Promise<string | undefined> {
+  return (await one.client.health()).body.services?.find(({ name }) => name === 'stubborn')?.state;
+}
+
+function runsStubborn(one: NodeProcess): Promise<unknown> {
+  return until(
+    'the service runs',
+    async () => (await stateOf(one)) === 'running' && (await run(['logs', 'stubborn', '--data-dir', one.dataDir])).out !== '',
+  );
+}
