@@ -34,6 +34,8 @@ export class FakeMachine {
   readonly trace: string[] = [];
   /** Starts of these services wait until the promise resolves. */
   readonly held = new Map<string, Promise<void>>();
+  /** Starts of these services are answered only when the promise resolves; the process runs already. */
+  readonly slow = new Map<string, Promise<void>>();
   /** Starts beside a copy that still ran: there must never be one. */
   readonly doubles: string[] = [];
   /** Rejects the next list with this. */
@@ -72,6 +74,7 @@ export function fakeProcessHost(machine: FakeMachine): ProcessHost {
       await machine.held.get(spec.name);
       const process = launch(machine, spec);
       own.add(process);
+      await machine.slow.get(spec.name);
       return process.ref;
     },
     async list() {

@@ -185,7 +185,9 @@ export class ServiceUnit {
     const place = { ...(this.#cwd !== undefined && { cwd: this.#cwd }), ...(user !== undefined && { user }) };
     this.#launching = true;
     try {
-      return await this.#deps.host.start({ name, version, spec_hash: this.spec_hash, command, env: this.#env(), ...place });
+      // Set before `launching` ends, so that at no moment the process looks like a stranger.
+      this.#ref = await this.#deps.host.start({ name, version, spec_hash: this.spec_hash, command, env: this.#env(), ...place });
+      return this.#ref;
     } finally {
       this.#launching = false;
     }

@@ -206,6 +206,22 @@ describe('an apply that is superseded', () => {
     expect(world.machine.alive('api').map(({ version }) => version)).toEqual(['2']);
   });
 
+  test('a restart that is under way when an apply looks is not taken for a second copy', async () => {
+    const { world, manager } = await running(desired(1, service('api')));
+    const hold = Promise.withResolvers<void>();
+    world.machine.slow.set('api', hold.promise);
+    world.machine.crash('api');
+    await world.clock.advance(2_000);
+    expect(world.done()).toEqual(['start api 1']);
+    const applied = manager.apply(desired(2, service('api')));
+    await world.clock.advance(100);
+    hold.resolve();
+    await world.clock.advance(100);
+    expect(await applied).toMatchObject({ generation: 2 });
+    expect(world.done()).toEqual([]);
+    expect(manager.reports()[0]).toMatchObject({ state: 'running', restarts: 1 });
+  });
+
   test('only the last of many is carried out', async () => {
     const world = new ServiceWorld();
     const manager = world.manager();
