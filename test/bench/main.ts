@@ -1,9 +1,17 @@
 /** `npm run bench [-- NAME…]`: every figure of docs/performance.md, as ratios in one run. */
 import { cpus } from 'node:os';
+import { benchBoot } from './boot.ts';
+import { benchClaims } from './claims.ts';
 import { benchHeartbeats } from './heartbeats.ts';
+import { benchReconcile } from './reconcile.ts';
 import { type Row, table } from './report.ts';
 
-const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { heartbeats: benchHeartbeats };
+const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
+  heartbeats: benchHeartbeats,
+  claims: benchClaims,
+  boot: benchBoot,
+  reconcile: benchReconcile,
+};
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !(name in BENCHES));
