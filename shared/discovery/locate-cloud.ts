@@ -28,7 +28,7 @@ async function join(context: StepContext, client: Client): Promise<Located> {
   const { deps, epochs, current } = context;
   const leader = await readLeader(client, deps.config.site);
   await epochs.note(leader?.epoch);
-  const isOurs = leader?.node_id === deps.identity.node_id;
+  const isOurs = leader !== undefined && isThisMachine(context, leader);
   if (isOurs && current?.url === client.url && current.lease?.epoch === leader.epoch && holds(current.lease, deps.clock)) return current;
   if ((leader !== undefined && !isOurs) || !deps.config.lead) return follow(context, client, leader);
   const claim = await claimLease(deps, client, epochs.highest === 0 ? {} : { epoch_seen: epochs.highest });
@@ -38,6 +38,14 @@ async function join(context: StepContext, client: Client): Promise<Located> {
   }
   await epochs.note(claim.granted.epoch);
   return { ...base(context, client), lease: claim.granted };
+}
+
+/**
+ * The same node_id at another address is a copy of this disk, or this machine before its address
+ * changed. Either way that lease is left to run out: two copies that claimed it from each other would never end.
+ */
+function isThisMachine({ deps: { config, identity } }: StepContext, leader: KnownLeader): boolean {
+  return leader.node_id === identity.node_id && leader.leader_url === config.advertise_url();
 }
 
 function follow(context: StepContext, client: Client, leader: (KnownLeader & Pick<Leader, 'expires_in_ms'>) | undefined): Located {

@@ -120,6 +120,7 @@ describe('a refused call', () => {
     expect(machine.own.made('/v1/nodes')).toHaveLength(1);
     await machine.elapse(120_000);
     expect(machine.own.made('/v1/nodes').length).toBeLessThan(12);
+    expect(new Set(machine.own.made('/v1/nodes').map(({ path }) => path))).toEqual(new Set(['/v1/nodes/heartbeat']));
     expect(machine.log.lines.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([
       expect.stringContaining('stop one of the two'),
     ]);

@@ -167,4 +167,36 @@ describe('with the real Supervisor', () => {
     expect(errors()).toHaveLength(1);
     expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
   });
+
+  it('a copied disk at another address does not fight for the lease', async () => {
+    const machine = new Machine();
+    const cloud = supervisorOf(machine, CLOUD);
+    const original = await start(machine, supervisorOf(machine, SELF), cloud);
+    await machine.elapse(2_000);
+    const copy = await new Machine().boot(
+      { cloud_url: CLOUD, advertise_url: () => 'http://192.0.2.8:7420' },
+      { clock: machine.clock, fetch: cloud.fetch, random: seededRandom(5), identity: { node_id: original.node_id, instance_id: 'copy' } },
+    );
+    endings.push(() => copy.crash());
+    await machine.elapse(120_000);
+    expect((await cloud.client.leader()).body).toMatchObject({ epoch: 1, leader_url: SELF });
+    expect(original.discovery.state()).toMatchObject({ leads: true, epoch: 1 });
+    expect(copy.discovery.state()).toMatchObject({ leads: false, role: 'worker' });
+  });
+
+  it('a leader whose address changed while it was off leads again when its old lease has run out', async () => {
+    const machine = new Machine();
+    const cloud = supervisorOf(machine, CLOUD);
+    const own = supervisorOf(machine, SELF);
+    const before = await start(machine, own, cloud);
+    await machine.elapse(2_000);
+    before.crash();
+    const after = await machine.boot(
+      { cloud_url: CLOUD, advertise_url: () => 'http://192.0.2.8:7420' },
+      { self: { url: SELF, fetch: own.fetch }, fetch: cloud.fetch },
+    );
+    endings.push(() => after.crash());
+    await machine.elapse(17_000);
+    expect(after.discovery.state()).toMatchObject({ role: 'leader', leads: true, epoch: 2, leader_url: 'http://192.0.2.8:7420' });
+  });
 });
