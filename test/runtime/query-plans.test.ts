@@ -25,6 +25,7 @@ const CALLS = {
   heartbeat: () => call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a') }),
   'fenced heartbeat': () => call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a'), headers: token }),
   heartbeats: () => call(harness, 'POST /v1/nodes/heartbeats', { body: { heartbeats: [heartbeat('a'), heartbeat('zzz')] } }),
+  plan: () => call(harness, 'POST /v1/nodes/plan', { body: { node_id: 'a' } }),
   leader: () => call(harness, 'GET /v1/leader'),
   report: () => call(harness, 'POST /v1/bootstrap/events', { body: bootstrapEvent('a'), headers: token }),
   status: () => call(harness, 'GET /v1/bootstrap/status'),
@@ -61,7 +62,23 @@ describe('no call of a node or a front end reads a whole table', () => {
       const steps = await plan(statement);
       const scans = steps.filter((step) => /^SCAN (nodes|leases|events|component_status|desired|documents|placements)\b/.test(step));
       expect(scans, statement.sql).toEqual([]);
+      // All nodes of the fleet, once for each report: the planner does this when it is left the choice.
+      const walks = steps.filter((step) => /^SEARCH (nodes|component_status) .*\(fleet=\?\)$/.test(step));
+      expect(walks, statement.sql).toEqual([]);
+      if (!statement.sql.includes('max(seq)')) expect(steps.filter((step) => /^SEARCH events .*\(fleet=\?\)$/.test(step))).toEqual([]);
     }
+  });
+
+  it('a page of a site walks that site only', async () => {
+    const steps = await Promise.all((ran.get('nodes of a site') ?? []).map(plan));
+    expect(steps.flat()).toContain('SEARCH nodes USING INDEX nodes_by_site (fleet=? AND site=? AND node_id>?)');
+  });
+
+  it('each heartbeat of a batch finds its node by the primary key', async () => {
+    const [batch] = ran.get('heartbeats') ?? [];
+    expect(batch?.sql).toContain('update nodes');
+    const steps = batch === undefined ? [] : await plan(batch);
+    expect(steps).toContain('SEARCH nodes USING PRIMARY KEY (fleet=? AND node_id=?)');
   });
 
   it('a heartbeat finds its node, its lease and the documents by their primary keys, in one statement', async () => {

@@ -46,12 +46,16 @@ function compileWrites(database: Database) {
         registered_at = excluded.registered_at, heard_at = excluded.heard_at, left_at = null`),
     heartbeat: compileSql<Current>(sql`${heartbeat} returning ${current}`),
     fencedHeartbeat: compileSql<Current>(sql`${heartbeat} and not ${stale} returning ${current}`),
+    // The fleet comes with each report, materialized, so that the planner looks every node up by its whole
+    // key. With a bare `nodes.fleet = ?` it walks all nodes of the fleet, and all reports for each of them.
     heartbeats: compileSql<{ node_id: string }>(sql`
-      update nodes set heard_at = ${now}, role = report.role, services_running = report.services_running, versions = report.versions, metrics = report.metrics
-      from (select value ->> 'node_id' as node_id, value ->> 'instance_id' as instance_id, value ->> 'role' as role,
+      with report as materialized (
+        select ${arg('fleet')} as fleet, value ->> 'node_id' as node_id, value ->> 'instance_id' as instance_id, value ->> 'role' as role,
           value -> 'services_running' as services_running, value -> 'versions' as versions, value -> 'metrics' as metrics
-        from json_each(${arg('bodies')})) as report
-      where nodes.fleet = ${arg('fleet')} and nodes.node_id = report.node_id and nodes.left_at is null
+        from json_each(${arg('bodies')}))
+      update nodes set heard_at = ${now}, role = report.role, services_running = report.services_running, versions = report.versions, metrics = report.metrics
+      from report
+      where nodes.fleet = report.fleet and nodes.node_id = report.node_id and nodes.left_at is null
         and nodes.site = coalesce(${arg('site')}, nodes.site)
         and (nodes.instance_id is null or nodes.instance_id = coalesce(report.instance_id, nodes.instance_id))
       returning node_id`),
@@ -62,13 +66,17 @@ function compileWrites(database: Database) {
 
 function compileReads(database: Database, ttl_seconds: number) {
   const now = nowOf(database);
-  const view = sql`select *, ${now} as now, ${ttlMsOf(ttl_seconds)} as ttl_ms from nodes where nodes.fleet = ${arg('fleet')}`;
+  const columns = sql`select *, ${now} as now, ${ttlMsOf(ttl_seconds)} as ttl_ms`;
+  const view = sql`${columns} from nodes where nodes.fleet = ${arg('fleet')}`;
   const page = sql`and node_id > ${arg('after')} order by node_id limit ${arg('limit')}`;
   return {
     get: compileSql<NodeView>(sql`${view} and node_id = ${arg('node_id')}`, nodes),
     getMany: compileSql<NodeView>(sql`${view} and node_id in (select value from json_each(${arg('node_ids')}))`, nodes),
     list: compileSql<NodeView>(sql`${view} ${page}`, nodes),
-    listSite: compileSql<NodeView>(sql`${view} and site = ${arg('site')} ${page}`, nodes),
+    listSite: compileSql<NodeView>(
+      sql`${columns} from nodes indexed by nodes_by_site where nodes.fleet = ${arg('fleet')} and site = ${arg('site')} ${page}`,
+      nodes,
+    ),
     standing: compileSql<{ site: string; role: string; leads: number }>(sql`
       select site, role, exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
         and leases.node_id = nodes.node_id and expires_at > ${now}) as leads

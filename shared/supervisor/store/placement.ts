@@ -79,7 +79,7 @@ function compileQueries(database: Database) {
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
     members: compileSql<MemberRow>(
       sql`select node_id, capabilities, url, services_running, left_at, ${now} - heard_at as age_ms
-        from nodes where fleet = ${arg('fleet')} and site = ${arg('site')}`,
+        from nodes indexed by nodes_by_site where fleet = ${arg('fleet')} and site = ${arg('site')}`,
       nodes,
     ),
     save: compileSql<never>(sql`

@@ -62,13 +62,14 @@ const NO_HASH = '0'.repeat(64);
 function compileQueries(database: Database) {
   const now = nowOf(database);
   const field = (name: string) => sql.raw(`report.value ->> '${name}'`);
+  // `cross join` keeps the order as written: each report looks its node up, and not each node the reports.
   const given = sql`json_each(${arg('reports')}) as report`;
   return {
     log: compileSql<{ dedupe: string }>(sql`
       insert into events (fleet, seq, type, site, node_id, at, dedupe, data)
       select nodes.fleet, (select coalesce(max(seq), 0) from events where fleet = ${arg('fleet')}) + report.key + 1, 'overlay.bootstrap',
         nodes.site, nodes.node_id, ${now}, ${field('dedupe')}, json_remove(report.value, '$.node_id', '$.dedupe')
-      from ${given} join nodes on nodes.fleet = ${arg('fleet')} and nodes.node_id = ${field('node_id')}
+      from ${given} cross join nodes on nodes.fleet = ${arg('fleet')} and nodes.node_id = ${field('node_id')}
       where true on conflict do nothing returning dedupe`),
     // `events.seq` orders what the Supervisor took; a late repetition finds its first, older event.
     apply: compileSql<never>(sql`
@@ -76,7 +77,7 @@ function compileQueries(database: Database) {
       select events.fleet, events.node_id, ${field('component')}, ${field('status')}, ${field('action')}, coalesce(${field('generation')}, 0),
         coalesce(${field('hash')}, ${sql.raw(`'${NO_HASH}'`)}), coalesce(${field('attempt')}, 0), coalesce(${field('duration_ms')}, 0),
         ${field('message')}, coalesce(report.value -> 'incompatible', '[]'), events.at, events.seq
-      from ${given} join events on events.fleet = ${arg('fleet')} and events.dedupe = ${field('dedupe')}
+      from ${given} cross join events on events.fleet = ${arg('fleet')} and events.dedupe = ${field('dedupe')}
       where ${field('action')} = 'reconcile'
       on conflict (fleet, node_id, component) do update set
         status = excluded.status, action = excluded.action, generation = excluded.generation, hash = excluded.hash, attempt = excluded.attempt,
