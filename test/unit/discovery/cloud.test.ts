@@ -201,6 +201,34 @@ describe('a cloud that goes and comes', () => {
     expect(machine.own.leader?.until).toBe(0);
   });
 
+  it('makes its own what it confirms: a plan of that content is afterwards replaced only upwards', async () => {
+    const machine = new Machine();
+    const plan = await planOf(['api'], { generation: 5 });
+    machine.own.publish(plan);
+    machine.cloud.reachable = false;
+    const { discovery } = await boot(machine);
+    await machine.elapse(2_000);
+    machine.cloud.reachable = true;
+    machine.cloud.publish(plan);
+    await machine.elapse(20_000);
+    expect(discovery.state()).toMatchObject({ source: 'cloud', generations: { plan: 5 } });
+    machine.cloud.publish(await planOf(['old'], { generation: 2 }));
+    await machine.elapse(20_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 5: api']);
+  });
+
+  it('decides over what the node published for itself meanwhile', async () => {
+    const machine = new Machine();
+    machine.own.publish(await planOf(['mine'], { generation: 5 }));
+    machine.cloud.publish(await planOf(['api'], { generation: 2 }));
+    machine.cloud.reachable = false;
+    await boot(machine);
+    await machine.elapse(2_000);
+    machine.cloud.reachable = true;
+    await machine.elapse(20_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 5: mine', 'apply 2: api']);
+  });
+
   it('remembers the highest epoch over a reboot', async () => {
     const machine = new Machine();
     machine.cloud.leader = { ...other(machine, 600_000), epoch: 77 };

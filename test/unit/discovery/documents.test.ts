@@ -224,5 +224,6 @@ describe('what is validly published', () => {
     await machine.elapse(120_000);
     expect(machine.own.made('/v1/cluster/plan')).toEqual([]);
     expect(machine.own.made('/v1/bootstrap/profile').length).toBeGreaterThan(0);
+    expect(machine.own.sent_whole).toBe(2);
   });
 });

@@ -28,6 +28,8 @@ export class ScriptedSupervisor {
   reachable = true;
   /** Names told to nodes; default: every service of the plan. */
   names: readonly string[] | undefined;
+  /** How many documents were sent whole. */
+  sent_whole = 0;
   /** Comes before the ordinary answer; undefined lets that one through. */
   before: ((call: Call) => Answer) | undefined;
   readonly #clock: Clock;
@@ -149,6 +151,7 @@ export class ScriptedSupervisor {
     if (document === undefined) return fail(kind === 'plan' ? 'no_plan' : 'no_profile');
     const etag = `"${document.meta.generation}-${document.meta.hash.slice(0, 12)}"`;
     if (request.headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } });
+    this.sent_whole += 1;
     return json(toWire(document), { etag });
   }
 }
