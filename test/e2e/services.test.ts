@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -31,7 +31,10 @@ class Nodes {
   }
 
   async plan(...services: object[]): Promise<void> {
-    await writeFile(join(this.#data_dir, 'plan.json'), JSON.stringify({ services }));
+    const file = join(this.#data_dir, 'plan.json');
+    await writeFile(`${file}.new`, JSON.stringify({ services }));
+    // The node looks at any moment and must not see half a file.
+    await rename(`${file}.new`, file);
   }
 
   start(): void {
