@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -22,15 +22,16 @@ afterEach(() => rm(folder, { recursive: true }));
 
 /** Runs the writer until it has told `lines` things, kills it, and answers with all that it told. */
 async function killAfter(path: string, round: number, lines: number): Promise<string[]> {
-  const child = spawn(process.execPath, [WRITER, path, `${round}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const telling = join(folder, `told-${round}`);
+  const child = spawn(process.execPath, [WRITER, path, `${round}`, telling], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
-  const told: string[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    told.push(line);
-    if (told.length === lines) child.kill('SIGKILL');
+  let told = 0;
+  for await (const _line of createInterface({ input: child.stdout })) {
+    told += 1;
+    if (told === lines) child.kill('SIGKILL');
   }
   expect((await exited)[1]).toBe('SIGKILL');
-  return told;
+  return (await readFile(telling, 'utf8')).trimEnd().split('\n');
 }
 
 async function drain(bus: EventBus): Promise<Delivery[]> {

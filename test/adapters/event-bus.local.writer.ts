@@ -1,14 +1,21 @@
-import { writeSync } from 'node:fs';
-import { argv } from 'node:process';
+import { openSync, writeSync } from 'node:fs';
+import { argv, stdout } from 'node:process';
 import { createLocalBus } from '../../runtime-node/adapters/bus-local.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
 
-/** Publishes and acknowledges without end, and tells (synchronously) of each only once it has resolved. */
-const [, , path = '', round = '0'] = argv;
+/**
+ * Publishes and acknowledges without end. What has resolved is told in a file, at once; standard
+ * output only says how far it is, because a full pipe would refuse or delay a line.
+ */
+const [, , path = '', round = '0', telling = ''] = argv;
+const file = openSync(telling, 'a');
 const bus = createLocalBus({ path, clock: new SimulatedClock(), random: seededRandom(Number(round)), log: recordingLog() });
-const tell = (line: string) => writeSync(1, `${line}\n`);
+const tell = (line: string) => {
+  writeSync(file, `${line}\n`);
+  stdout.write('.\n');
+};
 await bus.ensureQueue({ name: 'work', type: 'classic', arguments: {} });
 
 async function publish(message_id: string): Promise<void> {
