@@ -11,6 +11,8 @@ export interface ReportQueue {
   settle(batch: readonly BootstrapEvent[]): void;
   /** Called at each report. Replaces the one before. */
   onReport(listener: () => void): void;
+  /** How many were dropped since this was last asked. */
+  newlyDropped(): number;
   readonly size: number;
   /** How many were dropped since the start. */
   readonly dropped: number;
@@ -25,6 +27,7 @@ const MAX_KEPT_INCOMPATIBLE = 20;
 export function createReportQueue({ limit = DEFAULT_LIMIT }: { limit?: number } = {}): ReportQueue {
   const waiting: BootstrapEvent[] = [];
   let dropped = 0;
+  let told = 0;
   let notify: () => void = () => undefined;
   return {
     report(event) {
@@ -42,6 +45,11 @@ export function createReportQueue({ limit = DEFAULT_LIMIT }: { limit?: number } 
     },
     onReport(listener) {
       notify = listener;
+    },
+    newlyDropped() {
+      const news = dropped - told;
+      told = dropped;
+      return news;
     },
     get size() {
       return waiting.length;

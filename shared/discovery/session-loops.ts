@@ -73,6 +73,8 @@ export async function reportLoop(session: Session): Promise<void> {
     await arrivals.wait(signal, failures > 0 ? retryDelayMs(session, failures) : undefined);
     await clock.sleep(GATHER_MS, signal);
     failures = 0;
+    const dropped = reports.newlyDropped();
+    if (dropped > 0) log.warn(`${dropped} reports were dropped: no Supervisor took them for too long`);
     for (let batch = reports.batch(); batch.length > 0 && failures === 0 && !signal.aborted; batch = reports.batch()) {
       const result = await session.call('report', async () => void (await client.report([...batch])));
       if (result === 'ok' || result === 'defect') reports.settle(batch);

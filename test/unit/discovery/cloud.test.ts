@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Boot, CLOUD, Machine, planOf, SELF } from './harness.ts';
-import { fail } from './scripted-supervisor.ts';
+import { fail, json } from './scripted-supervisor.ts';
 
 let boots: Boot[] = [];
 afterEach(() => {
@@ -152,6 +152,47 @@ describe('a node that is well', () => {
     expect(discovery.state().trace?.steps.at(-1)).toMatchObject({ step: 'self', outcome: 'found', detail: 'stays elected, epoch 1' });
     void discovery.stop();
     await machine.elapse(2_000);
+  });
+
+  it('takes the role that the plan gives, but leads only while it holds the lease', async () => {
+    const machine = new Machine();
+    machine.cloud.leader = other(machine, 1e9);
+    const { discovery, node_id } = await boot(machine, { lead: false });
+    for (const [told, role] of [
+      ['proxy', 'proxy'],
+      ['leader', 'worker'],
+    ]) {
+      const answer = {
+        role: told,
+        services: [],
+        control_plane_url: CLOUD,
+        gateway_url: CLOUD,
+        epoch: 5,
+        leader_node_id: 'other',
+        successors: [],
+        ttl_seconds: 15,
+      };
+      machine.cloud.before = ({ path }) => (path === '/v1/nodes/plan' ? json(answer) : undefined);
+      discovery.poke();
+      await machine.elapse(6_000);
+      expect(discovery.state()).toMatchObject({ node_id, role, leads: false });
+      expect(machine.cloud.made('/v1/nodes/heartbeat').at(-1)?.body.role).toBe(role);
+    }
+  });
+
+  it('spares the disk: rounds that end alike are written once in five minutes', async () => {
+    const machine = new Machine();
+    machine.cloud.reachable = false;
+    let writes = 0;
+    const write = machine.files.write;
+    machine.files.write = (name, text) => {
+      if (name === 'discovery-trace.json') writes += 1;
+      return write(name, text);
+    };
+    const { discovery } = await boot(machine);
+    await machine.elapse(240_000);
+    expect(writes).toBe(2);
+    expect(discovery.state().trace?.at).not.toBe(JSON.parse(machine.files.texts.get('discovery-trace.json') ?? '{}').at);
   });
 
   it('learns of another leader from a heartbeat, without registering anew', async () => {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ApiError, UnreachableError } from '../../../shared/client.ts';
 import { problem } from '../../../shared/contract/problem.ts';
 import { onFailure } from '../../../shared/discovery/failure.ts';
+import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
 import { type Boot, CLOUD, Machine, planOf } from './harness.ts';
 import { type Call, fail } from './scripted-supervisor.ts';
 
@@ -192,6 +193,18 @@ describe('a Supervisor that does not answer', () => {
     isAway = false;
     await machine.elapse(10_000);
     expect(machine.cloud.events.map(({ generation }) => generation)).toEqual([4, 5]);
+  });
+
+  it('loses the oldest reports when it is away for long, and that is told', async () => {
+    const machine = new Machine();
+    const reports = createReportQueue({ limit: 3 });
+    for (let generation = 1; generation <= 5; generation += 1) {
+      reports.report({ node_id: 'n', component: 'storage', action: 'reconcile', status: 'applied', generation });
+    }
+    boots.push(await machine.boot({}, { reports }));
+    await machine.elapse(1_000);
+    expect(machine.own.events.map(({ generation }) => generation)).toEqual([3, 4, 5]);
+    expect(machine.logged('2 reports were dropped')).toHaveLength(1);
   });
 
   it('that answers in other words, or announces what it does not deliver, is not asked without end', async () => {

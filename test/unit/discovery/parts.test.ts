@@ -112,6 +112,7 @@ describe('reports', () => {
     for (let n = 0; n < 5; n += 1) queue.report(event(n));
     expect(queue.batch().map(({ generation }) => generation)).toEqual([2, 3, 4]);
     expect(queue.dropped).toBe(2);
+    expect([queue.newlyDropped(), queue.newlyDropped()]).toEqual([2, 0]);
   });
 
   it('settle rightly when some of the batch were dropped while it was under way', () => {

@@ -146,15 +146,28 @@ describe('one node that finds nobody', () => {
 
   it('survives services and an environment that break their promise never to reject', async () => {
     const machine = new Machine();
-    machine.own.publish(await planOf(['api']));
-    machine.own.publish(await profileOf(['captures']));
     const broken = { apply: () => Promise.reject(new Error('a fault')), diff: async () => [], status: () => ({}) };
     const { discovery, services } = await start(machine, {}, { environment: broken });
     services.apply = () => Promise.reject(new Error('another fault'));
+    machine.own.publish(await planOf(['api']));
+    machine.own.publish(await profileOf(['captures']));
     await machine.elapse(70_000);
     expect(machine.own.made('/v1/nodes/heartbeat').length).toBeGreaterThan(10);
     expect(discovery.state()).toMatchObject({ leads: true, source: 'self' });
-    expect(machine.logged('an apply was broken off').length).toBeGreaterThanOrEqual(2);
+    expect(new Set(machine.logged('an apply was broken off:'))).toEqual(
+      new Set(['an apply was broken off: a fault', 'an apply was broken off: another fault']),
+    );
+  });
+
+  it('tries services again a minute after an apply that failed', async () => {
+    const machine = new Machine();
+    const { services } = await start(machine);
+    const apply = services.apply;
+    let failing = 2;
+    services.apply = async (desired) => ({ ...(await apply(desired)), status: failing-- > 0 ? 'failed' : 'applied' });
+    machine.own.publish(await planOf(['api']));
+    await machine.elapse(300_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 1: api', 'apply 1: api', 'apply 1: api']);
   });
 
   it('keeps its node_id over boots, and names the instance before', async () => {
