@@ -46,14 +46,15 @@ function compileWrites(database: Database) {
         registered_at = excluded.registered_at, heard_at = excluded.heard_at, left_at = null`),
     heartbeat: compileSql<Current>(sql`${heartbeat} returning ${current}`),
     fencedHeartbeat: compileSql<Current>(sql`${heartbeat} and not ${stale} returning ${current}`),
+    // `reports` are lists of the six values, JSON columns as text, which costs a third of reading objects.
     // The fleet comes with each report, materialized, so that the planner looks every node up by its whole
     // key. With a bare `nodes.fleet = ?` it walks all nodes of the fleet, and all reports for each of them.
     heartbeats: compileSql<{ node_id: string }>(sql`
       with report as materialized (
-        select ${arg('fleet')} as fleet, value ->> 'node_id' as node_id, value ->> 'instance_id' as instance_id, value ->> 'role' as role,
-          value -> 'services_running' as services_running, value -> 'versions' as versions, value -> 'metrics' as metrics
-        from json_each(${arg('bodies')}))
-      update nodes set heard_at = ${now}, role = report.role, services_running = report.services_running, versions = report.versions, metrics = report.metrics
+        select ${arg('fleet')} as fleet, value ->> 0 as node_id, value ->> 1 as instance_id, value ->> 2 as role,
+          value ->> 3 as services_running, value ->> 4 as versions, value ->> 5 as metrics
+        from json_each(${arg('reports')}))
+      update nodes set heard_at = (select ${now}), role = report.role, services_running = report.services_running, versions = report.versions, metrics = report.metrics
       from report
       where nodes.fleet = report.fleet and nodes.node_id = report.node_id and nodes.left_at is null
         and nodes.site = coalesce(${arg('site')}, nodes.site)

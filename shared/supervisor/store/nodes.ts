@@ -44,7 +44,9 @@ export function createNodeStore(database: Database, ttl_seconds: number) {
     },
     /** Many heartbeats in one write, only of nodes of `site` when it is given. Resolves with the ids that were written. */
     async heartbeats(fleet: string, site: string | undefined, bodies: readonly HeartbeatRequest[]): Promise<Set<string>> {
-      const [rows] = await database.batch([queries.heartbeats.bind({ fleet, site: site ?? null, bodies: JSON.stringify(bodies) })]);
+      const [rows] = await database.batch([
+        queries.heartbeats.bind({ fleet, site: site ?? null, reports: JSON.stringify(bodies.map(toReport)) }),
+      ]);
       return new Set(queries.heartbeats.read(rows).map(({ node_id }) => node_id));
     },
     get: async (fleet: string, node_id: string): Promise<NodeView | undefined> => (await all(queries.get.bind({ fleet, node_id })))[0],
@@ -95,6 +97,12 @@ function registration(body: RegisterRequest) {
     devices: JSON.stringify(body.devices ?? []),
     services_running: body.services_running === undefined ? null : JSON.stringify(body.services_running),
   };
+}
+
+/** In the order in which `heartbeats` reads them. */
+function toReport(body: HeartbeatRequest): (string | null)[] {
+  const { node_id, instance_id, role, services_running, versions, metrics } = reported('', body);
+  return [node_id, instance_id, role, services_running, versions, metrics];
 }
 
 function reported(fleet: string, body: HeartbeatRequest) {

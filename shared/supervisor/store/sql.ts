@@ -1,10 +1,6 @@
-import { fillPlaceholders, getTableColumns, type Query, type SQL, sql, type Table } from 'drizzle-orm';
+import { getTableColumns, is, Placeholder, type Query, type SQL, sql, type Table } from 'drizzle-orm';
 import { SQLiteAsyncDialect } from 'drizzle-orm/sqlite-core';
-import { drizzle } from 'drizzle-orm/sqlite-proxy';
 import type { Database, Row, SqlValue, Statement } from '../../ports/database.ts';
-
-/** Builds queries and runs none: `Database.batch` does. */
-export const build = drizzle(() => Promise.reject(new Error('queries run through Database.batch')));
 
 const dialect = new SQLiteAsyncDialect();
 
@@ -27,15 +23,7 @@ export interface Prepared<Result> {
   read(rows: readonly Row[] | undefined): Result[];
 }
 
-/** Compiles a query of drizzle's builder. `tables` name the JSON columns that its rows hold. */
-export function compile<Built extends { toSQL(): Query } & PromiseLike<unknown>>(
-  query: Built,
-  ...tables: Table[]
-): Prepared<Awaited<Built> extends readonly (infer Result)[] ? Result : never> {
-  return prepare(query.toSQL(), tables);
-}
-
-/** Compiles SQL text for what the builder has no words for. */
+/** Compiles SQL text once. `tables` name the JSON columns that its rows hold. */
 export function compileSql<Result>(query: SQL, ...tables: Table[]): Prepared<Result> {
   return prepare(dialect.sqlToQuery(query), tables);
 }
@@ -46,10 +34,18 @@ function prepare<Result>(query: Query, tables: readonly Table[]): Prepared<Resul
       .filter((column) => column.dataType === 'json')
       .map((column) => column.name),
   );
+  const slots = query.params.map((param) => (is(param, Placeholder) ? String(param.name) : undefined));
   return {
     sql: query.sql,
-    // Placeholders are filled with what the caller typed as SqlValue, and constants come from the builder.
-    bind: (values) => ({ sql: query.sql, params: fillPlaceholders(query.params, { ...values }) as SqlValue[] }),
+    bind: (values) => ({
+      sql: query.sql,
+      params: slots.map((name, index) => {
+        // What is no placeholder is a constant that drizzle has encoded for SQLite.
+        const value = name === undefined ? (query.params[index] as SqlValue) : values[name];
+        if (value === undefined) throw new TypeError(`no value for ${name} in: ${query.sql}`);
+        return value;
+      }),
+    }),
     // The database gives back the columns that the query was compiled with.
     read: (rows = []) => rows.map((row) => decode(row, json) as Result),
   };
@@ -62,12 +58,6 @@ function decode(row: Row, json: readonly string[]): Record<string, unknown> {
     if (typeof value === 'string') decoded[name] = JSON.parse(value);
   }
   return decoded;
-}
-
-/** The object without its null columns: absent on the wire, never null. */
-export function present<T extends object>(row: T): { [K in keyof T]: Exclude<T[K], null> } {
-  // Dropping the nulls is just what the type says, for properties that may be absent.
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as { [K in keyof T]: Exclude<T[K], null> };
 }
 
 /** The TTL of the fleet `arg('fleet')`, milliseconds: its Cluster Plan's, else `ttl_seconds`. */
