@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { BUILT_AFTER_MS, createNodeClock } from './adapters/clock.ts';
@@ -36,6 +36,7 @@ export function processIo(signal: AbortSignal = new AbortController().signal): I
     now: Date.now,
     signal,
     version: packageVersion,
+    user: () => userInfo().username,
     examples: join(packageRoot(), 'docs', 'examples'),
     builtAfter: BUILT_AFTER_MS,
     readLog: async function* (path, lines) {

@@ -21,11 +21,17 @@ export interface DocumentFile {
 }
 
 /**
- * Replaced in every text of a document file by the folder that holds the file, absolute. So the
- * examples can name a program that lies beside them, wherever they were installed.
+ * What is replaced in every text of a document file. So the examples can name a program that lies beside
+ * them, wherever they were installed, and the user who can be sure to read it.
  */
-// biome-ignore lint/suspicious/noTemplateCurlyInString: it is what people write into the file
-export const FOLDER_VARIABLE = '${BOOTPLANE_FILE_DIR}';
+function variables(folder: string, io: Io): ReadonlyMap<string, string> {
+  return new Map([
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what people write into the file
+    ['${BOOTPLANE_FILE_DIR}', folder],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what people write into the file
+    ['${BOOTPLANE_USER}', io.user()],
+  ]);
+}
 
 /** Reads YAML or JSON (which is YAML too). Rejects with `file:line:column` of what is not right. */
 export async function readDocumentFile(io: Io, path: string): Promise<DocumentFile> {
@@ -35,7 +41,7 @@ export async function readDocumentFile(io: Io, path: string): Promise<DocumentFi
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   refuseBrokenYaml(name, document, lines);
-  const body = replaceFolder(toPlain(name, document), folder);
+  const body = substitute(toPlain(name, document), variables(folder, io));
   if (!isFields(body)) throw invalid([`${name}:1:1 must hold a document: keys with values, as in docs/examples`]);
   return { name, body, find: (pointer) => positionOf(document, lines, pointer) };
 }
@@ -80,11 +86,11 @@ function toPlain(name: string, document: Document.Parsed): unknown {
   }
 }
 
-function replaceFolder(value: unknown, folder: string): unknown {
-  if (typeof value === 'string') return value.replaceAll(FOLDER_VARIABLE, () => folder);
-  if (Array.isArray(value)) return value.map((item) => replaceFolder(item, folder));
+function substitute(value: unknown, known: ReadonlyMap<string, string>): unknown {
+  if (typeof value === 'string') return [...known].reduce((text, [name, meaning]) => text.replaceAll(name, () => meaning), value);
+  if (Array.isArray(value)) return value.map((item) => substitute(item, known));
   if (!isFields(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, replaceFolder(item, folder)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, substitute(item, known)]));
 }
 
 function positionOf(document: Document.Parsed, lines: LineCounter, pointer: string): Position {

@@ -38,7 +38,7 @@ Examples:
   bootplane ${kind} rollback 3              publish version 3 again, as a new one
 
 Files are YAML or JSON; - reads standard input. In every text \${BOOTPLANE_FILE_DIR} is
-replaced by the folder of the file.`;
+replaced by the folder of the file and \${BOOTPLANE_USER} by the user who runs this.`;
 }
 
 function subcommand(parent: Command, name: string, description: string, examples: readonly string[]): Command {

@@ -35,6 +35,8 @@ export interface Io {
   readonly signal: AbortSignal;
   /** Version of bootplane. */
   version(): string;
+  /** Name of the user who runs this. */
+  user(): string;
   /** The folder of the examples. */
   readonly examples: string;
   /** No right clock shows a time before this, milliseconds since the Unix epoch. */

@@ -55,7 +55,7 @@ export const PlannedService = z
     env: z.record(EnvName, Text).default({}),
     user: z
       .string()
-      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'must be a user name')
+      .regex(/^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,31}$/, 'must be a user name')
       .optional(),
     placement: Placement.prefault({}),
     health: ServiceHealth.optional(),

@@ -51,6 +51,7 @@ export async function run(
     },
     ask: undefined,
     version: () => '1.2.3',
+    user: () => 'someone',
     startNode: () => Promise.reject(new Error('this test starts no node')),
     onStopRequest: () => () => undefined,
     quit: (status) => {

@@ -69,14 +69,14 @@ describe('places', () => {
   });
 });
 
-describe('the folder variable', () => {
-  it('is replaced in every text and in nothing else', async () => {
+describe('the variables of a document file', () => {
+  it('are replaced in every text and in nothing else', async () => {
     // biome-ignore-start lint/suspicious/noTemplateCurlyInString: as people write it
     const file = await read(
-      '"${BOOTPLANE_FILE_DIR}": ["${BOOTPLANE_FILE_DIR}/a:${BOOTPLANE_FILE_DIR}/b", 1, null, {x: "$BOOTPLANE_FILE_DIR ${HOME}"}]',
+      '"${BOOTPLANE_FILE_DIR}": ["${BOOTPLANE_FILE_DIR}/a:${BOOTPLANE_FILE_DIR}/b", 1, null, {x: "$BOOTPLANE_FILE_DIR ${HOME} ${BOOTPLANE_USER}"}]',
     );
     expect(file.body).toEqual({
-      '${BOOTPLANE_FILE_DIR}': ['/folder/a:/folder/b', 1, null, { x: '$BOOTPLANE_FILE_DIR ${HOME}' }],
+      '${BOOTPLANE_FILE_DIR}': ['/folder/a:/folder/b', 1, null, { x: '$BOOTPLANE_FILE_DIR ${HOME} someone' }],
     });
     // biome-ignore-end lint/suspicious/noTemplateCurlyInString: as people write it
   });
