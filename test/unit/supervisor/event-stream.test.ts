@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createHub } from '../../../shared/supervisor/hub.ts';
+import { FLEET_KEY, register } from '../../runtime/harness.ts';
+import { startOnNode } from '../../runtime/node-harness.ts';
+import { SimulatedClock } from '../../support/simulated-clock.ts';
+
+type Started = Awaited<ReturnType<typeof startOnNode>>;
+
+/** What has come of a stream so far, and whether it has ended. */
+function collect(response: Response): { text: string; ended: boolean; leave: () => Promise<void> } {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  const seen = { text: '', ended: false, leave: async () => void (await reader?.cancel()) };
+  const pump = async () => {
+    for (let chunk = await reader?.read(); chunk !== undefined && !chunk.done; chunk = await reader?.read()) seen.text += chunk.value;
+    seen.ended = true;
+  };
+  void pump();
+  return seen;
+}
+
+describe('event streams under a simulated clock', () => {
+  let harness: Started;
+  beforeEach(async () => {
+    harness = await startOnNode({ poll_ms: 2000, stream_seconds: 60 });
+  });
+  afterEach(() => harness.close());
+  const open = async (path = '/v1/events') => {
+    const headers = { accept: 'text/event-stream', authorization: `Bearer ${FLEET_KEY}` };
+    const seen = collect(await harness.supervisor.fetch(new Request(`http://node.test${path}`, { headers })));
+    await harness.clock.advance(0);
+    return seen;
+  };
+  /** As another process that has the same database would. */
+  const writeElsewhere = (seq: number) =>
+    harness.database.batch([
+      { sql: `insert into events values ('default', ?, 'overlay.plan', 'default', null, 0, ?, '{}')`, params: [seq, `elsewhere/${seq}`] },
+    ]);
+
+  it('find at the next poll what another process wrote', async () => {
+    const seen = await open();
+    await writeElsewhere(1);
+    await harness.clock.advance(1999);
+    expect(seen.text).not.toContain('id: 1');
+    await harness.clock.advance(1);
+    expect(seen.text).toContain('id: 1\nevent: overlay.plan\n');
+    await seen.leave();
+  });
+
+  it('are woken at once by what this process writes', async () => {
+    const seen = await open();
+    await register(harness, 'a');
+    await harness.clock.advance(0);
+    expect(seen.text).toContain('id: 1\nevent: overlay.register\n');
+    await seen.leave();
+  });
+
+  it('read on without waiting while there is more than one read gives', async () => {
+    const rows = JSON.stringify(Array.from({ length: 250 }, (_, index) => index + 1));
+    const sql = `insert into events select 'default', value, 'overlay.plan', 'default', null, 0, value, '{}' from json_each(?)`;
+    await harness.database.batch([{ sql, params: [rows] }]);
+    const seen = await open('/v1/events?after=0');
+    for (let round = 0; round < 5; round += 1) await harness.clock.advance(0);
+    expect(seen.text.match(/^id: /gm)).toHaveLength(250);
+    await seen.leave();
+  });
+
+  it('say something at each poll, so that a dead connection is noticed, and end after their time', async () => {
+    const seen = await open();
+    await harness.clock.advance(10_000);
+    expect(seen.text.match(/: idle/g)?.length).toBeGreaterThanOrEqual(5);
+    expect(seen.ended).toBe(false);
+    await harness.clock.advance(50_000);
+    expect(seen.ended).toBe(true);
+    expect(harness.clock.sleeping).toBe(0);
+  });
+
+  it('leave nothing behind when the reader goes', async () => {
+    const seen = await open();
+    expect(harness.clock.sleeping).toBe(1);
+    await seen.leave();
+    await harness.clock.advance(0);
+    expect(harness.clock.sleeping).toBe(0);
+  });
+});
+
+describe('the hub', () => {
+  it('wakes those who wait for the fleet, and nobody else', async () => {
+    const hub = createHub();
+    const clock = new SimulatedClock();
+    const woken: string[] = [];
+    const wait = async (fleet: string) => {
+      await hub.wait(fleet, clock, 1000, new AbortController().signal);
+      woken.push(fleet);
+    };
+    void wait('a');
+    void wait('b');
+    hub.wake('a');
+    await clock.advance(0);
+    expect(woken).toEqual(['a']);
+    await clock.advance(1000);
+    expect(woken).toEqual(['a', 'b']);
+  });
+});
