@@ -31,7 +31,7 @@ function claim(context: Context): Route {
       const outcome = await leases.claim({ ...body, fleet: caller.fleet, site, own: caller.node_id === body.node_id });
       const { granted, lease, current } = outcome;
       if (!granted) refuse(outcome, body, caller);
-      if (lease === undefined) throw new TypeError('a claim was granted without a lease');
+      if (lease === undefined) throw new TypeError('a claim left no lease');
       metrics.counter('bootplane_claims_total', { granted: String(granted) }).add();
       if (granted && lease.renewals === 0) announceLeader(context, lease);
       return json(toAnswer(granted, lease), currentHeaders(current));
