@@ -101,6 +101,7 @@ async function assemble(given: NodeParts): Promise<Parts> {
 async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefined): Promise<Supervisor> {
   const { config, machine, ports, door, fleetKeys, identity, environment, services } = parts;
   const state = () => discovery()?.state();
+  const overlay = createOverlay(ports.bus, machine.log);
   return createSupervisor({
     ...machine,
     database: ports.database,
@@ -108,7 +109,12 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
     self: { node_id: identity.node_id, origins: () => door.origins, provisional: () => state()?.provisional ?? false },
-    emit: createOverlay(ports.bus, machine.log),
+    emit: (topic, body, key) => {
+      // The node that published, or whose Supervisor did, need not wait for its next heartbeat.
+      if (topic === 'overlay.plan' || topic === 'overlay.profile') discovery()?.poke();
+      overlay(topic, body, key);
+    },
+    reconcile_diff: async () => ({ components: (await discovery()?.diff()) ?? [] }),
     health: async () => {
       const now = state();
       return now === undefined ? { status: 'starting' } : nodeHealth({ state: now, environment, services, ...ports });

@@ -1,4 +1,4 @@
-import type { PlannedAction, ReconcileDiff } from '../../shared/contract/reconcile.ts';
+import type { ActionView, ReconcileDiff } from '../../shared/contract/reconcile.ts';
 import type { Define } from './command.ts';
 import { connect } from './connect.ts';
 import { CommandError, EXIT_CODES } from './errors.ts';
@@ -49,7 +49,7 @@ function formatDiff(io: Io, { components }: ReconcileDiff): string[] {
   });
 }
 
-function formatAction(io: Io, { kind, safety, subject, before, after, detail }: PlannedAction): string[] {
+function formatAction(io: Io, { kind, safety, subject, before, after, detail }: ActionView): string[] {
   const colors = colorsFor(io);
   const lines = [`  ${colorState(colors, safety)}  ${oneLine(subject)}  ${colors.dim(oneLine(kind))}`];
   if (before !== undefined) lines.push(colors.red(`      - ${formatValue(before)}`));

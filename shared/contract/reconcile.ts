@@ -1,31 +1,35 @@
 import * as z from 'zod';
 import { Component } from './status.ts';
 
-/** What one action of a reconcile would do; the wire's form of `ActionView`. */
-export const PlannedAction = z
+/**
+ * `add` and `update` run by themselves. `incompatible` is shown and skipped. `destroy` removes data
+ * or shortens its life and never runs without intent.
+ */
+export const Safety = z.enum(['add', 'update', 'incompatible', 'destroy']).meta({ id: 'Safety' });
+export type Safety = z.infer<typeof Safety>;
+
+/** What every action of every component says of itself, for people and for `--dry-run`. */
+export const ActionView = z
   .object({
+    /** The action, as `ensure-bucket`. */
     kind: z.string(),
-    safety: z.enum(['add', 'update', 'incompatible', 'destroy']),
+    safety: Safety,
+    /** What it is about, as `bucket captures` or `queue frames`. */
     subject: z.string(),
     before: z.unknown().optional(),
     after: z.unknown().optional(),
+    /** For `incompatible` and `destroy`: why it is skipped and what a person can do. */
     detail: z.string().optional(),
   })
-  .meta({ id: 'PlannedAction' });
-export type PlannedAction = z.infer<typeof PlannedAction>;
+  .meta({ id: 'ActionView' });
+export type ActionView = Readonly<z.infer<typeof ActionView>>;
+
+/** What an apply of one component would do. `failed` names why the actual state could not be read. */
+export const ComponentDiff = z
+  .object({ component: Component, backend: z.string(), actions: z.array(ActionView).readonly(), failed: z.string().optional() })
+  .meta({ id: 'ComponentDiff' });
+export type ComponentDiff = Readonly<z.infer<typeof ComponentDiff>>;
 
 /** `GET /v1/reconcile/diff` of a node: what its next reconcile would do, by component. Never forwarded, writes nothing. */
-export const ReconcileDiff = z
-  .object({
-    components: z.array(
-      z.object({
-        component: Component,
-        backend: z.string(),
-        actions: z.array(PlannedAction),
-        /** Why the actual state could not be read. */
-        failed: z.string().optional(),
-      }),
-    ),
-  })
-  .meta({ id: 'ReconcileDiff' });
+export const ReconcileDiff = z.object({ components: z.array(ComponentDiff) }).meta({ id: 'ReconcileDiff' });
 export type ReconcileDiff = z.infer<typeof ReconcileDiff>;

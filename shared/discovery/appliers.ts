@@ -1,4 +1,6 @@
+import type { EnvironmentProfile } from '../contract/profile.ts';
 import type { Component, ComponentStatus } from '../contract/status.ts';
+import type { ComponentDiff, Desired } from '../reconcile/types.ts';
 import { createEnvironmentApplier } from './apply-environment.ts';
 import { createServicesApplier } from './apply-services.ts';
 import type { Documents } from './documents.ts';
@@ -12,6 +14,8 @@ export interface Appliers {
   applyHeld(): void;
   /** Services and environment side by side: what runs is not held up by a backend that is away. */
   run(signal: AbortSignal): Promise<void>;
+  /** What an apply of what is held would do. Writes nothing, starts and stops nothing. */
+  diff(): Promise<ComponentDiff[]>;
   /** What was handed on and has not ended once, in words. */
   pending(): string[];
 }
@@ -54,14 +58,24 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied }: 
   return {
     applyHeld() {
       if (documents.plan !== undefined) applyPlan(documents.plan);
-      if (documents.profile === undefined) return;
-      const { body, document } = documents.profile;
-      const { generation, hash } = document.meta;
-      if (environment.want({ body, generation, hash })) pending.add('environment');
+      if (documents.profile !== undefined && environment.want(desiredOf(documents.profile))) pending.add('environment');
+    },
+    async diff() {
+      const { plan, profile } = documents;
+      const selected = plan === undefined ? undefined : selectServices(plan.answer, plan.held, node).services;
+      return [
+        ...(profile === undefined ? [] : await deps.environment.diff(desiredOf(profile))),
+        ...(selected === undefined ? [] : [await deps.services.diff(selected)]),
+      ];
     },
     run: async (signal) => {
       await Promise.all([services.run(signal), environment.run(signal)]);
     },
     pending: () => [...pending].map((part) => `the ${part} to be applied`),
   };
+}
+
+function desiredOf({ body, document }: NonNullable<Documents['profile']>): Desired<EnvironmentProfile> {
+  const { generation, hash } = document.meta;
+  return { body, generation, hash };
 }

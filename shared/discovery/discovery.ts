@@ -66,6 +66,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       return stopping;
     },
     poke: () => parts.opened?.control.poke(),
+    diff: async () => (await parts.opened?.appliers.diff()) ?? [],
     state: () => stateOf(parts),
     token: () => parts.standing.token,
   };

@@ -8,7 +8,7 @@ import type { Lan } from '../ports/lan.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { StateFiles } from '../ports/state-files.ts';
-import type { EnvironmentReconciler, ServiceManager } from '../reconcile/types.ts';
+import type { ComponentDiff, EnvironmentReconciler, ServiceManager } from '../reconcile/types.ts';
 import type { Identity } from './identify.ts';
 import type { ReportQueue } from './report-queue.ts';
 import type { LocateTrace } from './trace.ts';
@@ -95,6 +95,8 @@ export interface Discovery {
   stop(): Promise<void>;
   /** Something was published or changed: look now instead of at the next heartbeat. */
   poke(): void;
+  /** What the next apply of the held documents would do, by component; empty while none is held. */
+  diff(): Promise<ComponentDiff[]>;
   state(): DiscoveryState;
   /** The fencing token of the plan that this node follows; undefined before the first one. */
   token(): FencingToken | undefined;

@@ -2,6 +2,7 @@ import type { BootstrapEvent } from '../contract/event.ts';
 import type { ServiceReport } from '../contract/node.ts';
 import type { PlannedService } from '../contract/plan.ts';
 import type { EnvironmentProfile } from '../contract/profile.ts';
+import type { ActionView, ComponentDiff, Safety } from '../contract/reconcile.ts';
 import type { Component, ComponentStatus, Components, Incompatible } from '../contract/status.ts';
 
 /** A verified document (or the part of it that concerns this node) with what names it. */
@@ -9,33 +10,6 @@ export interface Desired<T> {
   readonly body: T;
   readonly generation: number;
   readonly hash: string;
-}
-
-/**
- * `add` and `update` run by themselves. `incompatible` is shown and skipped. `destroy` removes data
- * or shortens its life and never runs without intent.
- */
-export type Safety = 'add' | 'update' | 'incompatible' | 'destroy';
-
-/** What every action of every component says of itself, for people and for `--dry-run`. */
-export interface ActionView {
-  /** The action, as `ensure-bucket`. */
-  readonly kind: string;
-  readonly safety: Safety;
-  /** What it is about, as `bucket captures` or `queue frames`. */
-  readonly subject: string;
-  readonly before?: unknown;
-  readonly after?: unknown;
-  /** For `incompatible` and `destroy`: why it is skipped and what a person can do. */
-  readonly detail?: string;
-}
-
-/** What an apply of one component would do. `failed` names why the actual state could not be read. */
-export interface ComponentDiff {
-  readonly component: Component;
-  readonly backend: string;
-  readonly actions: readonly ActionView[];
-  readonly failed?: string;
 }
 
 /** Where finished steps are told. Never rejects, never blocks an apply. */
@@ -76,4 +50,4 @@ export interface ServiceManager {
   detach(): void;
 }
 
-export type { Incompatible };
+export type { ActionView, ComponentDiff, Incompatible, Safety };

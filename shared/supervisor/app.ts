@@ -14,6 +14,7 @@ import { leaderRoutes } from './routes/leader.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoute } from './routes/openapi.ts';
 import { planRoutes } from './routes/plan.ts';
+import { reconcileRoutes } from './routes/reconcile.ts';
 import { stateRoutes } from './routes/state.ts';
 import { statusRoutes } from './routes/status.ts';
 import { serve } from './serve.ts';
@@ -35,6 +36,7 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   statusRoutes,
   eventRoutes,
   stateRoutes,
+  reconcileRoutes,
   healthRoutes,
 ];
 

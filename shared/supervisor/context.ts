@@ -1,3 +1,4 @@
+import type { ReconcileDiff } from '../contract/reconcile.ts';
 import type { Health } from '../contract/status.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Database } from '../ports/database.ts';
@@ -37,6 +38,8 @@ export interface SupervisorOptions {
   /** What `GET /healthz` answers. Default: `ok`. */
   readonly health?: () => Promise<Health>;
   readonly self?: Self;
+  /** What the next reconcile of the node would do. Absent where there is no node: then the route is not there either. */
+  readonly reconcile_diff?: () => Promise<ReconcileDiff>;
   /** Where overlay notifications go. Best effort: never awaited, must not throw. */
   readonly emit?: (topic: string, body: Readonly<Record<string, unknown>>, idempotency_key: string) => void;
   /** How long an event stream stays open, seconds. Default 3600; at most 60 on Workers. */
