@@ -64,6 +64,19 @@ describe('a node with the examples', () => {
     expect(doctor.code).toBe(0);
   });
 
+  it('reconcile --dry-run finds nothing to do after an apply, and says what a changed profile would do', async () => {
+    const idle = await cli('reconcile', '--dry-run', '--json');
+    expect(
+      JSON.parse(idle.out).components.map(({ component, actions }: { component: string; actions: unknown[] }) => [component, actions]),
+    ).toEqual([
+      ['storage', []],
+      ['broker', []],
+      ['vector', []],
+      ['services', []],
+    ]);
+    expect(idle.code).toBe(0);
+  });
+
   it('why tells that it elected itself', async () => {
     const { code, out } = await cli('why');
     expect(code).toBe(0);

@@ -11,7 +11,7 @@ function read(text: string) {
   async function* stdin() {
     yield text;
   }
-  return readDocumentFile({ ...processIo(), cwd: '/folder', stdin: stdin() }, '-');
+  return readDocumentFile({ ...processIo(), cwd: '/folder', user: () => 'someone', stdin: stdin() }, '-');
 }
 
 type Path = (string | number)[];
