@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createFrontDoor } from '../../runtime-node/front-door.ts';
 
 const LEADER = 'https://leader.example';
@@ -30,7 +30,7 @@ describe('the front door of a node', () => {
 
   it('passes a control call on with method, query, credential and body', async () => {
     const { call, seen } = doorTo(LEADER, async (request) => Response.json({ got: await request.json() }, { status: 202 }));
-    const headers = { authorization: 'Bearer x', 'content-type': 'application/json', connection: 'close' };
+    const headers = { authorization: 'Bearer x', 'content-type': 'application/json', connection: 'close', expect: '100-continue' };
     const answer = await call('/v1/bootstrap/events?a=1', { method: 'POST', headers, body: '{"b":2}' });
     expect(answer.status).toBe(202);
     expect(await answer.json()).toEqual({ got: { b: 2 } });
@@ -38,6 +38,8 @@ describe('the front door of a node', () => {
     expect([sent?.method, sent?.url]).toEqual(['POST', `${LEADER}/v1/bootstrap/events?a=1`]);
     expect(sent?.headers.get('authorization')).toBe('Bearer x');
     expect(sent?.headers.get('connection')).toBeNull();
+    // curl asks so before a large body; fetch refuses to send it.
+    expect(sent?.headers.get('expect')).toBeNull();
   });
 
   it('passes nothing on a second time', async () => {
@@ -46,10 +48,51 @@ describe('the front door of a node', () => {
     expect([answer.status, seen.length]).toEqual([503, 0]);
   });
 
+  it.each(['http://192.0.2.7:7420', 'http://leader.example'])('sends no credential to %s, which nothing proves', async (url) => {
+    const { call, seen } = doorTo(url);
+    const answer = await call('/v1/nodes', { headers: { authorization: 'Bearer the-fleet-key' } });
+    expect([answer.status, seen.length]).toEqual([503, 0]);
+    expect(await answer.json()).toMatchObject({ code: 'unavailable', detail: expect.stringContaining(url) });
+  });
+
+  it('passes on to this machine over plain http', async () => {
+    expect(await (await doorTo('http://127.0.0.1:8787').call('/v1/nodes')).text()).toBe('leader');
+  });
+
+  it('passes a body on while it still comes in: nothing of it is gathered', async () => {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const { call } = doorTo(LEADER, async (request) => {
+      const first = await request.body?.getReader().read();
+      return new Response(first?.value);
+    });
+    const init = { method: 'POST', body: readable, duplex: 'half' };
+    const answer = call('/v1/bootstrap/events', init);
+    void writable.getWriter().write(new TextEncoder().encode('the first piece'));
+    expect(await (await answer).text()).toBe('the first piece');
+  });
+
+  it('gives up on a Supervisor that accepts a call and never answers, but not on an event stream', async () => {
+    const waits: number[] = [];
+    const timeout = vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+      waits.push(ms);
+      return AbortSignal.abort(new Error('it was time'));
+    });
+    const silent = (request: Request) => (request.signal.aborted ? Promise.reject(request.signal.reason) : new Response('stream'));
+    try {
+      const { call } = doorTo(LEADER, silent);
+      const answer = await call('/v1/nodes');
+      expect(await answer.json()).toMatchObject({ status: 503, detail: expect.stringContaining('it was time') });
+      expect(await (await call('/v1/events', { headers: { accept: 'text/event-stream' } })).text()).toBe('stream');
+      expect(waits).toHaveLength(1);
+    } finally {
+      timeout.mockRestore();
+    }
+  });
+
   it('says which Supervisor does not answer', async () => {
-    const { call } = doorTo(LEADER, () => Promise.reject(new Error('connect ECONNREFUSED')));
+    const { call } = doorTo(LEADER, () => Promise.reject(new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') })));
     const answer = await call('/v1/nodes');
     expect(answer.status).toBe(503);
-    expect(await answer.json()).toMatchObject({ code: 'unavailable', detail: expect.stringContaining(LEADER) });
+    expect(await answer.json()).toMatchObject({ code: 'unavailable', detail: expect.stringMatching(/leader\.example.*ECONNREFUSED/) });
   });
 });
