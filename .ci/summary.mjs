@@ -15,10 +15,12 @@ function read() {
 const results = read();
 const tests = results.testResults.flatMap((file) => file.assertionResults.map((test) => ({ file: file.name, ...test })));
 const skipped = tests.filter(({ status }) => status !== 'passed' && status !== 'failed');
-for (const test of skipped) console.log(`skipped in CI: ${test.file} > ${test.fullName}`);
+for (const test of skipped) process.stdout.write(`skipped in CI: ${test.file} > ${test.fullName}\n`);
 
-const brokenFiles = results.testResults.filter((file) => file.status === 'failed' && file.assertionResults.every(({ status }) => status !== 'failed')).length;
+const brokenFiles = results.testResults.filter(
+  (file) => file.status === 'failed' && file.assertionResults.every(({ status }) => status !== 'failed'),
+).length;
 const checksFailed = npmStatus !== '0' && results.numFailedTests === 0 && brokenFiles === 0 ? 1 : 0;
 const failed = results.numFailedTests + brokenFiles + skipped.length + checksFailed;
-console.log(`${results.numPassedTests} passed, ${failed} failed`);
-process.exit(failed === 0 && npmStatus === '0' && results.numPassedTests > 0 ? 0 : 1);
+process.stdout.write(`${results.numPassedTests} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 && npmStatus === '0' && results.numPassedTests > 0 ? 0 : 1;

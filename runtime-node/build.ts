@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { packageRoot } from './package-root.ts';
 
 const root = packageRoot();
@@ -19,6 +19,14 @@ const common = {
   logLevel: 'warning',
 } as const;
 
+/** zod's messages in fifty languages are a third of the program; it speaks English. */
+const englishOnly: Plugin = {
+  name: 'english-only',
+  setup({ onLoad }) {
+    onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, () => ({ contents: "export { default as en } from './en.js';" }));
+  },
+};
+
 // Native modules can't be bundled. CommonJS packages inside the bundle call require().
 const requireBanner = "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
 await build({
@@ -29,6 +37,7 @@ await build({
   chunkNames: 'chunks/[name]-[hash]',
   minifySyntax: true,
   external: ['better-sqlite3', 'sqlite-vec'],
+  plugins: [englishOnly],
   banner: { js: requireBanner },
 });
 await build({

@@ -4,7 +4,9 @@ import { SimulatedClock } from '../support/simulated-clock.ts';
 
 objectStorageSuite('memory', async () => ({ storage: memoryObjectStorage(new SimulatedClock()), dispose: async () => {} }));
 
-objectStorageSuite('memory that can do nothing but keep objects', async () => ({
-  storage: memoryObjectStorage(new SimulatedClock(), { versioning: false, lifecycle: false, tags: false }),
-  dispose: async () => {},
-}));
+const nothing = { versioning: false, lifecycle: false, tags: false };
+objectStorageSuite(
+  'memory that can do nothing but keep objects',
+  async () => ({ storage: memoryObjectStorage(new SimulatedClock(), nothing), dispose: async () => {} }),
+  nothing,
+);

@@ -13,7 +13,7 @@ export async function benchBoot(): Promise<Row[]> {
   const rows: Row[] = [];
   if (existsSync('dist/bootplane.js')) rows.push(...(await bootOf('published package', 'dist/bootplane.js', '0.5 s', '100 MB, aim 80')));
   else process.stdout.write('no dist/: run `npm run build` first for the figures of the published package\n');
-  rows.push(...(await bootOf('checkout', 'runtime-node/main.ts', '1 s', '130 MB')));
+  rows.push(...(await bootOf('checkout', 'runtime-node/main.js', '1 s', '130 MB')));
   return rows;
 }
 

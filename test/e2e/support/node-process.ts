@@ -29,7 +29,7 @@ function cleanEnv(extra: Readonly<Record<string, string>>): Record<string, strin
 
 /** Starts the command line as a user would, in a process of its own. */
 export function spawnCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
-  return spawn(process.execPath, ['runtime-node/main.ts', ...args], { env: cleanEnv(env), stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(process.execPath, ['runtime-node/main.js', ...args], { env: cleanEnv(env), stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Starts a node on a free port and waits until it listens. */

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Makes the imports of a checkout fast. Node reads a package's package.json again for each of the package's relative
  * imports; drizzle-orm has hundreds, which cost most of the start. Inside drizzle-orm a relative
