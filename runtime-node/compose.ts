@@ -23,6 +23,7 @@ import { createFsStorage } from './adapters/storage-fs/index.ts';
 import { createEmbeddedIndex } from './adapters/vector-embedded.ts';
 import type { Config } from './config.ts';
 import { packageRoot } from './package-root.ts';
+import type { Undo } from './undo.ts';
 
 /** What the core gets from this machine. */
 export interface Ports {
@@ -34,7 +35,6 @@ export interface Ports {
   readonly probe: HealthProbe;
   /** Work that the adapters do by themselves (expiry, sweeping), until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
-  close(): Promise<void>;
 }
 
 export interface Machine {
@@ -55,13 +55,26 @@ export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>)
   };
 }
 
-/** The composition root: the only place that knows which adapter stands behind which port. */
-export async function compose({ data_dir }: Pick<Config, 'data_dir'>, { clock, random, log }: Machine, node_id: string): Promise<Ports> {
+/**
+ * The composition root: the only place that knows which adapter stands behind which port. When one can't
+ * be opened, `undo` has those that were opened before it.
+ */
+export async function compose(
+  { data_dir }: Pick<Config, 'data_dir'>,
+  { clock, random, log }: Machine,
+  node_id: string,
+  undo: Undo,
+): Promise<Ports> {
   const inDir = (name: string) => join(data_dir, name);
-  const database = openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations: readMigrations(join(packageRoot(), 'migrations')) });
-  const storage = await createFsStorage({ root: inDir('storage'), clock, random, log });
-  const bus = createLocalBus({ path: inDir('bus.sqlite'), clock, random, log });
-  const vector = createEmbeddedIndex({ path: inDir('vector.sqlite'), log });
+  const opened = <P extends { close(): Promise<void> }>(port: P): P => {
+    undo.add(() => port.close());
+    return port;
+  };
+  const migrations = readMigrations(join(packageRoot(), 'migrations'));
+  const database = opened(openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations }));
+  const storage = opened(await createFsStorage({ root: inDir('storage'), clock, random, log }));
+  const vector = opened(createEmbeddedIndex({ path: inDir('vector.sqlite'), log }));
+  const bus = opened(createLocalBus({ path: inDir('bus.sqlite'), clock, random, log }));
   const logs = createServiceLogs({ folder: inDir('logs'), clock, log });
   return {
     database,
@@ -72,9 +85,6 @@ export async function compose({ data_dir }: Pick<Config, 'data_dir'>, { clock, r
     probe: createHealthProbe({ data_dir }),
     run: async (signal) => {
       await Promise.all([storage.run(signal), logs.run(signal)]);
-    },
-    close: async () => {
-      for (const port of [bus, vector, storage, database]) await port.close();
     },
   };
 }

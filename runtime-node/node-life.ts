@@ -154,9 +154,12 @@ async function live({ machine, ports }: Parts, supervisor: Supervisor, discovery
   const ended = new AbortController();
   const background = AbortSignal.any([ended.signal, crash]);
   const loops = Promise.all([ports.run(background), sweep(machine, supervisor, background)]);
-  await discovery.run(crash);
-  ended.abort();
-  await loops;
+  try {
+    await discovery.run(crash);
+  } finally {
+    ended.abort();
+    await loops;
+  }
 }
 
 async function sweep({ clock, log }: Machine, supervisor: Supervisor, signal: AbortSignal): Promise<void> {

@@ -6,20 +6,9 @@ import type { Config } from './config.ts';
 import { Door } from './door.ts';
 import { fleetKey } from './fleet-key.ts';
 import { forgetListening, rememberListening } from './listen-file.ts';
-import { createNodeLife, type NodeLife } from './node-life.ts';
-
-/** What must be undone when the node ends, or when its start fails half way; the last one first. */
-class Undo {
-  readonly #steps: (() => Promise<void> | void)[] = [];
-
-  add(step: () => Promise<void> | void): void {
-    this.#steps.push(step);
-  }
-
-  async run(): Promise<void> {
-    for (const step of this.#steps.splice(0).reverse()) await step();
-  }
-}
+import { createNodeLife } from './node-life.ts';
+import { runLife } from './run-life.ts';
+import { Undo } from './undo.ts';
 
 /**
  * Starts one node on its data directory. Resolves when it listens; what follows (finding or becoming
@@ -31,7 +20,8 @@ export async function startNode(config: Config): Promise<RunningNode> {
   try {
     return await boot(config, openMachine(config), undo);
   } catch (error) {
-    await undo.run();
+    // What kept it from starting is what to tell, not what failed on the way back.
+    await undo.run().catch(() => undefined);
     throw error;
   }
 }
@@ -42,23 +32,16 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   undo.add(() => lock.release());
   const key = await fleetKey(config.data_dir, config.api_key, machine.random, machine.log);
   const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
-  const ports = await compose(config, machine, identity.node_id);
-  undo.add(() => ports.close());
+  const ports = await compose(config, machine, identity.node_id, undo);
   const door = await Door.open(config);
   undo.add(() => door.close());
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
   const life = await createNodeLife({ config, machine, identity, ports, door, fleetKey: key });
   door.admit(life.answer);
-  await rememberListening(machine.files, door.loopback, machine.clock);
   undo.add(() => forgetListening(config.data_dir));
-  return run(life, door.loopback, undo);
-}
-
-function run(life: NodeLife, url: string, undo: Undo): RunningNode {
-  const crash = new AbortController();
-  const stopped = life
-    .run(crash.signal)
-    .then(() => undo.run())
-    .then(() => 0);
-  return { url, stopped, stop: () => life.stop(), kill: () => crash.abort() };
+  // It only helps commands: a full disk must not keep a node from starting.
+  await rememberListening(machine.files, door.loopback, machine.clock).catch((error: unknown) =>
+    machine.log.warn('commands on this machine will not find this node without --url', { error }),
+  );
+  return runLife(life, door.loopback, undo);
 }
