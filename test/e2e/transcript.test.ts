@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
@@ -16,10 +17,13 @@ fails when the two differ, or when this page is not what they say (\`UPDATE_TRAN
 
 `;
 
+const has_curl = spawnSync('curl', ['--version']).status === 0;
+
 let node: ChildServer;
 let worker: WorkerProcess;
 
 beforeAll(async () => {
+  if (!has_curl) return;
   node = await startServer('test/support/supervisor-server.ts', { FLEET_KEY: KEY, TTL_SECONDS: '15' });
   worker = await startWorkerProcess(KEY);
 }, 120_000);
@@ -28,7 +32,7 @@ afterAll(async () => {
   await worker?.stop();
 });
 
-describe('the transcript of every call', () => {
+describe.runIf(has_curl)('the transcript of every call (needs curl)', () => {
   it('is the same on Node with SQLite and on Workers with D1, and is the one in the documentation', async () => {
     const node_key = await (await deriveFleetKeys('default', KEY)).nodeCredential('node-1');
     const onNode = await transcribe(STEPS, { url: `http://127.0.0.1:${node.ready.port}`, key: KEY, node_key });
