@@ -2,7 +2,7 @@ import canonicalize from 'canonicalize';
 
 const encoder = new TextEncoder();
 
-/** The RFC 8785 form of a JSON value. Throws `TypeError` on what JSON can't hold (NaN, cycles). */
+/** The RFC 8785 form of a JSON value. Throws on what has none: NaN, cycles, halves of surrogate pairs. */
 export function canonicalJson(value: unknown): string {
   const text = canonicalize(value);
   if (text === undefined) throw new TypeError('not a JSON value');
@@ -15,8 +15,8 @@ export async function sha256Hex(data: string | Uint8Array<ArrayBuffer>): Promise
   return toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
 }
 
-/** The hash of a desired document: SHA-256 of its canonical form, lower-case hex. */
-export function documentHash(body: unknown): Promise<string> {
+/** The hash of a desired document: SHA-256 of its canonical form, lower-case hex. Rejects when it has no such form. */
+export async function documentHash(body: unknown): Promise<string> {
   return sha256Hex(canonicalJson(body));
 }
 

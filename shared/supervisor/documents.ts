@@ -67,9 +67,11 @@ export async function publish(
   const state = await store.state(keys.fleet, kind, options.site);
   const generation = state.head?.generation ?? 0;
   if (options.if_match !== undefined && !holds(options.if_match, state.head)) throw moved(kind, generation, options.if_match.generation);
-  // A damaged version compares as nothing and is no reason to leave things as they are: publishing repairs it.
+  // A damaged version is no reason to leave things as they are: publishing repairs it. Its differences are to nothing,
+  // but nobody knows that it named nothing.
   const before = state.row === undefined ? undefined : await intactBody(keys, state.row);
-  if (!options.allow_empty && isEmpty(checked.parsed) && !isEmptyBody(kind, before ?? NOTHING)) throw wouldEmpty(kind);
+  const namedNothing = state.head === undefined || (before !== undefined && isEmptyBody(kind, before));
+  if (!options.allow_empty && isEmpty(checked.parsed) && !namedNothing) throw wouldEmpty(kind);
   const hash = await documentHash(body);
   const changes = diffDocuments(before ?? NOTHING, body);
   if (before !== undefined && isPublished(state, hash)) return answer(generation, hash, false, options.dry_run, changes);
@@ -177,7 +179,7 @@ async function intactBody(keys: FleetKeys, row: DocumentRow): Promise<Body | und
 
 function isEmptyBody(kind: DocumentKind, body: Body): boolean {
   const parsed = documentSchemas[kind].safeParse(body);
-  return !parsed.success || isEmpty(parsed.data);
+  return parsed.success && isEmpty(parsed.data);
 }
 
 /** Names no service, or no bucket, exchange, queue, binding and class. */

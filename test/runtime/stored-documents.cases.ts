@@ -37,6 +37,7 @@ export function storedDocumentCases(start: Start): void {
         ['who published it', `update documents set published_by = 'someone else'`, 'signature is wrong'],
         ['the key', `update documents set key_id = 'AAAAAAAAAAAAAAAA'`, 'key of another fleet'],
         ['all of the body', `update documents set body = '{'`, 'not JSON'],
+        ['a character of the body', `update documents set body = replace(body, 'api', '\\ud800')`, 'the hash differs'],
         ['the row', `delete from documents`, 'not there'],
       ])('%s', async (_, sql, detail) => {
         await publish(harness, 'plan', planOf('api'), 0);
@@ -76,6 +77,18 @@ export function storedDocumentCases(start: Start): void {
         const later = await restart();
         expect(await publish(later, 'plan', planOf('api'), 1)).toMatchObject({ status: 200, body: { generation: 2, changed: true } });
         expect(await call(later, 'GET /v1/cluster/plan')).toMatchObject({ status: 200, body: { generation: 2 } });
+      });
+
+      it.each([
+        ['its body is not JSON', `update documents set body = '{'`],
+        ['its body has no hash', `update documents set body = replace(body, 'api', '\\ud800')`],
+        ['it is gone', 'delete from documents'],
+      ])('an empty one replaces it only when that is meant, since nobody knows what it names: %s', async (_, sql) => {
+        await publish(harness, 'plan', planOf('api'), 0);
+        await tamper(sql);
+        const later = await restart();
+        expect(await publish(later, 'plan', planOf(), 1)).toMatchObject({ status: 422, body: { code: 'would_empty' } });
+        expect(await publish(later, 'plan', planOf(), 1, '?allow_empty=true')).toMatchObject({ status: 200, body: { generation: 2 } });
       });
     });
 
