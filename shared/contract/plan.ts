@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { Count, HttpUrl, Id, Role, Sha256 } from './ids.ts';
+import { refuseIllFormed } from './unicode.ts';
 
 const EnvName = z
   .string()
@@ -79,6 +80,7 @@ export const ClusterPlan = z
       seen.add(name);
     }
   })
+  .superRefine(refuseIllFormed)
   .meta({ id: 'ClusterPlan' });
 export type ClusterPlan = z.infer<typeof ClusterPlan>;
 

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { refuseIllFormed } from './unicode.ts';
 
 /**
  * Names follow the limits of the strictest backend (S3, RabbitMQ, Weaviate), so that a profile that
@@ -129,6 +130,7 @@ export const EnvironmentProfile = z
         context.addIssue({ code: 'custom', path: [...path, index], message: `is named twice: ${names[index]}` });
     }
   })
+  .superRefine(refuseIllFormed)
   .meta({ id: 'EnvironmentProfile' });
 /** Defaults filled in. */
 export type EnvironmentProfile = z.infer<typeof EnvironmentProfile>;

@@ -202,6 +202,17 @@ export function documentCases(start: Start): void {
         expect((await read(kind)).status).toBe(404);
       };
 
+      it('a text that is not Unicode, which has no hash (RFC 8785), with a pointer to each', async () => {
+        const env = { OK: '\u{1f600}', BAD: 'half \ud83d' };
+        await refused(
+          'plan',
+          { services: [service('a'), service('b', { env, version: '\udc00' })] },
+          '/services/1/version',
+          '/services/1/env/BAD',
+        );
+        await refused('profile', { storage: { buckets: [{ name: 'logs', tags: { '\ud800': 'x' } }] } }, '/storage/buckets/0/tags/\ud800');
+      });
+
       it('a document with wrong fields, with a pointer to each', async () => {
         await refused('plan', {}, '/services');
         await refused(
