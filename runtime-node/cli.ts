@@ -6,10 +6,13 @@ import type { Io } from './commands/io.ts';
 import { runCli } from './commands/program.ts';
 import { packageRoot, packageVersion } from './package-root.ts';
 
-/** Runs the command line of this process (`argv` as Node gives it) and sets the exit code. */
+/**
+ * Runs the command line of this process (`argv` as Node gives it) and sets the exit code. A node goes on
+ * when nobody reads its log any more, or the disk that the log goes to is full.
+ */
 export async function main(argv: readonly string[]): Promise<void> {
   const words = argv.slice(2);
-  for (const output of [process.stdout, process.stderr]) output.on('error', words[0] === 'up' ? stayUp : leaveQuietly);
+  for (const output of [process.stdout, process.stderr]) output.on('error', words[0] === 'up' ? () => undefined : leaveQuietly);
   process.exitCode = await runCli(words, processIo());
 }
 
@@ -17,11 +20,6 @@ export async function main(argv: readonly string[]): Promise<void> {
 function leaveQuietly(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
-}
-
-/** A node goes on when nobody reads its log any more. */
-function stayUp(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
 }
 
 /** Also used by tests, with parts of it replaced. */

@@ -1,10 +1,11 @@
 import Sqlite from 'better-sqlite3';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type Database, DatabaseError, type Row, type Statement } from '../../shared/ports/database.ts';
+import { createPrivately, IN_MEMORY } from './sqlite-file/open.ts';
 import { applyMigrations, type Migration } from './sqlite-migrations.ts';
 
 export interface SqliteOptions {
-  /** A file, made when it is not there, or `:memory:`. */
+  /** A file, made (mode 0600) when it is not there, or `:memory:`. */
   readonly path: string;
   /** Judges every expiry in this database. */
   readonly clock: Pick<Clock, 'now'>;
@@ -36,6 +37,8 @@ export function openSqlite(options: SqliteOptions): Database {
 }
 
 function open(options: SqliteOptions): Sqlite.Database {
+  // It holds what plans give to services, secrets perhaps.
+  if (options.path !== IN_MEMORY) createPrivately(options.path);
   const sqlite = new Sqlite(options.path, { timeout: options.busy_timeout_ms ?? 5000 });
   try {
     sqlite.pragma('journal_mode = WAL');

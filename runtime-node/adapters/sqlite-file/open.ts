@@ -25,7 +25,10 @@ export interface SqliteFileOptions {
  * this process, also against another instance in it. Throws what SQLite throws, or `FormatError`.
  */
 export function openSqliteFile(options: SqliteFileOptions): Sqlite.Database {
-  if (options.path !== IN_MEMORY) createPrivately(options.path);
+  if (options.path !== IN_MEMORY) {
+    mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
+    createPrivately(options.path);
+  }
   const database = new Sqlite(options.path, { timeout: WAIT_FOR_LOCK_MS });
   try {
     prepare(database, options);
@@ -36,9 +39,8 @@ export function openSqliteFile(options: SqliteFileOptions): Sqlite.Database {
   return database;
 }
 
-/** SQLite gives its side files (`-wal`) the mode of the file. */
-function createPrivately(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+/** Makes a database file that only its owner may read, if it is not there. SQLite gives its side files (`-wal`) the mode of the file. */
+export function createPrivately(path: string): void {
   closeSync(openSync(path, 'a', 0o600));
 }
 

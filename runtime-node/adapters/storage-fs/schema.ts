@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
+import { createPrivately } from '../sqlite-file/open.ts';
 
 const FORMAT = 1;
 
@@ -43,6 +44,7 @@ create index versions_without_age on versions (seq) where aged_from_ms is null;
  * the process, also after kill -9. \`synchronous = full\` makes a commit durable before it is answered.
  */
 export function openCatalogFile(path: string): Database.Database {
+  createPrivately(path);
   const db = new Database(path, { timeout: 500 });
   try {
     db.pragma('locking_mode = exclusive');
