@@ -62,26 +62,36 @@ function heedNews(session: Session, { desired, token }: Answer<unknown>): void {
   if (isOtherLeader) session.looks.wake();
 }
 
-/** Sends what the reconcilers reported, in order; what a Supervisor will never take is dropped with a warning. */
+/**
+ * Sends what the reconcilers reported, in order; what a Supervisor will never take is dropped with a
+ * warning. As in `pollLoop`, news does not shorten the wait after a failure.
+ */
 export async function reportLoop(session: Session): Promise<void> {
-  const { node, client, signal } = session;
+  const { node, signal } = session;
   const { reports, clock, log } = node.deps;
   const arrivals = createWaker(clock);
   reports.onReport(arrivals.wake);
   if (reports.size > 0) arrivals.wake();
   for (let failures = 0; !signal.aborted; ) {
-    await arrivals.wait(signal, failures > 0 ? retryDelayMs(session, failures) : undefined);
-    await clock.sleep(GATHER_MS, signal);
-    failures = 0;
+    if (failures === 0) await arrivals.wait(signal);
+    await clock.sleep(failures === 0 ? GATHER_MS : retryDelayMs(session, failures), signal);
     const dropped = reports.newlyDropped();
     if (dropped > 0) log.warn(`${dropped} reports were dropped: no Supervisor took them for too long`);
-    for (let batch = reports.batch(); batch.length > 0 && failures === 0 && !signal.aborted; batch = reports.batch()) {
-      const result = await session.call('report', async () => void (await client.report([...batch])));
-      if (result === 'ok' || result === 'defect') reports.settle(batch);
-      else failures = 1;
-      if (result === 'defect') log.warn(`${batch.length} reports were refused and are dropped`, { control_plane_url: client.url });
-    }
+    failures = (await sendReports(session)) ? 0 : failures + 1;
   }
+}
+
+/** False as soon as a batch could not be sent; it stays for the next try. */
+async function sendReports(session: Session): Promise<boolean> {
+  const { node, client, signal } = session;
+  const { reports, log } = node.deps;
+  for (let batch = reports.batch(); batch.length > 0 && !signal.aborted; batch = reports.batch()) {
+    const result = await session.call('report', async () => void (await client.report([...batch])));
+    if (result !== 'ok' && result !== 'defect') return false;
+    reports.settle(batch);
+    if (result === 'defect') log.warn(`${batch.length} reports were refused and are dropped`, { control_plane_url: client.url });
+  }
+  return true;
 }
 
 /** Looks for a control plane that is as good or better, so that a node never stays with a worse one for long. */

@@ -220,6 +220,23 @@ describe('a Supervisor that does not answer', () => {
     expect(machine.own.made('/v1/nodes/heartbeat').length).toBeLessThan(25);
   });
 
+  it('that fails at each report is asked ever less often, also while new reports come in', async () => {
+    const reports = createReportQueue();
+    const machine = new Machine();
+    boots.push(await machine.boot({}, { reports }));
+    machine.own.before = on('/v1/bootstrap/events', () => fail('internal'));
+    for (let generation = 1; generation <= 120; generation += 1) {
+      reports.report({ node_id: 'n', component: 'storage', action: 'reconcile', status: 'applied', generation });
+      await machine.elapse(500);
+    }
+    const { length } = machine.own.made('/v1/bootstrap/events');
+    expect(length).toBeGreaterThan(10);
+    expect(length).toBeLessThan(50);
+    machine.own.before = undefined;
+    await machine.elapse(6_000);
+    expect(machine.own.events.map(({ generation }) => generation)).toEqual(Array.from({ length: 120 }, (_, index) => index + 1));
+  });
+
   it('drops reports that no Supervisor will ever take, and goes on with the next', async () => {
     const { machine } = await running();
     machine.own.before = once('/v1/bootstrap/events', 'invalid_body');
