@@ -1,5 +1,6 @@
 import {
   closeSync,
+  fstatSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -33,7 +34,8 @@ export interface ServiceLogsOptions {
 /**
  * What services write. Their output goes straight to files in append mode, so that it needs no reader
  * and outlives the node; rotation copies and truncates, because a service keeps its file open. What
- * a service writes in the instant between the end of the copy and the truncation is lost.
+ * a service writes in the instant between the end of the copy and the truncation is lost, and so is what it wrote
+ * during the copy beyond 8 MiB, which is told.
  */
 export interface ServiceLogs {
   /** A file descriptor for the output of a service; the caller closes it. */
@@ -50,6 +52,8 @@ export interface ServiceLogs {
 
 const SUFFIX = '.log';
 const ROTATING = '.rotating';
+/** Most bytes that are moved while nothing else runs in the node: a service may write faster than they can be copied. */
+const MOST_MOVED = 8 * 1024 * 1024;
 
 export function createServiceLogs(options: ServiceLogsOptions): ServiceLogs {
   const { folder, clock, max_bytes = 10 * 1024 * 1024, keep = 3, check_ms = 5_000 } = options;
@@ -85,8 +89,9 @@ async function rotateFile(path: string, keep: number, log: Log): Promise<void> {
   const copy = `${path}${ROTATING}`;
   try {
     await copyFile(path, copy);
-    moveRest(path, copy);
+    const dropped = moveRest(path, copy);
     keepCopy(path, copy, keep);
+    if (dropped > 0) log.warn(`the output in ${path} grew faster than it could be copied for rotation`, { dropped_bytes: dropped });
   } catch (error) {
     // The bound comes first: a log that can't be copied (a full disk) must not go on growing.
     rmSync(copy, { recursive: true, force: true });
@@ -96,18 +101,24 @@ async function rotateFile(path: string, keep: number, log: Log): Promise<void> {
   }
 }
 
-/** Synchronous, so that as little as possible is written between the last copied byte and the truncation. */
-function moveRest(path: string, copy: string): void {
+/**
+ * Synchronous, so that as little as possible is written between the last copied byte and the truncation.
+ * Returns how many bytes were left out.
+ */
+function moveRest(path: string, copy: string): number {
   const from = openSync(path, 'r+');
   const to = openSync(copy, 'a');
   try {
     const chunk = Buffer.alloc(64 * 1024);
     let offset = sizeOf(copy);
-    for (let read = readSync(from, chunk, 0, chunk.length, offset); read > 0; read = readSync(from, chunk, 0, chunk.length, offset)) {
+    const most = offset + MOST_MOVED;
+    for (let read = -1; read !== 0 && offset < most; offset += read) {
+      read = readSync(from, chunk, 0, chunk.length, offset);
       writeSync(to, chunk, 0, read);
-      offset += read;
     }
+    const dropped = fstatSync(from).size - offset;
     ftruncateSync(from, 0);
+    return dropped;
   } finally {
     closeSync(from);
     closeSync(to);

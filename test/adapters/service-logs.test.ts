@@ -13,11 +13,22 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { followLog } from '../../runtime-node/adapters/service-log-reader.ts';
 import { createServiceLogs } from '../../runtime-node/adapters/service-logs.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
+
+/** What a service does between the copy and the rest of a rotation. */
+const copying = vi.hoisted(() => ({ after: (): void => undefined }));
+vi.mock('node:fs/promises', async (load) => {
+  const real = await load<typeof import('node:fs/promises')>();
+  const copyFile: typeof real.copyFile = async (...files) => {
+    await real.copyFile(...files);
+    copying.after();
+  };
+  return { ...real, copyFile };
+});
 
 let folder: string;
 let clock: SimulatedClock;
@@ -99,6 +110,19 @@ describe('rotation', () => {
     rmSync(join(folder, 'gone'), { recursive: true });
     expect(await logs.rotate()).toEqual([]);
     expect(log.lines[0]).toMatchObject({ level: 'error', message: expect.stringContaining('gone') });
+  });
+
+  test('a service that writes faster than can be copied does not hold up the node, and what is lost is told', async () => {
+    const log = recordingLog();
+    const logs = open({ log });
+    const MIB = 1024 * 1024;
+    writeFileSync(file(), 'x'.repeat(101));
+    copying.after = () => appendFileSync(file(), 'y'.repeat(20 * MIB));
+    await logs.rotate();
+    copying.after = () => undefined;
+    expect(statSync(file('.1')).size).toBe(101 + 8 * MIB);
+    expect(statSync(file()).size).toBe(0);
+    expect(log.lines).toMatchObject([{ level: 'warn', fields: { dropped_bytes: 12 * MIB } }]);
   });
 
   test('when no copy can be made the bound still holds, and the loss is told', async () => {
