@@ -9,12 +9,18 @@ const Text = z
   .string()
   .max(4096)
   .refine((text) => !text.includes('\0'), 'must not hold a NUL character');
-const Command = z.array(Text).min(1, 'must name a program').max(256);
+const Command = z
+  .array(Text)
+  .min(1, 'must name a program')
+  .max(256)
+  .refine(([program]) => program !== '', { path: [0], message: 'must name a program' });
 const Seconds = z.number().positive().max(86_400);
+/** A check costs a connection or a process: none runs without a pause. */
+const CheckSeconds = z.number().min(0.1).max(86_400);
 
 const HealthTiming = {
-  interval_seconds: Seconds.default(5),
-  timeout_seconds: Seconds.default(2),
+  interval_seconds: CheckSeconds.default(5),
+  timeout_seconds: CheckSeconds.default(2),
   grace_seconds: z.number().min(0).max(86_400).default(10),
 };
 /** Exactly one of http, tcp, command. */
@@ -24,6 +30,7 @@ export const ServiceHealth = z
     tcp: z
       .string()
       .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}$/, 'must be host:port')
+      .refine((address) => isPort(Number(address.split(':').at(-1))), 'must have a port from 1 to 65535')
       .optional(),
     command: Command.optional(),
     ...HealthTiming,
@@ -83,6 +90,10 @@ export const ClusterPlan = z
   .superRefine(refuseIllFormed)
   .meta({ id: 'ClusterPlan' });
 export type ClusterPlan = z.infer<typeof ClusterPlan>;
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= 65_535;
+}
 
 export const PlanRequest = z.object({ node_id: Id }).meta({ id: 'PlanRequest' });
 

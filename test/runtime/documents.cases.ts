@@ -226,6 +226,17 @@ export function documentCases(start: Start): void {
         await refused('plan', planOf('twice', 'twice'), '/services/1/name');
       });
 
+      it.each([
+        ['a program without a name', { command: ['', 'x'] }, '/services/0/command/0'],
+        ['a check by a program without a name', { health: { command: [''] } }, '/services/0/health/command/0'],
+        ['a port that does not exist', { health: { tcp: '127.0.0.1:65536' } }, '/services/0/health/tcp'],
+        ['port 0', { health: { tcp: '[::1]:0' } }, '/services/0/health/tcp'],
+        ['checks without a pause', { health: { tcp: 'a:1', interval_seconds: 1e-9 } }, '/services/0/health/interval_seconds'],
+        ['checks without time to answer', { health: { tcp: 'a:1', timeout_seconds: 1e-9 } }, '/services/0/health/timeout_seconds'],
+      ])('a service that could never run well: %s', async (_, more, pointer) => {
+        await refused('plan', { services: [service('a', more)] }, pointer);
+      });
+
       it('a key that nobody knows, with its pointer', async () => {
         await refused(
           'plan',
