@@ -1,10 +1,10 @@
-import { chmod, open, readFile, stat } from 'node:fs/promises';
+import { chmod, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toBase64Url } from '../shared/contract/base64url.ts';
 import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import type { Log } from '../shared/ports/log.ts';
 import type { Random } from '../shared/ports/random.ts';
-import { syncFolder } from './adapters/sync-folder.ts';
+import type { StateFiles } from '../shared/ports/state-files.ts';
 
 /** Name of the file in the data directory. */
 export const FLEET_KEY_FILE = 'fleet.key';
@@ -14,15 +14,23 @@ export class FleetKeyError extends Error {
   override readonly name = 'FleetKeyError';
 }
 
+export interface FleetKeyParts {
+  /** Of the data directory. */
+  readonly files: StateFiles;
+  readonly random: Random;
+  readonly log: Log;
+}
+
 /**
  * The key of this node's fleet: the one that is set, else the one in the data directory, which the
- * first start makes (256 random bits, mode 0600). Rejects with `FleetKeyError`.
+ * first start makes (256 random bits, mode 0600, all of it or nothing on the disk). Rejects with
+ * `FleetKeyError`, or with `StateFilesError` when it can't be written.
  */
-export async function fleetKey(dataDir: string, configured: string | undefined, random: Random, log: Log): Promise<string> {
+export async function fleetKey(dataDir: string, configured: string | undefined, { files, random, log }: FleetKeyParts): Promise<string> {
   if (configured !== undefined) return configured;
   const path = join(dataDir, FLEET_KEY_FILE);
   const found = await read(path);
-  if (found === undefined) return make(dataDir, path, random);
+  if (found === undefined) return make(files, random);
   await tighten(path, log);
   if (found.length >= MIN_FLEET_KEY_LENGTH) return found;
   throw new FleetKeyError(
@@ -39,17 +47,10 @@ async function read(path: string): Promise<string | undefined> {
   }
 }
 
-/** Exclusive, although the data directory's lock already keeps a second process away: a key is never overwritten. */
-async function make(dataDir: string, path: string, random: Random): Promise<string> {
+/** The data directory's lock keeps a second process from making another one meanwhile. */
+async function make(files: StateFiles, random: Random): Promise<string> {
   const key = `bpk_${toBase64Url(random.bytes(32))}`;
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(`${key}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await syncFolder(dataDir);
+  await files.write(FLEET_KEY_FILE, `${key}\n`);
   return key;
 }
 

@@ -30,7 +30,7 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   const began = machine.clock.monotonic();
   const lock = lockDataDir(config.data_dir, machine.clock);
   undo.add(() => lock.release());
-  const key = await fleetKey(config.data_dir, config.api_key, machine.random, machine.log);
+  const key = await fleetKey(config.data_dir, config.api_key, machine);
   const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
   const ports = await compose(config, machine, identity.node_id, undo);
   const door = await Door.open(config);

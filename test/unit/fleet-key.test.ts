@@ -1,11 +1,14 @@
+import { spawnSync } from 'node:child_process';
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createStateFiles } from '../../runtime-node/adapters/state-files.ts';
 import { FleetKeyError, fleetKey } from '../../runtime-node/fleet-key.ts';
 import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
+import { systemClock } from '../support/system-clock.ts';
 
 let folder: string;
 let log: ReturnType<typeof recordingLog>;
@@ -17,32 +20,54 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const keyFile = () => join(folder, 'fleet.key');
+const keyOf = (configured?: string, seed?: number) =>
+  fleetKey(folder, configured, { files: createStateFiles({ folder, clock: systemClock }), random: seededRandom(seed), log });
+
+/** Makes the key of the folder in a process of its own. Pipes have no limit of bytes. */
+const MAKE_KEY = `
+  import { fleetKey } from './runtime-node/fleet-key.ts';
+  import { createStateFiles } from './runtime-node/adapters/state-files.ts';
+  const files = createStateFiles({ folder: process.argv[1], clock: { now: () => 0 } });
+  console.log('writes');
+  await fleetKey(process.argv[1], undefined, { files, random: { bytes: (length) => new Uint8Array(length) }, log: {} });
+  console.log('written');
+`;
 
 describe('fleetKey', () => {
   it('makes a key at the first start that only its owner can read, and finds it again', async () => {
-    const made = await fleetKey(folder, undefined, seededRandom(1), log);
+    const made = await keyOf(undefined, 1);
     expect(made).toMatch(/^bpk_[A-Za-z0-9_-]{43}$/);
     expect((await stat(keyFile())).mode & 0o777).toBe(0o600);
-    expect(await fleetKey(folder, undefined, seededRandom(2), log)).toBe(made);
+    expect(await keyOf(undefined, 2)).toBe(made);
   });
 
   it('prefers the key that is set, and writes nothing then', async () => {
-    expect(await fleetKey(folder, 'x'.repeat(MIN_FLEET_KEY_LENGTH), seededRandom(), log)).toBe('x'.repeat(MIN_FLEET_KEY_LENGTH));
+    expect(await keyOf('x'.repeat(MIN_FLEET_KEY_LENGTH))).toBe('x'.repeat(MIN_FLEET_KEY_LENGTH));
     await expect(readFile(keyFile())).rejects.toThrow('ENOENT');
   });
 
   it('closes a file that others could read, and says so without the key', async () => {
-    const made = await fleetKey(folder, undefined, seededRandom(), log);
+    const made = await keyOf();
     await chmod(keyFile(), 0o644);
-    await fleetKey(folder, undefined, seededRandom(), log);
+    await keyOf();
     expect((await stat(keyFile())).mode & 0o777).toBe(0o600);
     expect(log.lines).toHaveLength(1);
     expect(JSON.stringify(log.lines)).not.toContain(made);
   });
 
+  it('leaves no part of a key behind when it can't be written', async () => {
+    const child = spawnSync('sh', ['-c', 'ulimit -f 0 && exec "$0" --input-type=module -e "$1" "$2"', process.execPath, MAKE_KEY, folder], {
+      encoding: 'utf8',
+    });
+    // No file may grow, as on a full disk.
+    expect(child.status).not.toBe(0);
+    expect(child.stdout).toBe('writes\n');
+    expect(await keyOf()).toMatch(/^bpk_/);
+  });
+
   it('refuses a file that holds no key, and leaves it as it is', async () => {
     await writeFile(keyFile(), 'short\n');
-    await expect(fleetKey(folder, undefined, seededRandom(), log)).rejects.toThrow(FleetKeyError);
+    await expect(keyOf()).rejects.toThrow(FleetKeyError);
     expect(await readFile(keyFile(), 'utf8')).toBe('short\n');
   });
 });
