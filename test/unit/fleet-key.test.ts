@@ -55,7 +55,7 @@ describe('fleetKey', () => {
     expect(JSON.stringify(log.lines)).not.toContain(made);
   });
 
-  it('leaves no part of a key behind when it can't be written', async () => {
+  it('leaves no part of a key behind when the disk refuses it', async () => {
     const child = spawnSync('sh', ['-c', 'ulimit -f 0 && exec "$0" --input-type=module -e "$1" "$2"', process.execPath, MAKE_KEY, folder], {
       encoding: 'utf8',
     });
