@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createHub } from '../../../shared/supervisor/hub.ts';
 import { FLEET_KEY, register } from '../../runtime/harness.ts';
 import { startOnNode } from '../../runtime/node-harness.ts';
@@ -61,6 +61,41 @@ describe('event streams under a simulated clock', () => {
     const seen = await open('/v1/events?after=0');
     for (let round = 0; round < 5; round += 1) await harness.clock.advance(0);
     expect(seen.text.match(/^id: /gm)).toHaveLength(250);
+    await seen.leave();
+  });
+
+  it('gather no more than one read for a reader that does not read', async () => {
+    let reads = 0;
+    const counted = await startOnNode({
+      wrap: (database) => ({
+        ...database,
+        batch: (statements) => {
+          if (statements.some(({ sql }) => sql.includes('seq > ?'))) reads += 1;
+          return database.batch(statements);
+        },
+      }),
+    });
+    onTestFinished(() => counted.close());
+    const sql = `insert into events select 'default', value, 'overlay.plan', 'default', null, 0, value, '{}' from json_each(?)`;
+    await counted.database.batch([{ sql, params: [JSON.stringify(Array.from({ length: 2000 }, (_, index) => index + 1))] }]);
+    const headers = { accept: 'text/event-stream', authorization: `Bearer ${FLEET_KEY}` };
+    const response = await counted.supervisor.fetch(new Request('http://node.test/v1/events?after=0', { headers }));
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    expect((await reader?.read())?.value).toContain(': open');
+    for (let round = 0; round < 50; round += 1) await counted.clock.advance(0);
+    expect(reads).toBeLessThanOrEqual(3);
+    let text = '';
+    while (!text.includes('id: 2000\n')) text += (await reader?.read())?.value ?? '';
+    expect(text.match(/^id: /gm)).toHaveLength(2000);
+    await reader?.cancel();
+  });
+
+  it('go on with what comes next when the cursor is of another log, which was longer', async () => {
+    await register(harness, 'a');
+    const seen = await open('/v1/events?after=5000');
+    await register(harness, 'b');
+    await harness.clock.advance(0);
+    expect(seen.text.match(/^id: .*$/gm)).toEqual(['id: 2']);
     await seen.leave();
   });
 
