@@ -33,8 +33,6 @@ afterEach(async () => {
 });
 
 async function start(): Promise<NodeProcess> {
-  const seeds = join(dataDir, 'seeds');
-  await rm(seeds, { recursive: true, force: true });
   await writeFile(`${dataDir}/plan.seed.json`, JSON.stringify({ ttl_seconds: 3, services: [helloService(port)] }));
   await writeFile(`${dataDir}/profile.seed.json`, JSON.stringify(PROFILE));
   const node = await startNodeProcess({
@@ -86,7 +84,6 @@ describe('a node that boots from nothing', () => {
     const cluster = JSON.parse(await readFile(join(dataDir, 'cluster.json'), 'utf8')) as ClusterFile;
     expect(cluster).toMatchObject({ node_id: health.node_id, role: 'leader', source: 'self', plan_generation: 0, profile_generation: 0 });
 
-    running.length = 0;
     expect(await node.end('SIGTERM')).toBe(0);
     await expect(hello()).rejects.toThrow();
     expect(existsSync(join(dataDir, 'listen.json'))).toBe(false);
@@ -95,7 +92,6 @@ describe('a node that boots from nothing', () => {
   it('keeps its identity and a higher epoch over a restart', async () => {
     const first = await start();
     const { node_id } = await healthy(first);
-    running.length = 0;
     await first.end('SIGINT');
     const second = await start();
     const health = await healthy(second);
@@ -107,17 +103,14 @@ describe('a node that boots from nothing', () => {
     const first = await start();
     await healthy(first);
     const [pid] = await servicePids();
-    running.length = 0;
     let node = first;
     for (let round = 0; round < 10; round += 1) {
       expect(await node.end('SIGKILL')).toBe('SIGKILL');
       node = await start();
-      running.length = 0;
       // Half of the rounds kill it in the middle of its boot.
       if (round % 2 === 1) await healthy(node);
       expect(await servicePids()).toEqual([pid]);
     }
-    running.push(node);
     await healthy(node);
     expect(await servicePids()).toEqual([pid]);
   }, 90_000);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Client, createClient } from '../../../shared/client.ts';
 import { until } from './until.ts';
@@ -34,6 +34,8 @@ export function spawnCli(args: readonly string[], env: Readonly<Record<string, s
 
 /** Starts a node on a free port and waits until it listens. */
 export async function startNodeProcess({ dataDir, args = [], env = {} }: NodeProcessOptions): Promise<NodeProcess> {
+  // As root, services run as another user, who has to pass through: else they work in /var/lib/bootplane, which nobody would clear.
+  await chmod(dataDir, 0o711);
   const child = spawnCli(['up', '--data-dir', dataDir, '--host', '127.0.0.1', '--port', '0', '--log', 'json', ...args], env);
   let output = '';
   const keep = (chunk: Buffer) => {
