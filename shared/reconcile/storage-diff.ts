@@ -56,13 +56,18 @@ function diffLifecycle({ wanted, is, capabilities }: Pair): StorageAction[] {
   if (wanted.lifecycle.length === 0) return [];
   const bucket = wanted.name;
   const sorted = sortRules(wanted.lifecycle, is.lifecycle);
-  if (!capabilities.lifecycle) return unsupportedLifecycle(bucket, [...sorted.added, ...sorted.extended, ...sorted.tightened]);
+  if (!capabilities.lifecycle) {
+    const detail = 'this storage does not expire objects: use another storage or take the rules out of the profile';
+    return unsupportedLifecycle(bucket, [...sorted.added, ...sorted.extended, ...sorted.tightened], detail);
+  }
   // Versioning comes first: where it could not be turned on, an expiry would delete what it should only hide.
   const about = { subject: lifecycleSubject(bucket), needs: [bucketSubject(bucket), versioningSubject(bucket)] };
-  const added = sorted.added.map(({ rule }) => rule);
+  const lacksVersions = wanted.versioning === true && !capabilities.versioning && is.versioning !== 'enabled';
+  const added = lacksVersions ? [] : sorted.added.map(({ rule }) => rule);
   const extended = sorted.extended.map(({ rule }) => rule);
   const before = sorted.extended.map((change) => change.before);
   return [
+    ...(lacksVersions ? unsupportedLifecycle(bucket, sorted.added, NO_VERSIONS) : []),
     ...when(
       added,
       (): StorageAction => ({ ...about, kind: 'add-lifecycle-rules', safety: 'add', after: added, data: { bucket, rules: added } }),
@@ -107,9 +112,11 @@ function tighten(bucket: string, { rule, before }: RuleChange): StorageAction {
   return { ...view, kind: 'tighten-lifecycle-rule', safety: 'destroy', data: { bucket, rule }, needs: [] };
 }
 
-function unsupportedLifecycle(bucket: string, changes: readonly RuleChange[]): StorageAction[] {
+const NO_VERSIONS =
+  'this storage keeps no versions, so the rules would delete what they should only hide: use another storage or take versioning out of the profile';
+
+function unsupportedLifecycle(bucket: string, changes: readonly RuleChange[], detail: string): StorageAction[] {
   const after = changes.map(({ rule }) => rule);
-  const detail = 'this storage does not expire objects: use another storage or take the rules out of the profile';
   return when(after, () => {
     return {
       kind: 'lifecycle-unsupported',

@@ -122,6 +122,20 @@ describe('storage diff', () => {
     expect(await diff([{ name: 'captures', versioning: false }], [{}], nothing)).toEqual([]);
   });
 
+  test('adds no expiry where the versions are wanted and not kept: it would delete what it should only hide', async () => {
+    const no_versions = { ...ALL, versioning: false };
+    const lifecycle = [{ id: 'a', prefix: 'raw/', expire_days: 1 }];
+    const actions = await diff([{ name: 'captures', versioning: true, lifecycle }], [{}], no_versions);
+    expect(kinds(actions)).toEqual(['incompatible versioning-unsupported', 'incompatible lifecycle-unsupported']);
+    expect(actions[1]?.detail).toContain('keeps no versions');
+    expect(kinds(await diff([{ name: 'captures', lifecycle }], [{}], no_versions))).toEqual(['add add-lifecycle-rules']);
+    const longer = [{ id: 'a', prefix: 'raw/', expire_days: 2 }];
+    expect(kinds(await diff([{ name: 'captures', versioning: true, lifecycle: longer }], [{ lifecycle }], no_versions))).toEqual([
+      'incompatible versioning-unsupported',
+      'update extend-lifecycle-rules',
+    ]);
+  });
+
   test('a life is shortened when some key could go sooner', () => {
     expect(shortensLife(before, before)).toBe(false);
     expect(shortensLife({ ...before, prefix: '' }, before)).toBe(false);
