@@ -1,4 +1,5 @@
 import type { Liveness } from '../contract/node.ts';
+import { livenessOf as livenessByAge } from '../decide/ttl.ts';
 
 /** How long ago a node was heard, against the TTL; all milliseconds of the database's clock. */
 export interface Heard {
@@ -8,10 +9,7 @@ export interface Heard {
   readonly ttl_ms: number;
 }
 
-/** A node is `late` up to three TTLs after its last word, then `lost`. */
+/** The liveness of a node as its row was read. */
 export function livenessOf({ now, heard_at, left_at, ttl_ms }: Heard): Liveness {
-  if (left_at !== null) return 'left';
-  const silent = now - heard_at;
-  if (silent <= ttl_ms) return 'online';
-  return silent <= 3 * ttl_ms ? 'late' : 'lost';
+  return livenessByAge(now - heard_at, ttl_ms / 1000, left_at !== null);
 }

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import type { FencingToken } from '../../contract/headers.ts';
 import { Id } from '../../contract/ids.ts';
 import { HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest } from '../../contract/node.ts';
+import { fence } from '../../decide/leadership.ts';
 import { type Caller, requireSelf } from '../auth.ts';
 import { DOCUMENT_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
@@ -70,7 +71,7 @@ function heartbeats(context: Context): Route {
     problems: ['stale_epoch'],
     async handle({ caller, query, body, request }) {
       const site = await siteOf(context, caller, query.site);
-      await fence(context, caller.fleet, site, readToken(request));
+      await refuseStale(context, caller.fleet, site, readToken(request));
       // The last word of a node counts.
       const latest = new Map(body.heartbeats.map((one) => [one.node_id, one]));
       const heard = await nodes.heartbeats(caller.fleet, site, [...latest.values()]);
@@ -99,13 +100,11 @@ async function siteOf({ nodes }: Context, caller: Caller, site: string | undefin
   return standing.site;
 }
 
-async function fence({ leases }: Context, fleet: string, site: string | undefined, token: FencingToken | undefined): Promise<void> {
+async function refuseStale({ leases }: Context, fleet: string, site: string | undefined, token: FencingToken | undefined): Promise<void> {
   if (token === undefined || site === undefined) return;
   const lease = await leases.get(fleet, site);
-  if (lease === undefined || lease.epoch < token.epoch) return;
-  if (lease.epoch > token.epoch || lease.node_id !== token.node_id) {
+  if (fence(token, lease) === 'stale')
     throw staleEpoch(`the batch follows ${token.node_id} at epoch ${token.epoch}, who no longer leads ${site}`, lease);
-  }
 }
 
 type Rejected = HeartbeatsAnswer['rejected'];
