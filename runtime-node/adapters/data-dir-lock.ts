@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import * as z from 'zod';
 import { toTimestamp } from '../../shared/contract/ids.ts';
@@ -37,7 +37,7 @@ export class DataDirLockError extends Error {
 export function lockDataDir(dir: string, clock: Pick<Clock, 'now'>): DataDirLock {
   let db: Database.Database | undefined;
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolder(dir);
     db = new Database(join(dir, 'lock.sqlite'), { timeout: 0 });
     db.exec('begin exclusive');
   } catch (error) {
@@ -52,6 +52,21 @@ export function lockDataDir(dir: string, clock: Pick<Clock, 'now'>): DataDirLock
     // The name only helps people: a full disk must not keep a node from starting.
   }
   return { release: () => void lock.close() };
+}
+
+/**
+ * Makes a folder and those above it that are missing. Not by Node's own `recursive`: that tries again for
+ * ever where the system answers "no such file" although the folder above is there, as /proc does.
+ */
+function makeFolder(dir: string): void {
+  if (existsSync(dir)) return;
+  makeFolder(dirname(dir));
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch (error) {
+    // Another process, which will hold the lock, may have been quicker.
+    if (!existsSync(dir)) throw error;
+  }
 }
 
 function isBusy(error: unknown): boolean {

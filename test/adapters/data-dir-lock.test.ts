@@ -119,6 +119,20 @@ describe('the lock on the data directory', () => {
     expect(readFileSync(join(dir(), 'lock.sqlite'), 'utf8')).toContain('not a database');
   });
 
+  test.runIf(process.platform === 'linux')(
+    'a directory that can not be made is refused at once, also where the system gives an odd reason',
+    () => {
+      const script = `import { lockDataDir } from ${JSON.stringify(ADAPTER)}; lockDataDir('/proc/not/there', { now: () => 0 });`;
+      const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+        encoding: 'utf8',
+        timeout: 15_000,
+        killSignal: 'SIGKILL',
+      });
+      expect(status).toBe(1);
+      expect(stderr).toContain("the data directory /proc/not/there can't be locked");
+    },
+  );
+
   test('an existing directory keeps its mode and what is in it', () => {
     chmodSync(parent, 0o755);
     writeFileSync(join(parent, 'kept'), 'x');
