@@ -1,6 +1,6 @@
 import type { Client } from '../client.ts';
 import type { NodeContext } from './context.ts';
-import { MAX_SERVICES } from './heartbeat.ts';
+import { reportsOf } from './heartbeat.ts';
 
 /** Registers this boot of the node, with what it holds, so that a Supervisor that knows less can learn of it. */
 export async function register({ deps, documents }: NodeContext, client: Client): Promise<void> {
@@ -15,7 +15,7 @@ export async function register({ deps, documents }: NodeContext, client: Client)
     capabilities: [...config.capabilities],
     ...deps.host(),
     versions: { ...config.versions },
-    services_running: services.reports().slice(0, MAX_SERVICES),
+    services_running: reportsOf(services),
     desired: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
   });
   log.info('register', { step: true, result: `registered with ${client.url}`, duration_ms: clock.monotonic() - began });

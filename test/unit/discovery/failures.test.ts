@@ -3,7 +3,7 @@ import { ApiError, UnreachableError } from '../../../shared/client.ts';
 import { problem } from '../../../shared/contract/problem.ts';
 import { onFailure } from '../../../shared/discovery/failure.ts';
 import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
-import { type Boot, CLOUD, Machine, planOf } from './harness.ts';
+import { type Boot, CLOUD, Machine, planOf, recordingServices } from './harness.ts';
 import { type Call, fail } from './scripted-supervisor.ts';
 
 let boots: Boot[] = [];
@@ -247,5 +247,24 @@ describe('a Supervisor that does not answer', () => {
     await machine.elapse(8_000);
     expect(machine.own.events.map(({ generation }) => generation)).toEqual([5]);
     expect(machine.logged('reports were refused and are dropped')).toHaveLength(1);
+  });
+});
+
+describe('a node with more services than a message can describe', () => {
+  it('leaves out what the health checks said, then what is above the number that a message may have', async () => {
+    const machine = new Machine();
+    const health = 'connect ECONNREFUSED 127.0.0.1:8080, '.repeat(6);
+    const many = Array.from({ length: 300 }, (_, index) => ({ name: `s${index}`, version: '1', state: 'unhealthy' as const, health }));
+    const services = { ...recordingServices(machine.trace, () => undefined, 'n'), reports: () => many };
+    machine.own.before = ({ body }) => (JSON.stringify(body).length > 64 * 1024 ? fail('too_large') : undefined);
+    const boot = await machine.boot({}, { services });
+    boots.push(boot);
+    await machine.elapse(10_000);
+    expect(boot.discovery.state().waiting_for).toEqual([]);
+    for (const path of ['/v1/nodes/register', '/v1/nodes/heartbeat']) {
+      const told = machine.own.made(path)[0]?.body.services_running;
+      expect(told).toHaveLength(256);
+      expect(told).toContainEqual({ name: 's0', version: '1', state: 'unhealthy' });
+    }
   });
 });
