@@ -19,7 +19,20 @@ const NAME_WIDTH = 15;
 const RESULT_WIDTH = 48;
 const DURATION_WIDTH = 9;
 
+/** The verb of an action says the kind, which is then not said again: `ensure-bucket bucket captures`. */
+const KIND_TWICE = /^([a-z-]+-([a-z]+)) \2 (?=\S)/;
+
 const MARKS: Record<Level, string> = { debug: '·', info: '✔', warn: '!', error: '✖' };
+
+/**
+ * True for what a person need not read: that a whole component is as it should be, which its boot step or its actions
+ * say already, and which a check for drift says again each minute.
+ */
+export function isRepetition({ level, message, own }: Pick<Line, 'level' | 'message' | 'own'>): boolean {
+  if (level !== 'info' || own.action !== 'reconcile' || !('idempotency_key' in own)) return false;
+  // What was changed by hand and is restored is told; a sum of the services' actions repeats their lines.
+  return own.component === 'services' || message === `${own.component}: reconcile`;
+}
 
 /** One line for a person, without its line break. Control characters are shown, never obeyed. */
 export function textLine(line: Line, colors: Colors): string {
@@ -28,7 +41,7 @@ export function textLine(line: Line, colors: Colors): string {
 }
 
 /**
- * One action of a reconcile, below the steps: `  · storage       ensure-bucket bucket captures          2 ms  applied`.
+ * One action of a reconcile, below the steps: `  · storage       ensure-bucket captures                 2 ms  applied`.
  * Hash and idempotency key, which tell a person nothing, are in the JSON log.
  */
 function actionLine({ level, message, own }: Line, colors: Colors): string {
@@ -48,7 +61,7 @@ function actionLine({ level, message, own }: Line, colors: Colors): string {
     `  ${painter(level, colors)(MARKS.debug)} `,
     visible(String(component)).padEnd(NAME_WIDTH - 2),
     ' ',
-    visible(isPlain ? String(action) : message).padEnd(RESULT_WIDTH),
+    visible(isPlain ? String(action).replace(KIND_TWICE, '$1 ') : message).padEnd(RESULT_WIDTH),
     colors.dim(` ${(typeof duration_ms === 'number' ? formatDuration(duration_ms) : '').padStart(DURATION_WIDTH)}`),
     `  ${painter(level, colors)(visible(String(status ?? '')))}`,
     pairs(rest) === '' ? '' : colors.dim(`  ${pairs(rest)}`),

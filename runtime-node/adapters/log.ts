@@ -6,7 +6,7 @@ import { toTimestamp } from '../../shared/contract/ids.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Log, LogFields } from '../../shared/ports/log.ts';
 import { redactText, safeFields } from './log-fields.ts';
-import { type Level, textLine } from './log-text.ts';
+import { isRepetition, type Level, textLine } from './log-text.ts';
 
 export interface NodeLogOptions {
   /** `text` for people, `json` (one object per line, by pino) for programs. */
@@ -69,6 +69,7 @@ function logOver(write: WriteLine, inherited: LogFields): Log {
 function textWriter(stream: Writable & { readonly isTTY?: boolean }, { clock, color }: NodeLogOptions): WriteLine {
   const colors = picocolors.createColors(color ?? (stream.isTTY === true && picocolors.isColorSupported));
   return (level, message, own, inherited) => {
+    if (isRepetition({ level, message, own })) return;
     const line = { level, message: redactText(message), own: safeFields(own), inherited: safeFields(inherited), now_ms: clock.now() };
     stream.write(`${textLine(line, colors)}\n`);
   };

@@ -56,13 +56,33 @@ describe('the boot log for people', () => {
     };
     const text = written((log) => {
       log.info('storage: ensure-bucket bucket captures', { ...run, action: 'ensure-bucket bucket captures', status: 'applied' });
+      const versioning = 'enable-versioning versioning of bucket captures';
+      log.info(`storage: ${versioning}`, { ...run, action: versioning, status: 'applied' });
       log.warn('the disk is full', { ...run, action: 'ensure-bucket bucket reports', status: 'failed' });
     });
     expect(text.split('\n')).toEqual([
-      '  · storage       ensure-bucket bucket captures                         1 ms  applied',
+      '  · storage       ensure-bucket captures                                1 ms  applied',
+      '  · storage       enable-versioning of bucket captures                  1 ms  applied',
       '  · storage       the disk is full                                      1 ms  failed',
       '',
     ]);
+  });
+
+  test('a check for drift that finds nothing is no line for a person, one that restores something or fails is', () => {
+    const run = { component: 'storage', action: 'reconcile', idempotency_key: 'b'.repeat(64), duration_ms: 1 };
+    const act = (log: Log) => {
+      log.info('storage: reconcile', { ...run, status: 'unchanged' });
+      log.info('services: reconcile', { ...run, component: 'services', status: 'unchanged' });
+      log.info('start-service service hello', { ...run, component: 'services', status: 'applied' });
+      log.info('changed since it was applied', { ...run, status: 'applied' });
+      log.warn('storage: reconcile', { ...run, status: 'failed' });
+    };
+    expect(written(act).trimEnd().split('\n')).toEqual([
+      expect.stringContaining('changed since it was applied'),
+      expect.stringMatching(/reconcile .* failed$/),
+    ]);
+    // programs get them all
+    expect(json(act)).toHaveLength(5);
   });
 
   test('a long result moves the duration and is not cut', () => {
