@@ -19,6 +19,12 @@ Without a BOOTPLANE_API_KEY the first start makes a fleet key in the data direct
 /** Exit code of a process that a signal ended by force, as shells number it (128 + SIGINT). */
 const FORCED = 130;
 
+/**
+ * Requests closer together than this are one, milliseconds: on Ctrl-C the terminal signals every process of its
+ * foreground group, and npm and npx pass their own signal on to the node besides.
+ */
+const SAME_REQUEST_MS = 250;
+
 export const define: Define = (command, run) => {
   addSettings(command, NODE_SETTINGS)
     .option('--examples', 'start with the example plan and profile, unless --plan or --profile name others')
@@ -48,16 +54,20 @@ async function withSeeds(io: Io, settings: Settings, examples: boolean): Promise
 /** Runs a node until it has stopped. A request to stop that comes while it starts is kept. */
 async function runNode(io: Io, config: Config): Promise<number> {
   let node: RunningNode | undefined;
-  let requests = 0;
+  let requestedAt: number | undefined;
   const stopListening = io.onStopRequest(() => {
-    requests += 1;
-    if (requests === 1) return void node?.stop();
+    if (requestedAt === undefined) {
+      requestedAt = io.now();
+      return void node?.stop();
+    }
+    // A clock that was set back in between must not take the second request away.
+    if (Math.abs(io.now() - requestedAt) < SAME_REQUEST_MS) return;
     node?.kill();
     io.quit(FORCED);
   });
   try {
     node = await io.startNode(config);
-    if (requests > 0) await node.stop();
+    if (requestedAt !== undefined) await node.stop();
     return await node.stopped;
   } finally {
     stopListening();

@@ -136,13 +136,28 @@ describe('up', () => {
 
   it('the first request to stop stops in order, the second by force', async () => {
     const noted = notedNode();
-    const running = up(noted.options());
+    let now = 1000;
+    const running = up({ ...noted.options(), now: () => now });
     await expect.poll(() => noted.configs.length).toBe(1);
     noted.signal();
     expect(noted.calls).toEqual(['stop']);
+    now += 250;
     noted.signal();
     await running;
     expect(noted.calls).toEqual(['stop', 'kill', 'quit 130', 'no longer listens']);
+  });
+
+  it('one Ctrl-C that arrives twice, from the terminal and by way of npm, is one request', async () => {
+    const noted = notedNode();
+    let now = 1000;
+    const running = up({ ...noted.options(), now: () => now });
+    await expect.poll(() => noted.configs.length).toBe(1);
+    noted.signal();
+    now += 249;
+    noted.signal();
+    expect(noted.calls).toEqual(['stop']);
+    noted.finish(0);
+    expect((await running).code).toBe(0);
   });
 
   it('a request to stop that comes during the start is kept', async () => {
