@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { documentHash } from './canonical.ts';
 import type { DocumentSigner, DocumentVerifier } from './fleet-keys.ts';
-import { Count, Id, Sha256, Timestamp } from './ids.ts';
+import { Count, Sha256, Timestamp } from './ids.ts';
 import { ClusterPlan } from './plan.ts';
 import { EnvironmentProfile } from './profile.ts';
 
@@ -93,5 +93,3 @@ export type PublishAnswer = z.infer<typeof PublishAnswer>;
 
 export const DesiredGenerations = z.object({ plan: Count.optional(), profile: Count.optional() });
 export type DesiredGenerations = z.infer<typeof DesiredGenerations>;
-
-export const FleetScope = z.object({ fleet: Id, site: Id });

@@ -18,8 +18,3 @@ const HEARTBEAT_SPREAD = 0.2;
 export function heartbeatDelayMs(ttl_seconds: number, random: number): number {
   return heartbeatIntervalMs(ttl_seconds) * (1 - HEARTBEAT_SPREAD * random);
 }
-
-/** Milliseconds to the first heartbeat: anywhere in one interval, so that a site that got its power back spreads out. */
-export function firstHeartbeatDelayMs(ttl_seconds: number, random: number): number {
-  return heartbeatIntervalMs(ttl_seconds) * random;
-}

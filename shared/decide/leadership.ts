@@ -21,14 +21,9 @@ export function compareLeaders(a: ProvedLeader, b: ProvedLeader): number {
   );
 }
 
-/** The epoch of a new holder: above its own store's and above all that it has seen. */
-export function nextEpoch(stored: number, seen = 0): number {
-  return Math.max(stored, seen) + 1;
-}
-
-/** True when the epoch that a claimant says it has seen is too far above the stored one to be true. */
-export function isEpochJump(stored: number, seen: number): boolean {
-  return seen - stored > MAX_EPOCH_JUMP;
+/** True when an epoch that somebody says he has seen is too far above the known one to be true. */
+export function isEpochJump(known: number, seen: number): boolean {
+  return seen - known > MAX_EPOCH_JUMP;
 }
 
 /**

@@ -109,11 +109,6 @@ export function servicesOn(
   });
 }
 
-/** True when the plan cannot be placed without knowing the other nodes. */
-export function needsMembership(plan: Pick<ClusterPlan, 'services'>): boolean {
-  return plan.services.some(({ placement }) => placement.count !== undefined);
-}
-
 /** The nodes of one service; a service may be called `constructor`. */
 export function nodesOf(placed: Placed, name: string): readonly string[] {
   return Object.hasOwn(placed, name) ? (placed[name] ?? []) : [];

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { Count } from '../contract/ids.ts';
-import { MAX_EPOCH_JUMP } from '../contract/leader.ts';
+import { isEpochJump } from '../decide/leadership.ts';
 import { type FileDeps, readJsonFile, writeJsonFile } from './json-file.ts';
 
 /** The highest epoch that this node has ever seen, kept over restarts, so that a claim of its own goes above it. */
@@ -21,7 +21,7 @@ export async function openEpochMemory(deps: FileDeps): Promise<EpochMemory> {
     },
     async note(epoch) {
       if (epoch === undefined || epoch <= highest) return;
-      if (epoch - highest > MAX_EPOCH_JUMP) {
+      if (isEpochJump(highest, epoch)) {
         deps.log.warn(`an answer names epoch ${epoch}, too far above ${highest} to be true; it is not remembered`, { epoch });
         return;
       }

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { Id, toTimestamp } from '../../contract/ids.ts';
 import { ClaimAnswer, ClaimRequest, Leader, type LeaderProof, MAX_EPOCH_JUMP, ReleaseRequest } from '../../contract/leader.ts';
+import { isEpochJump } from '../../decide/leadership.ts';
 import { type Caller, requireScope, requireSelf, unauthenticated } from '../auth.ts';
 import type { Context } from '../context.ts';
 import { currentHeaders } from '../current.ts';
@@ -44,7 +45,7 @@ function refuse({ lease, registered }: ClaimOutcome, body: ClaimRequest, caller:
   if (!registered && caller.node_id === undefined) throw unknownNode(body.node_id);
   const seen = Math.max(body.epoch ?? 0, body.epoch_seen ?? 0);
   const known = lease?.epoch ?? 0;
-  if (seen > known + MAX_EPOCH_JUMP) {
+  if (isEpochJump(known, seen)) {
     throw new ProblemError(
       'epoch_jump',
       `the claim has seen epoch ${seen}, more than ${MAX_EPOCH_JUMP} above the ${known} that is known here`,

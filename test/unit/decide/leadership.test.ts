@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MAX_EPOCH_JUMP } from '../../../shared/contract/leader.ts';
-import { compareLeaders, fence, isEpochJump, nextEpoch, type ProvedLeader } from '../../../shared/decide/leadership.ts';
+import { compareLeaders, fence, isEpochJump, type ProvedLeader } from '../../../shared/decide/leadership.ts';
 
 const leader = (more: Partial<ProvedLeader>): ProvedLeader => ({ node_id: 'm', epoch: 5, confirmed: false, nodes_heard: 3, ...more });
 const winner = (a: ProvedLeader, b: ProvedLeader) => [a, b].sort(compareLeaders)[0];
@@ -37,12 +37,6 @@ describe('two leaders that meet', () => {
 });
 
 describe('epochs', () => {
-  test('the next one is above the stored one and above all that was seen', () => {
-    expect(nextEpoch(0)).toBe(1);
-    expect(nextEpoch(7, 3)).toBe(8);
-    expect(nextEpoch(3, 7)).toBe(8);
-  });
-
   test('a jump of more than the limit is not believed', () => {
     expect(isEpochJump(10, 10 + MAX_EPOCH_JUMP)).toBe(false);
     expect(isEpochJump(10, 11 + MAX_EPOCH_JUMP)).toBe(true);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ClusterPlan } from '../../../shared/contract/plan.ts';
-import { needsMembership, type PlacementNode, placeServices, servicesOn } from '../../../shared/decide/placement.ts';
+import { type PlacementNode, placeServices, servicesOn } from '../../../shared/decide/placement.ts';
 
 const node = (node_id: string, more: Partial<PlacementNode> = {}): PlacementNode => ({
   node_id,
@@ -116,11 +116,5 @@ describe('the services of one node', () => {
   test('a service may be named like a property that all objects have', () => {
     expect(placeServices(plan, 'shop', three, { running: {} }).constructor).toHaveLength(1);
     expect(named({ constructor: ['a'] })).toEqual(['first', 'constructor']);
-  });
-
-  test('only a count makes a plan depend on the other nodes', () => {
-    expect(needsMembership(plan)).toBe(true);
-    expect(needsMembership(planWith({ roles: ['worker'] }))).toBe(false);
-    expect(needsMembership(planWith({ count: 0 }))).toBe(true);
   });
 });

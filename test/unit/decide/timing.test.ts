@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { backoffCeilingMs, backoffMs } from '../../../shared/decide/backoff.ts';
-import { firstHeartbeatDelayMs, heartbeatDelayMs, jittered } from '../../../shared/decide/jitter.ts';
+import { heartbeatDelayMs, jittered } from '../../../shared/decide/jitter.ts';
 import { heartbeatIntervalMs, leaseEndsAtMs, leaseHolds, livenessOf, onLeaderSilence, renewAtMs } from '../../../shared/decide/ttl.ts';
 
 const ALMOST_ONE = 1 - 2 ** -53;
@@ -36,11 +36,6 @@ describe('jitter', () => {
     expect(heartbeatIntervalMs(15)).toBe(5000);
     expect(heartbeatDelayMs(15, 0)).toBe(5000);
     expect(heartbeatDelayMs(15, ALMOST_ONE)).toBeCloseTo(4000);
-  });
-
-  test('the first heartbeat falls anywhere into the first interval', () => {
-    expect(firstHeartbeatDelayMs(15, 0)).toBe(0);
-    expect(firstHeartbeatDelayMs(15, ALMOST_ONE)).toBeCloseTo(5000);
   });
 });
 
