@@ -55,10 +55,12 @@ async function withSeeds(io: Io, settings: Settings, examples: boolean): Promise
 async function runNode(io: Io, config: Config): Promise<number> {
   let node: RunningNode | undefined;
   let requestedAt: number | undefined;
+  // How the stop ended is what `stopped` says.
+  const stop = () => void node?.stop().catch(() => undefined);
   const stopListening = io.onStopRequest(() => {
     if (requestedAt === undefined) {
       requestedAt = io.now();
-      return void node?.stop();
+      return stop();
     }
     // A clock that was set back in between must not take the second request away.
     if (Math.abs(io.now() - requestedAt) < SAME_REQUEST_MS) return;
@@ -67,7 +69,7 @@ async function runNode(io: Io, config: Config): Promise<number> {
   });
   try {
     node = await io.startNode(config);
-    if (requestedAt !== undefined) await node.stop();
+    if (requestedAt !== undefined) stop();
     return await node.stopped;
   } finally {
     stopListening();

@@ -172,6 +172,33 @@ describe('up', () => {
     expect((await running).code).toBe(0);
   });
 
+  it.each(['during the start', 'later'])('a stop that fails says why, once, when it was asked for %s', async (when) => {
+    const noted = notedNode();
+    const starting = Promise.withResolvers<void>();
+    const { startNode, ...options } = noted.options(() => starting.promise);
+    const ended = Promise.withResolvers<number>();
+    let started = false;
+    const fault = Object.assign(new Error('the lease could not be read'), { name: 'DatabaseError' });
+    const running = up({
+      ...options,
+      startNode: async (config) => {
+        const node = (await startNode?.(config)) ?? expect.fail();
+        const stop = () => {
+          ended.reject(fault);
+          return Promise.reject(fault);
+        };
+        started = true;
+        return { ...node, stop, stopped: ended.promise };
+      },
+    });
+    await expect.poll(() => noted.configs.length).toBe(1);
+    if (when === 'during the start') noted.signal();
+    starting.resolve();
+    await expect.poll(() => started).toBe(true);
+    if (when === 'later') noted.signal();
+    expect(await running).toMatchObject({ code: 1, err: 'error: the lease could not be read\n' });
+  });
+
   it('a start that fails says why', async () => {
     const { code, err } = await up({
       startNode: () => Promise.reject(Object.assign(new Error('port 7420 is taken'), { name: 'ListenError' })),
