@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,11 @@ export interface WorkerProcess {
 const WRANGLER = 'node_modules/wrangler/bin/wrangler.js';
 /** No update check, no metrics: nothing leaves the machine. */
 const ENV = { ...process.env, WRANGLER_SEND_METRICS: 'false', WRANGLER_HIDE_BANNER: 'true', CI: '1', NO_COLOR: '1' };
+
+/** Wrangler runs workerd as a child of its own. Nothing is left to end when it has failed. */
+function endGroup({ pid, exitCode, signalCode }: ChildProcess): void {
+  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGTERM');
+}
 
 /** The Supervisor under `wrangler dev` with a local D1 of its own, migrated by wrangler. */
 export async function startWorkerProcess(fleetKey: string, vars: Readonly<Record<string, string>> = {}): Promise<WorkerProcess> {
@@ -43,8 +48,7 @@ export async function startWorkerProcess(fleetKey: string, vars: Readonly<Record
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const url = `http://127.0.0.1:${port}`;
   const stop = async () => {
-    // The group: wrangler runs workerd as a child of its own.
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
+    endGroup(child);
     await exited;
     await rm(state, { recursive: true, force: true });
   };
