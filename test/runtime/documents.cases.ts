@@ -272,6 +272,12 @@ export function documentCases(start: Start): void {
         expect(fromWire('plan', 'default', (await read('plan')).body).body).toEqual(big);
       });
 
+      it('a parameter that nobody knows: a misspelt dry_run must not publish', async () => {
+        const reply = await publish(harness, 'plan', planOf('a'), 0, '?dryrun=true');
+        expect(reply).toMatchObject({ status: 400, body: { code: 'invalid_parameter', errors: [{ pointer: '/dryrun' }] } });
+        expect((await read('plan')).status).toBe(404);
+      });
+
       it('parameters that are not known values', async () => {
         expect(await publish(harness, 'plan', planOf('a'), 0, '?dry_run=yes')).toMatchObject({
           status: 400,

@@ -60,7 +60,7 @@ function read({ documents }: Context, { kind, path, title, published, missing }:
 }
 
 const Flag = z.enum(['true', 'false']).optional();
-const PublishQuery = z.object({ dry_run: Flag, allow_empty: Flag, site: Id.optional() });
+const PublishQuery = z.strictObject({ dry_run: Flag, allow_empty: Flag, site: Id.optional() });
 
 /** Made by hand: its handler needs the body as it was written, not as the schema gives it. */
 function write(context: Context, { kind, path, title }: Noun): Route {
