@@ -22,6 +22,8 @@ export async function farewell(node: NodeContext, ending: AbortController, loops
       log.warn(`${what} took longer than ${limit_ms} ms; it is not waited for`);
     }
   };
+  const began = clock.monotonic();
+  log.info('stop', { step: true, result: 'stops what runs; a second signal ends at once' });
   await bounded('stopping the services', servicesLimitMs(node), () => services.stop());
   await sendLastReports(node);
   const { located } = node.standing;
@@ -30,6 +32,7 @@ export async function farewell(node: NodeContext, ending: AbortController, loops
   if (located?.lease !== undefined && holds(located.lease, clock)) await releaseLease(node, located, new AbortController().signal);
   node.standing.located = undefined;
   if (lan !== undefined) await bounded('the goodbye on the LAN', GOODBYE_LIMIT_MS, () => lan.advertise(undefined));
+  log.info('stopped', { step: true, result: 'what was applied stays', duration_ms: clock.monotonic() - began });
 }
 
 function servicesLimitMs({ documents }: NodeContext): number {

@@ -49,6 +49,20 @@ describe('one node that finds nobody', () => {
     expect(steps.at(-1)).toBe('ready');
   });
 
+  it('tells that it stops, and when it has', async () => {
+    const machine = new Machine();
+    machine.own.publish(await planOf(['api']));
+    const { discovery } = await start(machine);
+    await machine.elapse(500);
+    const told = machine.log.lines.length;
+    const stopped = discovery.stop();
+    await machine.elapse(5000);
+    await stopped;
+    const steps = machine.log.lines.slice(told).filter(({ fields }) => fields.step === true);
+    expect(steps.map(({ message }) => message)).toEqual(['stop', 'stopped']);
+    expect(steps[1]?.fields.duration_ms).toEqual(expect.any(Number));
+  });
+
   it('writes cluster.json in the form of the contract', async () => {
     const machine = new Machine();
     machine.own.publish(await planOf(['api']));
