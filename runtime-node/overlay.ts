@@ -2,7 +2,7 @@ import type { EventBus } from '../shared/ports/event-bus.ts';
 import type { Log } from '../shared/ports/log.ts';
 
 /** The topic exchange that overlay notifications go to, with their topic as the routing key. */
-export const OVERLAY_EXCHANGE = 'overlay';
+const OVERLAY_EXCHANGE = 'overlay';
 /** Notifications under way; beyond it they are dropped, since a slow bus must not hold up the Supervisor. */
 const MAX_PENDING = 1000;
 

@@ -42,7 +42,7 @@ function isMeta(pointer: string): boolean {
 }
 
 /** `file:line:column /pointer detail`, in the order of the file. */
-export function placeFindings(file: DocumentFile, findings: readonly Finding[]): string[] {
+function placeFindings(file: DocumentFile, findings: readonly Finding[]): string[] {
   return findings
     .map(({ pointer, detail }) => ({ ...file.find(pointer), pointer, detail }))
     .sort((a, b) => a.line - b.line || a.column - b.column)

@@ -87,7 +87,7 @@ const SAID = new Set(['node_id', 'component', 'action', 'status', 'message']);
 /** Left out: they say nothing to a person. */
 const UNSAID = new Set(['hash', 'parent', 'idempotency_key', 'incompatible']);
 
-export function formatEvent(io: Io, { at, type, node_id, data }: EventRecord): string {
+function formatEvent(io: Io, { at, type, node_id, data }: EventRecord): string {
   const colors = colorsFor(io);
   const text = (name: string) => (typeof data[name] === 'string' ? [oneLine(data[name])] : []);
   const rest = Object.entries(data).flatMap(([name, value]) =>

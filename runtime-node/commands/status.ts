@@ -37,7 +37,7 @@ async function uptime(io: Io, client: Client, settings: Settings): Promise<strin
   return local?.started_at === undefined || local.url !== client.url ? undefined : formatAge(io, local.started_at);
 }
 
-export function formatHealth(io: Io, health: Health, started: string | undefined): string[] {
+function formatHealth(io: Io, health: Health, started: string | undefined): string[] {
   const colors = colorsFor(io);
   const waiting = (health.waiting_for ?? []).map((what) => `  waits for ${oneLine(what)}`);
   return [

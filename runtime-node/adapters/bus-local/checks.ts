@@ -4,7 +4,7 @@ import { BusError, type OutgoingMessage } from '../../../shared/ports/event-bus.
 import { X_MATCH } from './router.ts';
 
 /** As RabbitMQ's default limit. */
-export const MAX_BODY_BYTES = 16 * 1024 * 1024;
+const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const MAX_HEADERS_BYTES = 64 * 1024;
 const MAX_SHORT_BYTES = 255;
 const NAMES = ['name', 'exchange', 'queue', 'key'];

@@ -22,7 +22,7 @@ export interface Dying {
 }
 
 /** The deaths that the headers tell of; none when the header is absent or not ours. */
-export function deathsOf(headers: Headers): Death[] {
+function deathsOf(headers: Headers): Death[] {
   const text = headers['x-death'];
   if (typeof text !== 'string') return [];
   try {

@@ -19,7 +19,7 @@ interface VersionRow {
 }
 
 /** The id of the version that a bucket without enabled versioning keeps per key, as in S3. */
-export const NULL_VERSION = 'null';
+const NULL_VERSION = 'null';
 
 export interface NewVersion {
   readonly key: Buffer;
