@@ -33,10 +33,13 @@ export function isSecretName(name: string): boolean {
   return /^keys?$/.test(words.at(-1) ?? '') && !HARMLESS_KEYS.has(words.join('_'));
 }
 
-/** Takes out what looks like a credential inside a text: `Bearer …` and the user part of a URL. */
+/** Takes out what looks like a credential inside a text: `Bearer …`, the user part of a URL, and a fleet key as bootplane makes them. */
 export function redactText(text: string): string {
   const shown = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}… (${text.length} characters)` : text;
-  return shown.replaceAll(/\b(Bearer|Basic)\s+[^\s"',]+/gi, `$1 ${REDACTED}`).replaceAll(/(\w:\/\/)[^\s/@"']+@/g, `$1${REDACTED}@`);
+  return shown
+    .replaceAll(/\b(Bearer|Basic)\s+[^\s"',]+/gi, `$1 ${REDACTED}`)
+    .replaceAll(/(\w:\/\/)[^\s/@"']+@/g, `$1${REDACTED}@`)
+    .replaceAll(/\bbpk_[\w-]+/g, REDACTED);
 }
 
 /**

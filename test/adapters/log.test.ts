@@ -232,7 +232,7 @@ describe('secrets', () => {
   test.each(['text', 'json'] as const)('never reach the %s log', (format) => {
     const text = written(
       (log) => {
-        log.child({ authorization: 'Bearer hidden1' }).info('got Bearer hidden2 from amqp://user:hidden3@host', {
+        log.child({ authorization: 'Bearer hidden1' }).info('got Bearer hidden2 from amqp://user:hidden3@host with bpk_hidden-10', {
           fleet_key: 'hidden4',
           deep: { list: [{ token: { value: 'hidden5' } }] },
           header: 'Basic hidden6==',
