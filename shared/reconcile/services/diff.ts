@@ -13,6 +13,8 @@ export interface SupervisedService {
   readonly name: string;
   readonly version: string;
   readonly spec_hash: string;
+  /** Its stop failed: what is left of it is still to be ended, and nothing keeps it running. */
+  readonly is_over?: boolean;
 }
 
 /** What is there: the supervised services in the order of their start, and processes that nobody supervises, oldest first. */
@@ -62,7 +64,9 @@ export function diffServices(wanted: readonly WantedService[], { supervised, str
 function chooseRise(wanted: WantedService, supervised: readonly SupervisedService[], strays: readonly RunningProcess[]): ServiceAction {
   const current = supervised.find(({ name }) => name === wanted.service.name);
   if (current !== undefined) {
-    return current.spec_hash === wanted.spec_hash ? { kind: 'keep', wanted } : { kind: 'restart', wanted, from: current };
+    return current.spec_hash === wanted.spec_hash && current.is_over !== true
+      ? { kind: 'keep', wanted }
+      : { kind: 'restart', wanted, from: current };
   }
   const process = strays.find((stray) => isSame(stray, wanted));
   return process === undefined ? { kind: 'start', wanted } : { kind: 'adopt', wanted, process };

@@ -119,7 +119,12 @@ class Manager implements ServiceManager {
   /** What runs now, read anew each time. */
   async #actual(): Promise<ActualServices> {
     const running = await this.#deps.host.list();
-    const supervised = [...this.#units.values()].map(({ name, version, spec_hash }) => ({ name, version, spec_hash }));
+    const supervised = [...this.#units.values()].map(({ name, version, spec_hash, isOver }) => ({
+      name,
+      version,
+      spec_hash,
+      is_over: isOver,
+    }));
     return { supervised, strays: running.filter(({ name, ref }) => this.#units.get(name)?.owns(ref) !== true) };
   }
 

@@ -85,6 +85,11 @@ export class ServiceUnit {
     return this.#ref;
   }
 
+  /** Supervision has ended, by `stop` or `detach`; a process that no signal ends may be left. */
+  get isOver(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
   /** True for the process of this unit, and for any of its name while a start is under way. */
   owns(ref: ProcessRef): boolean {
     return this.#launching || (this.#ref?.pid === ref.pid && this.#ref.started === ref.started);

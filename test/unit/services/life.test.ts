@@ -69,6 +69,26 @@ describe('after a crash of the node', () => {
     expect(await second).toMatchObject({ status: 'applied' });
   });
 
+  test('a service whose stop failed is started anew when the plan has it again, once its process is gone', async () => {
+    const world = new ServiceWorld();
+    const stuck = service('api', { command: ['stuck'] });
+    const manager = world.manager();
+    await apply(world, manager, stuck);
+    const without = manager.apply(desired(2));
+    await world.clock.advance(20_000);
+    expect(await without).toMatchObject({ status: 'failed', message: expect.stringContaining('SIGKILL') });
+    const beside = manager.apply(desired(3, stuck));
+    await world.clock.advance(60_000);
+    expect(await beside).toMatchObject({ status: 'failed' });
+    expect(world.machine.alive('api')).toHaveLength(1);
+    for (const process of world.machine.alive('api')) world.machine.end(process, {});
+    const again = manager.apply(desired(3, stuck));
+    await world.clock.advance(1_000);
+    expect(await again).toMatchObject({ status: 'applied' });
+    expect(world.machine.alive('api')).toHaveLength(1);
+    expect(manager.reports()).toMatchObject([{ name: 'api', state: 'running' }]);
+  });
+
   test('crashed at every moment, there is never a second copy and never an orphan', async () => {
     const world = new ServiceWorld();
     for (let crash = 0; crash < 60; crash += 1) {
