@@ -240,8 +240,11 @@ function batchCases(start: Start): void {
       expect(await send(leader, ['far'], {}, '?site=other')).toMatchObject({ status: 403 });
       await age(harness, 16_000);
       expect(await send(leader, ['a'])).toMatchObject({ status: 403 });
+      const proxy = await harness.keys.nodeCredential('b');
       await call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('b', { role: 'proxy' }) });
-      expect((await send(await harness.keys.nodeCredential('b'), ['a'])).body).toEqual({ accepted: 1, rejected: [] });
+      expect(await send(proxy, ['a']), 'a role that a node gives itself').toMatchObject({ status: 403 });
+      await register(harness, 'b', { capabilities: ['proxy'] });
+      expect((await send(proxy, ['a'])).body).toEqual({ accepted: 1, rejected: [] });
     });
 
     it('refuses a batch of a leader that was replaced', async () => {

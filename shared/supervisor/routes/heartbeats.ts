@@ -3,6 +3,7 @@ import type { FencingToken } from '../../contract/headers.ts';
 import { Id } from '../../contract/ids.ts';
 import { HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest } from '../../contract/node.ts';
 import { fence } from '../../decide/leadership.ts';
+import { PROXY_CAPABILITY } from '../../decide/roles.ts';
 import { type Caller, requireSelf } from '../auth.ts';
 import { DOCUMENT_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
@@ -27,7 +28,7 @@ function heartbeat(context: Context): Route {
     summary: 'Refreshes the TTL of a node',
     body: HeartbeatRequest,
     answers: { 204: { description: 'Heard. The headers say who leads and which generations are current.' } },
-    problems: ['unknown_node', 'duplicate_node', 'stale_epoch'],
+    problems: ['bad_request', 'unknown_node', 'duplicate_node', 'stale_epoch'],
     async handle({ caller, body, request }) {
       requireSelf(caller, body.node_id);
       const token = readToken(request);
@@ -68,7 +69,7 @@ function heartbeats(context: Context): Route {
     body: HeartbeatsRequest,
     max_bytes: DOCUMENT_BYTES,
     answers: { 200: { description: 'How many were heard, and which were not.', schema: HeartbeatsAnswer } },
-    problems: ['stale_epoch'],
+    problems: ['bad_request', 'unknown_node', 'stale_epoch'],
     async handle({ caller, query, body, request }) {
       const site = await siteOf(context, caller, query.site);
       await refuseStale(context, caller.fleet, site, readToken(request));
@@ -88,7 +89,8 @@ async function siteOf({ nodes }: Context, caller: Caller, site: string | undefin
   if (caller.node_id === undefined) return site;
   const standing = await nodes.standing(caller.fleet, caller.node_id);
   if (standing === undefined) throw unknownNode(caller.node_id);
-  if (standing.leads !== 1 && standing.role !== 'proxy') {
+  // Its role as a plan gives it: what a node's own heartbeat says of that widens nothing.
+  if (standing.leads !== 1 && !standing.capabilities.includes(PROXY_CAPABILITY)) {
     throw new ProblemError(
       'forbidden',
       `node ${caller.node_id} neither leads ${standing.site} nor is a proxy: it can report only for itself`,

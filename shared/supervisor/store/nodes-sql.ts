@@ -78,9 +78,11 @@ function compileReads(database: Database, ttl_seconds: number) {
       sql`${columns} from nodes indexed by nodes_by_site where nodes.fleet = ${arg('fleet')} and site = ${arg('site')} ${page}`,
       nodes,
     ),
-    standing: compileSql<{ site: string; role: string; leads: number }>(sql`
-      select site, role, exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
+    standing: compileSql<Pick<NodeRow, 'site' | 'capabilities'> & { leads: number }>(
+      sql`select site, capabilities, exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
         and leases.node_id = nodes.node_id and expires_at > ${now}) as leads
-      from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null`),
+      from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null`,
+      nodes,
+    ),
   };
 }

@@ -20,7 +20,7 @@ export interface NodePage {
 /** What decides whether a node may report for others. */
 export interface Standing {
   readonly site: string;
-  readonly role: string;
+  readonly capabilities: readonly string[];
   readonly leads: number;
 }
 
