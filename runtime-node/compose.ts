@@ -82,7 +82,7 @@ export async function compose(
     bus,
     vector,
     processes: createProcessHost({ data_dir, node_id, clock, logs }),
-    probe: createHealthProbe({ data_dir }),
+    probe: opened(createHealthProbe({ data_dir })),
     run: async (signal) => {
       await Promise.all([storage.run(signal), logs.run(signal)]);
     },

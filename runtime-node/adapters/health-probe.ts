@@ -9,36 +9,61 @@ import { placeCommand, type ServicePlaceOptions } from './child-process-place.ts
 const MAX_OUTPUT = 4_096;
 const MAX_DETAIL = 200;
 
+export interface NodeHealthProbe extends HealthProbe {
+  /** Ends the checks under way, with what they have started. The node would wait for them otherwise, or leave them behind. */
+  close(): Promise<void>;
+}
+
 /**
  * Checks of services. http: an answer with status 2xx or 3xx, on a new connection each time; a
  * redirect is an answer and is not followed. tcp: a connection is accepted. command: exit code 0, run
  * as the user and in the folder of the service; when the time is up its whole group is killed.
  */
-export function createHealthProbe(options: ServicePlaceOptions): HealthProbe {
+export function createHealthProbe(options: ServicePlaceOptions): NodeHealthProbe {
+  const closing = new AbortController();
   return {
     async probe(check, how) {
       try {
-        return await runCheck(options, check, how);
+        return await runCheck(options, check, how, closing.signal);
       } catch (error) {
         return unhealthy(describe(error));
       }
     },
+    close: async () => closing.abort(),
   };
 }
 
-function runCheck(options: ServicePlaceOptions, check: HealthCheck, how: ProbeOptions): Promise<ProbeResult> {
-  if ('http' in check) return probeHttp(new URL(check.http), how.timeout_ms);
-  if ('tcp' in check) return probeTcp(check.tcp, how.timeout_ms);
-  return probeCommand(options, check.command, how);
+function runCheck(options: ServicePlaceOptions, check: HealthCheck, how: ProbeOptions, signal: AbortSignal): Promise<ProbeResult> {
+  const limit = { timeout_ms: how.timeout_ms, signal };
+  if ('http' in check) return probeHttp(new URL(check.http), limit);
+  if ('tcp' in check) return probeTcp(check.tcp, limit);
+  return probeCommand(options, check.command, how, limit);
 }
 
-function probeHttp(url: URL, timeout_ms: number): Promise<ProbeResult> {
+interface Limit {
+  readonly timeout_ms: number;
+  readonly signal: AbortSignal;
+}
+
+/** Calls `end` with the reason when the time is up or the probe is closed. Returns the way to call it off. */
+function endBy({ timeout_ms, signal }: Limit, end: (why: string) => void): () => void {
+  const close = () => end('the node stops');
+  const timer = setTimeout(() => end(`no answer within ${timeout_ms} ms`), timeout_ms);
+  signal.addEventListener('abort', close, { once: true });
+  if (signal.aborted) queueMicrotask(close);
+  return () => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', close);
+  };
+}
+
+function probeHttp(url: URL, limit: Limit): Promise<ProbeResult> {
   const request = url.protocol === 'https:' ? requestHttps : requestHttp;
   return new Promise((resolve) => {
     const call = request(url, { agent: false, headers: { connection: 'close', 'user-agent': 'bootplane-health' } });
-    const timer = setTimeout(() => end(unhealthy(tooLate(timeout_ms))), timeout_ms);
+    const callOff = endBy(limit, (why) => end(unhealthy(why)));
     const end = (result: ProbeResult) => {
-      clearTimeout(timer);
+      callOff();
       resolve(result);
       call.destroy();
     };
@@ -48,15 +73,15 @@ function probeHttp(url: URL, timeout_ms: number): Promise<ProbeResult> {
   });
 }
 
-function probeTcp(address: string, timeout_ms: number): Promise<ProbeResult> {
+function probeTcp(address: string, limit: Limit): Promise<ProbeResult> {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
   const port = Number(address.slice(colon + 1));
   return new Promise((resolve) => {
     const socket = connect({ host, port });
-    const timer = setTimeout(() => end(unhealthy(tooLate(timeout_ms))), timeout_ms);
+    const callOff = endBy(limit, (why) => end(unhealthy(why)));
     const end = (result: ProbeResult) => {
-      clearTimeout(timer);
+      callOff();
       resolve(result);
       socket.destroy();
     };
@@ -65,7 +90,12 @@ function probeTcp(address: string, timeout_ms: number): Promise<ProbeResult> {
   });
 }
 
-async function probeCommand(options: ServicePlaceOptions, command: readonly string[], how: ProbeOptions): Promise<ProbeResult> {
+async function probeCommand(
+  options: ServicePlaceOptions,
+  command: readonly string[],
+  how: ProbeOptions,
+  limit: Limit,
+): Promise<ProbeResult> {
   const { service, env, cwd, user } = how;
   const place = await placeCommand(options, {
     name: service,
@@ -83,13 +113,13 @@ async function probeCommand(options: ServicePlaceOptions, command: readonly stri
     };
     child.stdout.setEncoding('utf8').on('data', keep);
     child.stderr.setEncoding('utf8').on('data', keep);
-    const timer = setTimeout(() => {
+    const callOff = endBy(limit, (why) => {
       late = true;
       killGroup(child.pid);
-      end(unhealthy(`${tooLate(how.timeout_ms)}${lastLine(output, ': ')}`));
-    }, how.timeout_ms);
+      end(unhealthy(`${why}${lastLine(output, ': ')}`));
+    });
     const end = (result: ProbeResult) => {
-      clearTimeout(timer);
+      callOff();
       resolve(result);
       child.stdout.destroy();
       child.stderr.destroy();
@@ -120,10 +150,6 @@ function killGroup(pid: number | undefined): void {
 function lastLine(output: string, before = ''): string {
   const line = output.trimEnd().split('\n').at(-1)?.trim() ?? '';
   return line === '' ? '' : `${before}${line.slice(0, MAX_DETAIL)}`;
-}
-
-function tooLate(timeout_ms: number): string {
-  return `no answer within ${timeout_ms} ms`;
 }
 
 function unhealthy(detail: string): ProbeResult {

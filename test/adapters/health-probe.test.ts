@@ -139,6 +139,21 @@ describe('a command check', () => {
     expect(result.detail.length).toBe(200);
   });
 
+  test('under way when the node stops, it is ended with what it started, and none begins afterwards', async () => {
+    const closing = createHealthProbe({ data_dir });
+    const how = { timeout_ms: 60_000, env: {}, service: 'api', user: 'root' };
+    const silent = createTcpServer((socket) => socket.on('error', () => undefined).resume());
+    await listening(silent, async (port) => {
+      const checks = [{ command: ['sh', '-c', 'sleep 31004 & sleep 31005'] }, { http: `http://127.0.0.1:${port}/` }];
+      const results = checks.map((check) => closing.probe(check, how));
+      await expect.poll(() => running(31005)).toBe(1);
+      await closing.close();
+      expect((await Promise.all(results)).map(({ detail }) => detail)).toEqual(['the node stops', 'the node stops']);
+      expect(await sleepers(31004, 31005)).toBe(0);
+      expect(await closing.probe({ command: ['true'] }, how)).toEqual({ healthy: false, detail: 'the node stops' });
+    });
+  });
+
   test('works in the folder of the service', async () => {
     const { detail } = await probe({ command: ['pwd'] });
     expect(detail.endsWith('/services/api')).toBe(true);
@@ -150,16 +165,20 @@ describe('a command check', () => {
   });
 });
 
+async function running(...seconds: number[]): Promise<number> {
+  const processes = await procTable().list();
+  return processes.filter(({ pid }) => {
+    try {
+      return seconds.some((one) => readFileSync(`/proc/${pid}/cmdline`, 'latin1') === `sleep\0${one}\0`);
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
 /** How many such processes live a moment later: a killed one needs an instant to end. */
 async function sleepers(...seconds: number[]): Promise<number> {
-  const count = async () =>
-    (await procTable().list()).filter(({ pid }) => {
-      try {
-        return seconds.some((one) => readFileSync(`/proc/${pid}/cmdline`, 'latin1') === `sleep\0${one}\0`);
-      } catch {
-        return false;
-      }
-    }).length;
+  const count = () => running(...seconds);
   for (let round = 0; round < 100 && (await count()) > 0; round += 1) await new Promise((resolve) => setTimeout(resolve, 10));
   return count();
 }
