@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DatabaseError } from '../../shared/ports/database.ts';
+import { publish, service } from './documents.cases.ts';
 import { bootstrapEvent } from './events.cases.ts';
 import { age, call, type Harness, heartbeat, register, type Start } from './harness.ts';
 
@@ -57,6 +58,19 @@ export function stateCases(start: Start): void {
         components: { storage: { applied: 1, failed: 1 } },
         devices: 3,
       });
+    });
+
+    it('says how many of a service the plan wants, and names what is planned for the site and runs nowhere', async () => {
+      await register(harness, 'on');
+      await beat('on', [{ name: 'api', version: '1', state: 'running' }]);
+      const here = service('api', { version: '1', placement: { count: 2 } });
+      const idle = service('idle', { version: '3', placement: { sites: ['default'] } });
+      const away = service('away', { placement: { sites: ['other'] } });
+      await publish(harness, 'plan', { services: [idle, away, here] }, 0);
+      expect((await call(harness, 'GET /v1/state')).body.services).toEqual([
+        { name: 'api', version: '1', wanted: 2, running: 1, nodes: ['on'] },
+        { name: 'idle', version: '3', running: 0, nodes: [] },
+      ]);
     });
 
     it('pools the devices of all nodes with the liveness of their node', async () => {

@@ -31,6 +31,7 @@ function list(context: Context): Route {
         schema: EventList,
       },
     },
+    problems: ['bad_request'],
     async handle({ caller: { fleet }, query, request }) {
       if (request.headers.get('accept')?.includes('text/event-stream')) {
         return streamEvents(context, { fleet, site: query.site, after: resumeAt(request, query.after), signal: request.signal });

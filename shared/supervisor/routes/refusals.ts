@@ -15,7 +15,7 @@ export async function duplicateNode(context: Context, node: NodeView, instance_i
   await context.record({ fleet, type: 'overlay.refused', site, node_id, data, dedupe });
   return new ProblemError(
     'duplicate_node',
-    `node ${node_id} also runs on ${node.host} (${node.ip}); was this machine's disk copied? Stop one of the two, or remove its node_id file so that it gets a new one`,
+    `node ${node_id} also runs on ${node.host} (${node.ip}); was this machine's disk copied? Stop one of the two, or remove node.json in its data directory so that it gets an identity of its own`,
   );
 }
 

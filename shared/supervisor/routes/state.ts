@@ -1,7 +1,10 @@
 import * as z from 'zod';
+import type { FleetKeys } from '../../contract/fleet-keys.ts';
 import { Id } from '../../contract/ids.ts';
 import { DeviceList } from '../../contract/node.ts';
+import type { PlannedService } from '../../contract/plan.ts';
 import { SiteState } from '../../contract/status.ts';
+import { compareText } from '../../decide/rendezvous.ts';
 import type { Context } from '../context.ts';
 import { livenessOf } from '../liveness.ts';
 import { PageQuery, pageOf } from '../paging.ts';
@@ -12,7 +15,7 @@ export function stateRoutes(context: Context): Route[] {
   return [state(context), devices(context)];
 }
 
-function state({ state: store, leases, options }: Context): Route {
+function state({ state: store, leases, documents, options }: Context): Route {
   return route('viewer', {
     method: 'get',
     path: '/v1/state',
@@ -20,14 +23,21 @@ function state({ state: store, leases, options }: Context): Route {
     summary: 'The logical state of a site in one read, for front ends',
     query: z.object({ site: Id.default('default') }),
     answers: { 200: { description: 'Services and devices are those of nodes that are online or late.', schema: SiteState } },
-    async handle({ caller: { fleet }, query: { site } }) {
-      const [read, lease] = await Promise.all([store.ofSite(fleet, site), leases.get(fleet, site)]);
+    async handle({ caller: { fleet, keys }, query: { site } }) {
+      const [read, lease, planned] = await Promise.all([
+        store.ofSite(fleet, site),
+        leases.get(fleet, site),
+        plannedServices(documents, keys, site),
+      ]);
       const body: SiteState = {
         fleet,
         site,
         nodes: read.nodes,
         desired: Object.fromEntries(read.generations.map(({ kind, generation }) => [kind, generation])),
-        services: read.services.map(({ nodes, ...service }) => ({ ...service, nodes: z.array(z.string()).parse(JSON.parse(nodes)) })),
+        services: withPlanned(
+          read.services.map(({ nodes, ...service }) => ({ ...service, nodes: z.array(z.string()).parse(JSON.parse(nodes)) })),
+          planned,
+        ),
         components: countComponents(read.components),
         devices: read.devices,
       };
@@ -38,6 +48,32 @@ function state({ state: store, leases, options }: Context): Route {
       return json(body);
     },
   });
+}
+
+type ServiceState = SiteState['services'][number];
+
+/** What the Cluster Plan has for a site. A plan that can't be used says nothing: the state is shown all the same. */
+async function plannedServices(
+  { store, verified }: Context['documents'],
+  keys: FleetKeys,
+  site: string,
+): Promise<readonly PlannedService[]> {
+  const head = await store.head(keys.fleet, 'plan');
+  if (head === undefined) return [];
+  const plan = await verified.get(keys, 'plan', head).catch(() => undefined);
+  return (plan?.parsed.services ?? []).filter(({ placement: { sites } }) => sites.length === 0 || sites.includes(site));
+}
+
+/** What runs, with how many are wanted where the plan counts them, and what is planned and runs nowhere. */
+function withPlanned(running: readonly ServiceState[], planned: readonly PlannedService[]): ServiceState[] {
+  const missing = planned.filter(({ name, version }) => !running.some((one) => one.name === name && one.version === version));
+  const all = [...running, ...missing.map(({ name, version }): ServiceState => ({ name, version, running: 0, nodes: [] }))];
+  return all
+    .map((one) => {
+      const count = planned.find(({ name, version }) => one.name === name && one.version === version)?.placement.count;
+      return count === undefined ? one : { ...one, wanted: count };
+    })
+    .sort((a, b) => compareText(a.name, b.name) || compareText(a.version, b.version));
 }
 
 function countComponents(counts: readonly ComponentCount[]): SiteState['components'] {

@@ -25,7 +25,7 @@ function report(context: Context): Route {
     body: BootstrapEvents,
     max_bytes: DOCUMENT_BYTES,
     answers: { 202: { description: 'Taken.' } },
-    problems: ['unknown_node', 'stale_epoch'],
+    problems: ['bad_request', 'unknown_node', 'stale_epoch'],
     async handle({ caller, body, request }) {
       const events = Array.isArray(body) ? body : [body];
       const node_ids = [...new Set(events.map(({ node_id }) => node_id))];
