@@ -27,14 +27,26 @@ export interface FleetKeyParts {
  * `FleetKeyError`, or with `StateFilesError` when it can't be written.
  */
 export async function fleetKey(dataDir: string, configured: string | undefined, { files, random, log }: FleetKeyParts): Promise<string> {
-  if (configured !== undefined) return configured;
   const path = join(dataDir, FLEET_KEY_FILE);
+  if (configured !== undefined) {
+    await warnOfAnother(path, configured, log);
+    return configured;
+  }
   const found = await read(path);
   if (found === undefined) return make(files, random);
   await tighten(path, log);
   if (found.length >= MIN_FLEET_KEY_LENGTH) return found;
   throw new FleetKeyError(
     `${path} holds ${found.length} characters, a fleet key has at least ${MIN_FLEET_KEY_LENGTH}: put the fleet's key back, or remove the file to begin a new fleet`,
+  );
+}
+
+/** What the directory's own key signed is refused under another one: told here, since it looks like damage later. */
+async function warnOfAnother(path: string, configured: string, log: Log): Promise<void> {
+  const own = await read(path).catch(() => undefined);
+  if (own === undefined || own === '' || own === configured) return;
+  log.warn(
+    `BOOTPLANE_API_KEY is not the key in ${path}: the plan and the profile that are kept here were signed with that one and are not used; for a node of another fleet give a directory of its own with --data-dir`,
   );
 }
 

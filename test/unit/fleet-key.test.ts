@@ -46,6 +46,17 @@ describe('fleetKey', () => {
     await expect(readFile(keyFile())).rejects.toThrow('ENOENT');
   });
 
+  it('tells when the key that is set is not the one of the folder, and keeps that one', async () => {
+    const made = await keyOf();
+    const other = 'x'.repeat(MIN_FLEET_KEY_LENGTH);
+    expect(await keyOf(other)).toBe(other);
+    expect(log.lines).toMatchObject([{ level: 'warn', message: expect.stringContaining('--data-dir') }]);
+    expect(JSON.stringify(log.lines)).not.toMatch(new RegExp(`${made}|${other}`));
+    expect(await keyOf(made)).toBe(made);
+    expect(await keyOf()).toBe(made);
+    expect(log.lines).toHaveLength(1);
+  });
+
   it('closes a file that others could read, and says so without the key', async () => {
     const made = await keyOf();
     await chmod(keyFile(), 0o644);
