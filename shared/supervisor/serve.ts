@@ -3,7 +3,7 @@ import { type Authenticate, type Caller, requireScope } from './auth.ts';
 import { MESSAGE_BYTES, readJson } from './body.ts';
 import type { Context } from './context.ts';
 import type { Counter } from './metrics.ts';
-import { isFault, problemResponse, toProblem } from './problem.ts';
+import { isFault, ProblemError, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
 
 /** Answers one route: credential, scope, body, handler; whatever is thrown becomes a problem document. */
@@ -31,10 +31,15 @@ function allow(route: Route, caller: Caller | undefined): Caller | undefined {
 function answerProblem({ options }: Context, route: Route, error: unknown): Response {
   const answer = toProblem(error);
   if (isFault(answer)) {
-    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    options.log.error('a request failed', { route: `${route.method} ${route.path}`, code: answer.problem.code, error: cause });
+    options.log.error('a request failed', { route: `${route.method} ${route.path}`, code: answer.problem.code, error: causeOf(error) });
   }
   return problemResponse(answer);
+}
+
+/** A refusal that was foreseen says all in its message; only what nobody foresaw needs its stack. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error instanceof ProblemError && error.cause === undefined ? error.message : (error.stack ?? error.message);
 }
 
 /** Counts by status without building labels at each request. */
