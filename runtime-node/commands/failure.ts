@@ -43,5 +43,12 @@ const FAULTS = ['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxErr
 function fromPart(error: unknown): CommandError | undefined {
   if (!(error instanceof Error)) return undefined;
   const told = !FAULTS.includes(error.name) || errorCode(error)?.startsWith('E') === true;
-  return told ? new CommandError('failed', error.message, undefined, { cause: error }) : undefined;
+  return told ? new CommandError('failed', error.message, isFull(error) ? FULL : undefined, { cause: error }) : undefined;
+}
+
+const FULL = 'Free space on the disk of the data directory (`bootplane doctor` shows it), or give another one with --data-dir.';
+
+/** The ports call it `full`; the system has two words for it. */
+function isFull(error: Error): boolean {
+  return ('kind' in error && error.kind === 'full') || ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
 }

@@ -4,6 +4,7 @@ import { toCommandError } from '../../runtime-node/commands/failure.ts';
 import { ConfigError } from '../../runtime-node/config.ts';
 import { ApiError, UnreachableError } from '../../shared/client.ts';
 import { PROBLEMS, type ProblemCode, problem } from '../../shared/contract/problem.ts';
+import { DatabaseError } from '../../shared/ports/database.ts';
 
 describe('what a command threw', () => {
   it.each([
@@ -23,6 +24,14 @@ describe('what a command threw', () => {
 
   it.each([[new Error('?')], [new TypeError('x is not a function')], ['a text'], [undefined]])('%s is a fault', (error) => {
     expect(toCommandError(error)).toBeUndefined();
+  });
+
+  it.each([
+    ['a port', new DatabaseError('full', 'database or disk is full')],
+    ['the system', Object.assign(new Error('write'), { code: 'ENOSPC' })],
+  ])('a full disk that %s tells of comes with what to do', (_, error) => {
+    expect(toCommandError(error)?.hint).toContain('Free space');
+    expect(toCommandError(new DatabaseError('corrupt', 'damaged'))?.hint).toBeUndefined();
   });
 
   it('every refusal names its code, and its pointers', () => {
