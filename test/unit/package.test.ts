@@ -13,3 +13,7 @@ it.each(['start', 'bootplane'])('npm run %s leaves no shell between npm and the 
 it('the first npm start tells that it installs, which takes a while', () => {
   expect(scripts.setup).toMatch(/echo 'Installing .*>&2; npm install/);
 });
+
+it('npm run dev:worker asks nothing: wrangler goes on by itself where nobody can answer', () => {
+  expect(scripts['dev:worker']).toContain('migrations apply DB --local </dev/null && ');
+});
