@@ -5,7 +5,7 @@ import { type LoadResult, load, rawRequest } from './load.ts';
 import { median, type Row, ratio } from './report.ts';
 
 const NODES = 1000;
-const CONNECTIONS = 64;
+const CONNECTIONS = 256;
 const SECONDS = 2;
 const ROUNDS = 5;
 const BATCH = 500;
