@@ -43,6 +43,6 @@ export function selectServices(answer: NodePlan, plan: Verified<'plan'>, node: S
 }
 
 /** As far as one node can tell: not by role, which the same Supervisor gives, nor by count. */
-function mayRunOn({ placement }: PlannedService, { node_id, site, capabilities }: SelectingNode): boolean {
+export function mayRunOn({ placement }: PlannedService, { node_id, site, capabilities }: SelectingNode): boolean {
   return isEligible({ ...placement, roles: [] }, site, { node_id, role: 'worker', capabilities });
 }

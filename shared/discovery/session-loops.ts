@@ -7,32 +7,33 @@ import { holdLease, leaseLeftMs } from './lease.ts';
 import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
 import { poll } from './poll.ts';
+import { createResync, QUIET_TTLS } from './resync.ts';
 import type { Session } from './session-state.ts';
 import { createWaker } from './waker.ts';
 
-/** How often the desired documents and a better control plane are looked for when no news came. */
-const RESYNC_TTLS = 4;
 const RETRY_BASE_MS = 250;
 /** Reports of one apply come in a burst: this long they are gathered. */
 const GATHER_MS = 100;
 
 /**
- * Asks for the plan and the documents: at once, when told, and every few TTLs. News does not shorten
+ * Asks for the plan and the documents: at once, when told, and when `createResync` says so. News does not shorten
  * the wait after a failure, else a Supervisor that announces what it can't deliver would be asked without end.
  */
 export async function pollLoop(session: Session): Promise<void> {
   const { node, client, polls, signal } = session;
+  const resync = createResync(node);
   let isFirst = true;
   polls.wake();
   for (let failures = 0; !signal.aborted; ) {
     if (failures > 0) await node.deps.clock.sleep(retryDelayMs(session, failures), signal);
-    else await polls.wait(signal, resyncDelayMs(session));
+    else await polls.wait(signal, resync.delayMs());
     if (signal.aborted) return;
     const result = await session.call('plan', async () => {
       session.desired = await poll(node, client, session.located);
     });
     if (signal.aborted) return;
     failures = result === 'ok' ? 0 : failures + 1;
+    if (result === 'ok') resync.looked();
     node.applyHeld();
     if (isFirst) session.heartbeats.wake();
     isFirst = false;
@@ -130,15 +131,12 @@ function retryDelayMs({ node }: Session, failures: number): number {
   return backoffMs({ base_ms: RETRY_BASE_MS, cap_ms }, failures, node.deps.random.next());
 }
 
-function resyncDelayMs({ node }: Session, ttls = RESYNC_TTLS): number {
-  return jittered(ttls * node.standing.ttl_seconds() * 1000, node.deps.random.next());
-}
-
 /** Sooner where something better is known to exist: the cloud that is away, or a lease that may lapse. */
 function lookDelayMs(session: Session): number {
-  const { config, random } = session.node.deps;
+  const { deps, standing } = session.node;
+  const { config, random } = deps;
   const { provisional, look_again_ms } = session.located;
-  const usual = resyncDelayMs(session, provisional ? 1 : RESYNC_TTLS);
+  const usual = jittered((provisional ? 1 : QUIET_TTLS) * standing.ttl_seconds() * 1000, random.next());
   if (look_again_ms === undefined || !config.lead) return usual;
   return Math.min(usual, look_again_ms + 250 + 500 * random.next());
 }
