@@ -1,9 +1,8 @@
-import { OpenAPIHono } from '@hono/zod-openapi';
+import { Hono } from 'hono';
 import type { DocumentKind } from '../contract/document.ts';
 import { createAuthenticator } from './auth.ts';
 import { type Context, createContext, type SupervisorOptions } from './context.ts';
 import { type Body, type SeedOutcome, seed } from './documents.ts';
-import { describeRoutes, openApiDocument } from './openapi.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
 import { documentRoutes } from './routes/documents.ts';
@@ -50,7 +49,7 @@ export interface Supervisor {
   seed(fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome>;
   /** Housekeeping, to be called every few minutes: drops the oldest events beyond the number that is kept. */
   sweep(): Promise<void>;
-  readonly app: OpenAPIHono;
+  readonly app: Hono;
   /** Every route, for tests and tools that walk them. */
   readonly routes: readonly Route[];
 }
@@ -58,11 +57,9 @@ export interface Supervisor {
 /** The control plane over one database: the same handlers on Workers and on Node. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const context = createContext(options);
-  const app = new OpenAPIHono();
-  const document = () => {
-    describeRoutes(app, routes);
-    return openApiDocument(app, options.version);
-  };
+  const app = new Hono();
+  // Imported when somebody asks: few do, and every start would pay for it.
+  const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
   const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
   const authenticate = createAuthenticator(options.fleets);
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));

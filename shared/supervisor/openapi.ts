@@ -1,4 +1,4 @@
-import type { OpenAPIHono } from '@hono/zod-openapi';
+import { OpenAPIHono } from '@hono/zod-openapi';
 import { PROBLEM_JSON, PROBLEMS, Problem, type ProblemCode } from '../contract/problem.ts';
 import type { Answer, Route } from './route.ts';
 
@@ -10,14 +10,11 @@ const SCHEMES = {
   api_key: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The same, for tools that send no Authorization header.' },
 } as const;
 
-/** Describes every route in the app's registry. */
-export function describeRoutes(app: OpenAPIHono, routes: readonly Route[]): void {
+/** The OpenAPI 3.1 document of these routes. */
+export function openApiDocument(routes: readonly Route[], version: string): object {
+  const app = new OpenAPIHono();
   for (const [name, scheme] of Object.entries(SCHEMES)) app.openAPIRegistry.registerComponent('securitySchemes', name, scheme);
   for (const route of routes) app.openAPIRegistry.registerPath(toPath(route));
-}
-
-/** The OpenAPI 3.1 document of what was described. */
-export function openApiDocument(app: OpenAPIHono, version: string): object {
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {

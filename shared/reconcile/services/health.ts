@@ -2,8 +2,9 @@ import type { PlannedService, ServiceHealth } from '../../contract/plan.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { HealthCheck, ProbeResult } from '../../ports/health-probe.ts';
 
-/** A starting service is asked soon and then ever more slowly, so that a fast one delays the next by little. */
+/** A starting service is asked soon and then ever more slowly: it delays the next one by at most a quarter of what it took itself. */
 const FIRST_PROBE_MS = 20;
+const START_PROBE_SHARE = 0.25;
 const SLOWEST_START_PROBE_MS = 1_000;
 /** A service without a check counts as running once it has lived this long. */
 export const SETTLE_MS = 250;
@@ -40,7 +41,8 @@ export async function watchHealth(watch: HealthWatch): Promise<string> {
     was_healthy ||= healthy;
     if (!was_healthy && left_ms > 0) {
       onHealth('starting', detail);
-      wait_ms = Math.min(wait_ms * 2, left_ms, intervalMs(health), SLOWEST_START_PROBE_MS);
+      const lived_ms = clock.monotonic() - since;
+      wait_ms = Math.min(Math.max(FIRST_PROBE_MS, lived_ms * START_PROBE_SHARE), left_ms, intervalMs(health), SLOWEST_START_PROBE_MS);
       continue;
     }
     misses = healthy ? 0 : misses + 1;
