@@ -1,5 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
 import { PROBLEM_JSON, problem } from '../shared/contract/problem.ts';
+import type { Clock } from '../shared/ports/clock.ts';
 import type { Config } from './config.ts';
 import { type HttpServer, listen } from './http-server.ts';
 import { loopbackUrl, reachableUrl } from './own-address.ts';
@@ -10,23 +11,29 @@ interface Inside {
   answer: Fetch;
 }
 
+/** For so long an address of this machine counts as unchanged, milliseconds: to list the interfaces is too dear for each request. */
+const ADDRESS_GOOD_MS = 1_000;
+
 /** Where a node listens. It is open before anything stands behind it, so that the port is known from the start. */
 export class Door {
   readonly #config: Address;
   readonly #server: HttpServer;
   readonly #inside: Inside;
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  #seen: { readonly url: string; readonly at: number } | undefined;
 
-  private constructor(config: Address, server: HttpServer, inside: Inside) {
+  private constructor(config: Address, server: HttpServer, inside: Inside, clock: Pick<Clock, 'monotonic'>) {
     this.#config = config;
     this.#server = server;
     this.#inside = inside;
+    this.#clock = clock;
   }
 
   /** Rejects with `ListenError`. */
-  static async open(config: Address & Pick<Config, 'port'>): Promise<Door> {
+  static async open(config: Address & Pick<Config, 'port'>, clock: Pick<Clock, 'monotonic'>): Promise<Door> {
     const inside: Inside = { answer: async () => starting() };
     const server = await listen((request) => inside.answer(request), config.host, config.port);
-    return new Door(config, server, inside);
+    return new Door(config, server, inside, clock);
   }
 
   /** From now on requests go to `answer`. */
@@ -34,9 +41,14 @@ export class Door {
     this.#inside.answer = answer;
   }
 
-  /** The URL for other nodes. Looked up at each call, since an address may change. */
+  /** The URL for other nodes. Looked up again and again, since an address may change. */
   get url(): string {
-    return this.#config.advertise_url ?? reachableUrl(this.#config.host, this.#server.port);
+    if (this.#config.advertise_url !== undefined) return this.#config.advertise_url;
+    const at = this.#clock.monotonic();
+    if (this.#seen === undefined || at - this.#seen.at >= ADDRESS_GOOD_MS) {
+      this.#seen = { url: reachableUrl(this.#config.host, this.#server.port), at };
+    }
+    return this.#seen.url;
   }
 
   /** The URL for this machine. */

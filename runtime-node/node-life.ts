@@ -12,6 +12,7 @@ import { createSupervisor, type Supervisor } from '../shared/supervisor/app.ts';
 import type { Machine, Ports } from './compose.ts';
 import type { Config } from './config.ts';
 import type { Door } from './door.ts';
+import { followedUrl } from './followed.ts';
 import { createFrontDoor } from './front-door.ts';
 import { nodeHealth } from './node-health.ts';
 import { createOverlay } from './overlay.ts';
@@ -48,7 +49,7 @@ const SWEEP_INTERVAL_MS = 60_000;
 
 export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   const parts = await assemble(given);
-  const { config, door } = parts;
+  const { config } = parts;
   // The two know each other only through requests: the Supervisor shows how discovery stands, discovery calls the Supervisor.
   const late: { discovery?: Discovery } = {};
   const supervisor = await buildSupervisor(parts, () => late.discovery);
@@ -58,10 +59,7 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
     const body = config.seeds[kind];
     if (body !== undefined) await supervisor.seed(config.fleet, kind, body);
   }
-  const followed = () => {
-    const url = discovery.state().control_plane_url;
-    return url === undefined || door.origins.includes(new URL(url).origin) ? undefined : url;
-  };
+  const followed = () => followedUrl(discovery.state(), config.cloud_url);
   return {
     answer: createFrontDoor({ own: supervisor.fetch, fetch: (request) => fetch(request), followed }),
     run: (crash) => live(parts, supervisor, discovery, crash),

@@ -33,7 +33,7 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   const key = await fleetKey(config.data_dir, config.api_key, machine);
   const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
   const ports = await compose(config, machine, identity.node_id, undo);
-  const door = await Door.open(config);
+  const door = await Door.open(config, machine.clock);
   undo.add(() => door.close());
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
   const life = await createNodeLife({ config, machine, identity, ports, door, fleetKey: key });
