@@ -85,8 +85,8 @@ class SqliteDatabase implements Database {
     try {
       this.#runTogether(calls);
     } catch (error) {
-      if (this.#sqlite.inTransaction) this.#sqlite.exec('rollback');
       for (const call of calls) call.error ??= error;
+      this.#tryRollback();
     }
     for (const call of calls) {
       if (call.error !== undefined) call.reject(toDatabaseError(call.error));
@@ -94,7 +94,21 @@ class SqliteDatabase implements Database {
     }
   }
 
+  /** Nobody would catch what it throws, and the callers are told of the cause. What it leaves open the next flush takes back first. */
+  #tryRollback(): void {
+    try {
+      this.#rollback();
+    } catch {
+      // The transaction stays open.
+    }
+  }
+
+  #rollback(): void {
+    if (this.#sqlite.inTransaction) this.#sqlite.exec('rollback');
+  }
+
   #runTogether(calls: readonly Call[]): void {
+    this.#rollback();
     // `immediate` takes the write lock at once: an upgrade in the middle could fail with busy.
     this.#run(this.#onlyReads(calls) ? 'begin' : 'begin immediate');
     for (const call of calls) {

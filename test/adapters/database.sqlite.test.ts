@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openSqlite } from '../../runtime-node/adapters/sqlite.ts';
 import { type Migration, readMigrations } from '../../runtime-node/adapters/sqlite-migrations.ts';
 import { DatabaseError } from '../../shared/ports/database.ts';
@@ -92,6 +92,27 @@ describe('SQLite on Node', () => {
     expect(rows).toEqual(outcomes[0]?.status === 'fulfilled' ? [{ x: 1 }] : []);
     await database.batch(one('pragma max_page_count = 1000'));
     await database.batch([big]);
+    await database.close();
+  });
+
+  it('answers everybody when even the rollback fails, and goes on when it works again', async () => {
+    const database = openSqlite({ path: ':memory:', clock });
+    await database.batch(one('create table t (x integer primary key, y references t (x) deferrable initially deferred)'));
+    const exec = vi.spyOn(Sqlite.prototype, 'exec').mockImplementationOnce(() => {
+      throw new Error('the disk is gone');
+    });
+    // The commit fails, and leaves the transaction open.
+    const outcomes = await Promise.allSettled([
+      database.batch(one('insert into t values (1, null)')),
+      database.batch(one('insert into t values (2, 7)')),
+    ]);
+    exec.mockRestore();
+    expect(outcomes).toMatchObject([
+      { status: 'rejected', reason: { kind: 'constraint' } },
+      { status: 'rejected', reason: { kind: 'constraint' } },
+    ]);
+    await database.batch(one('insert into t values (3, null)'));
+    expect(await database.batch(one('select x from t'))).toEqual([[{ x: 3 }]]);
     await database.close();
   });
 

@@ -78,12 +78,13 @@ export class GroupCommit {
   /** False when a group of several failed as a whole; a single one is told of its failure here. */
   #transact(group: readonly Task[]): boolean {
     try {
+      this.#rollback();
       this.#synchronize(group.some(({ durable }) => durable) ? 'full' : 'normal');
       this.#sql.begin.run();
       for (const task of group) task.attempt();
       this.#sql.commit.run();
     } catch (error) {
-      if (this.#database.inTransaction) this.#sql.rollback.run();
+      this.#tryRollback();
       this.#options.onRollback?.();
       if (group.length > 1) return false;
       group[0]?.fail(this.#options.translate(error));
@@ -91,6 +92,19 @@ export class GroupCommit {
     }
     for (const task of group) task.settle();
     return true;
+  }
+
+  /** Nobody would catch what it throws, and the callers are told of the cause. What it leaves open the next transaction takes back first. */
+  #tryRollback(): void {
+    try {
+      this.#rollback();
+    } catch {
+      // The transaction stays open.
+    }
+  }
+
+  #rollback(): void {
+    if (this.#database.inTransaction) this.#sql.rollback.run();
   }
 
   #alone<T>(work: () => T): { value: T } | { refusal: unknown } {
