@@ -24,6 +24,8 @@ export interface Self {
   provisional(): boolean;
 }
 
+export type Notify = (topic: string, body: Readonly<Record<string, unknown>>, idempotency_key: string) => void;
+
 export interface SupervisorOptions {
   readonly database: Database;
   /** For waiting and for measuring. What expires is judged by `database.now`. */
@@ -40,8 +42,8 @@ export interface SupervisorOptions {
   readonly self?: Self;
   /** What the next reconcile of the node would do. Absent where there is no node: then the route is not there either. */
   readonly reconcile_diff?: () => Promise<ReconcileDiff>;
-  /** Where overlay notifications go. Best effort: never awaited, must not throw. */
-  readonly emit?: (topic: string, body: Readonly<Record<string, unknown>>, idempotency_key: string) => void;
+  /** Where overlay notifications go. Best effort: never awaited; what it throws is logged and dropped. */
+  readonly emit?: Notify;
   /** How long an event stream stays open, seconds. Default 3600; at most 60 on Workers. */
   readonly stream_seconds?: number;
   /** How often an open event stream asks the database for what other processes wrote, milliseconds. Default 2000. */
@@ -61,6 +63,8 @@ export interface Context {
   readonly documents: { readonly store: DocumentStore; readonly verified: VerifiedDocuments };
   readonly hub: Hub;
   readonly metrics: Metrics;
+  /** Tells the overlay and nobody else. Never throws. */
+  readonly notify: Notify;
   /** After the commit: wakes the event streams of the fleet and tells the overlay. */
   announce(event: NewEvent): void;
   /** Writes an event by itself and announces it. One that changes something goes into the batch of the change instead. */
@@ -73,10 +77,12 @@ export function createContext(options: SupervisorOptions): Context {
   const metrics = createMetrics();
   const documents = createDocumentStore(database);
   const events = createEventStore(database, options.kept_events ?? 10_000);
+  const notify = safeNotify(options);
   const announce = (event: NewEvent) => {
     metrics.counter('bootplane_events_total', { type: event.type }).add();
     hub.wake(event.fleet);
-    notify(options, event);
+    const { fleet, type, site, node_id, data, dedupe } = event;
+    notify(type, { fleet, site, ...(node_id === undefined ? {} : { node_id }), ...data }, dedupe);
   };
   return {
     options,
@@ -88,6 +94,7 @@ export function createContext(options: SupervisorOptions): Context {
     documents: { store: documents, verified: createVerifiedDocuments(documents) },
     hub,
     metrics,
+    notify,
     announce,
     record: async (event) => {
       await database.batch([events.append(event)]);
@@ -96,10 +103,12 @@ export function createContext(options: SupervisorOptions): Context {
   };
 }
 
-function notify({ emit, log }: SupervisorOptions, { fleet, type, site, node_id, data, dedupe }: NewEvent): void {
-  try {
-    emit?.(type, { fleet, site, ...(node_id === undefined ? {} : { node_id }), ...data }, dedupe);
-  } catch (error) {
-    log.warn('the overlay did not take a notification', { topic: type, error: String(error) });
-  }
+function safeNotify({ emit, log }: SupervisorOptions): Notify {
+  return (topic, body, idempotency_key) => {
+    try {
+      emit?.(topic, body, idempotency_key);
+    } catch (error) {
+      log.warn('the overlay did not take a notification', { topic, error: String(error) });
+    }
+  };
 }

@@ -35,14 +35,10 @@ function heartbeat(context: Context): Route {
       const current = await nodes.heartbeat(caller.fleet, body, token);
       if (current === undefined) return refuse(context, caller.fleet, body, token);
       heard.add();
-      notify(context, caller.fleet, body);
+      context.notify('overlay.heartbeat', { fleet: caller.fleet, ...body }, `heartbeat/${body.node_id}/${context.options.clock.now()}`);
       return empty(204, currentHeaders(current));
     },
   });
-}
-
-function notify({ options: { emit, clock } }: Context, fleet: string, body: HeartbeatRequest): void {
-  emit?.('overlay.heartbeat', { fleet, ...body }, `heartbeat/${body.node_id}/${clock.now()}`);
 }
 
 async function refuse(context: Context, fleet: string, body: HeartbeatRequest, token: FencingToken | undefined): Promise<Response> {
