@@ -2,12 +2,12 @@ import { closeSync, existsSync, fstatSync, openSync, readSync, type Stats, statS
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Clock } from '../../shared/ports/clock.ts';
 
-export interface LogLinesOptions {
+interface LogLinesOptions {
   /** How many of the last lines. */
   readonly lines?: number;
 }
 
-export interface FollowOptions extends LogLinesOptions {
+interface FollowOptions extends LogLinesOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
@@ -31,8 +31,8 @@ export async function* followLog(path: string, { lines = 0, clock, signal }: Fol
   while (!signal.aborted) {
     const step = await readOn(path, place);
     place = step.place;
-    yield* splitter.add(step.bytes);
-    if (step.bytes.length === 0 && step.at_end) await clock.sleep(LOOK_MS, signal);
+    for (const bytes of step.pieces) yield* splitter.add(bytes);
+    if (step.is_idle) await clock.sleep(LOOK_MS, signal);
   }
   yield* splitter.end();
 }
@@ -44,37 +44,45 @@ interface Place {
 }
 
 interface Step {
+  /** Behind the pieces. */
   readonly place: Place;
-  readonly bytes: Uint8Array;
-  readonly at_end: boolean;
+  /** Each is good until the next is asked for. */
+  readonly pieces: Iterable<Uint8Array>;
+  /** There is nothing to read for now. */
+  readonly is_idle: boolean;
 }
 
-const NOTHING = new Uint8Array();
-
 /**
- * One piece of what came since. The node may rotate at any moment, so what was read of the live file
+ * Some of what came since. The node may rotate at any moment, so what was read of the live file
  * counts only when no rotation has begun or ended meanwhile; else the next step finds it in a rotated file.
  */
 async function readOn(path: string, place: Place): Promise<Step> {
-  if (isRotating(path)) return { place, bytes: NOTHING, at_end: true };
+  if (isRotating(path)) return { place, pieces: [], is_idle: true };
   const [oldest] = listNewer(path, place.newest);
   if (oldest !== undefined) return readRotated(oldest, place);
   const size = sizeOf(path);
   const from = size < place.offset ? 0 : place.offset;
   const bytes = await readAt({ path, from, to: Math.min(size, from + CHUNK) });
-  if (isRotating(path) || signatureOf(`${path}.1`) !== place.newest) return { place, bytes: NOTHING, at_end: false };
-  return { place: { ...place, offset: from + bytes.length }, bytes, at_end: from + bytes.length >= size };
+  if (isRotating(path) || signatureOf(`${path}.1`) !== place.newest) return { place, pieces: [], is_idle: false };
+  return { place: { ...place, offset: from + bytes.length }, pieces: [bytes], is_idle: bytes.length === 0 && from >= size };
 }
 
-/** The rest of what was the live file: at most a rotation's size. An open file stays the same under a rename. */
-async function readRotated(path: string, place: Place): Promise<Step> {
+/** The rest of what was the live file. An open file stays the same under a rename, and when it is removed. */
+function readRotated(path: string, place: Place): Step {
   const file = openQuietly(path);
-  if (file === undefined) return { place, bytes: NOTHING, at_end: true };
+  if (file === undefined) return { place, pieces: [], is_idle: true };
+  const entry = fstatSync(file);
+  return { place: { offset: 0, newest: toSignature(entry) }, pieces: piecesOf(file, place.offset, entry.size), is_idle: false };
+}
+
+/** Closes the file, also when nobody wants the rest. */
+function* piecesOf(file: number, from: number, to: number): Iterable<Uint8Array> {
   try {
-    const entry = fstatSync(file);
-    const bytes = Buffer.alloc(Math.max(0, entry.size - place.offset));
-    const read = readSync(file, bytes, 0, bytes.length, place.offset);
-    return { place: { offset: 0, newest: toSignature(entry) }, bytes: bytes.subarray(0, read), at_end: false };
+    const piece = Buffer.alloc(CHUNK);
+    for (let at = from, read = -1; at < to && read !== 0; at += read) {
+      read = readSync(file, piece, 0, Math.min(CHUNK, to - at), at);
+      yield piece.subarray(0, read);
+    }
   } finally {
     closeSync(file);
   }

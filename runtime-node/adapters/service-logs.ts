@@ -16,7 +16,6 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/log.ts';
-import { followLog, type LogLinesOptions, tailLog } from './service-log-reader.ts';
 
 export interface ServiceLogsOptions {
   /** One file per service, `<name>.log`, and older ones `<name>.log.1` (youngest) and so on. */
@@ -44,14 +43,11 @@ export interface ServiceLogs {
   rotate(): Promise<string[]>;
   /** Rotates on a timer until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
-  /** The last lines that a service wrote, oldest first; none when it never wrote. */
-  tail(name: string, options?: LogLinesOptions): AsyncIterable<string>;
-  /** The last lines (default none) and then each new one until `signal` aborts, also across rotations. */
-  follow(name: string, signal: AbortSignal, options?: LogLinesOptions): AsyncIterable<string>;
 }
 
 const SUFFIX = '.log';
 const ROTATING = '.rotating';
+const UNREADABLE = '.unreadable';
 /** Most bytes that are moved while nothing else runs in the node: a service may write faster than they can be copied. */
 const MOST_MOVED = 8 * 1024 * 1024;
 
@@ -59,7 +55,7 @@ export function createServiceLogs(options: ServiceLogsOptions): ServiceLogs {
   const { folder, clock, max_bytes = 10 * 1024 * 1024, keep = 3, check_ms = 5_000 } = options;
   const path = (name: string) => join(folder, `${name}${SUFFIX}`);
   mkdirSync(folder, { recursive: true, mode: 0o750 });
-  recover(folder, keep);
+  recover(folder, keep, options.log);
   const logs: ServiceLogs = {
     openForAppend: (name) => openSync(path(name), 'a', 0o640),
     async rotate() {
@@ -78,8 +74,6 @@ export function createServiceLogs(options: ServiceLogsOptions): ServiceLogs {
         await clock.sleep(check_ms, signal);
       }
     },
-    tail: (name, lines) => tailLog(path(name), lines),
-    follow: (name, signal, lines) => followLog(path(name), { clock, signal, ...lines }),
   };
   return logs;
 }
@@ -134,13 +128,31 @@ function keepCopy(path: string, copy: string, keep: number): void {
 }
 
 /** A crash in the middle of a rotation: a copy of what the log still holds is dropped, any other is kept. */
-function recover(folder: string, keep: number): void {
+function recover(folder: string, keep: number, log: Log): void {
   for (const file of readdirSync(folder).filter((name) => name.endsWith(ROTATING))) {
     const copy = join(folder, file);
-    const path = copy.slice(0, -ROTATING.length);
-    const start = head(copy);
-    if (sizeOf(path) >= sizeOf(copy) && head(path).subarray(0, start.length).equals(start)) rmSync(copy);
-    else keepCopy(path, copy, keep);
+    try {
+      recoverCopy(copy, keep);
+    } catch (error) {
+      log.error(`${copy}, which a crash left, can't be put back: it is set aside as ${file}${UNREADABLE}`, { error: String(error) });
+      setAside(copy, log);
+    }
+  }
+}
+
+function recoverCopy(copy: string, keep: number): void {
+  const path = copy.slice(0, -ROTATING.length);
+  const start = head(copy);
+  if (sizeOf(path) >= sizeOf(copy) && head(path).subarray(0, start.length).equals(start)) rmSync(copy);
+  else keepCopy(path, copy, keep);
+}
+
+/** Under its own name it would keep the readers waiting. */
+function setAside(copy: string, log: Log): void {
+  try {
+    renameSync(copy, `${copy}${UNREADABLE}`);
+  } catch (error) {
+    log.error(`${copy} can't be renamed: remove it`, { error: String(error) });
   }
 }
 

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { followLog } from '../../runtime-node/adapters/service-log-reader.ts';
+import { followLog, tailLog } from '../../runtime-node/adapters/service-log-reader.ts';
 import { createServiceLogs } from '../../runtime-node/adapters/service-logs.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
@@ -91,17 +91,31 @@ describe('rotation', () => {
   test('a crash after the copy and before the truncation loses and doubles nothing', async () => {
     writeFileSync(file(), text(0, 30));
     writeFileSync(file('.rotating'), text(0, 20));
-    const logs = open();
+    open();
     expect(existsSync(file('.rotating'))).toBe(false);
-    expect(await collect(logs.tail('api', { lines: 99 }))).toEqual(lines(0, 30));
+    expect(await collect(tailLog(file(), { lines: 99 }))).toEqual(lines(0, 30));
   });
 
   test('a crash after the truncation keeps the copy', async () => {
     writeFileSync(file(), text(20, 22));
     writeFileSync(file('.rotating'), text(0, 20));
     writeFileSync(file('.1'), 'older\n');
-    const logs = open();
-    expect(await collect(logs.tail('api', { lines: 99 }))).toEqual(['older', ...lines(0, 22)]);
+    open();
+    expect(await collect(tailLog(file(), { lines: 99 }))).toEqual(['older', ...lines(0, 22)]);
+  });
+
+  test('what a crash left and nobody can read is told and set aside: neither the start nor the readers wait for it', async () => {
+    const log = recordingLog();
+    // A folder in the place of the copy stands for a file that can't be read: root could read any.
+    mkdirSync(file('.rotating'));
+    writeFileSync(file(), text(0, 20));
+    writeFileSync(join(folder, 'web.log.rotating'), 'whole\n');
+    const logs = open({ log });
+    expect(log.lines).toMatchObject([{ level: 'error', message: expect.stringContaining('api.log.rotating') }]);
+    expect([existsSync(file('.rotating')), existsSync(file('.rotating.unreadable'))]).toEqual([false, true]);
+    expect(readFileSync(join(folder, 'web.log.1'), 'utf8')).toBe('whole\n');
+    expect(await logs.rotate()).toEqual(['api']);
+    expect(content('.1')).toBe(text(0, 20));
   });
 
   test('a folder that is gone is told, not thrown', async () => {
@@ -139,7 +153,7 @@ describe('rotation', () => {
 
 describe('tail', () => {
   test('gives nothing for a service that never wrote', async () => {
-    expect(await collect(open().tail('api'))).toEqual([]);
+    expect(await collect(tailLog(file()))).toEqual([]);
   });
 
   test('reaches back into rotated files, also in the middle of a line and a character', async () => {
@@ -152,12 +166,11 @@ describe('tail', () => {
       [3, ['twö', 'three', 'four']],
       [9, ['one', 'twö', 'three', 'four']],
     ] as const) {
-      expect(await collect(open().tail('api', { lines: count }))).toEqual(expected);
+      expect(await collect(tailLog(file(), { lines: count }))).toEqual(expected);
     }
   });
 
   test('gives the last lines, however the bytes lie in the files', async () => {
-    const logs = open();
     const line = fc.string({ unit: 'grapheme', maxLength: 40 }).map((one) => one.replaceAll(/[\r\n]/g, ' '));
     await fc.assert(
       fc.asyncProperty(fc.array(line, { maxLength: 20 }), fc.nat(25), fc.nat(400), fc.boolean(), async (all, count, cut, ended) => {
@@ -165,7 +178,7 @@ describe('tail', () => {
         writeFileSync(file('.1'), bytes.subarray(0, cut));
         writeFileSync(file(), bytes.subarray(cut));
         const given = ended || all.at(-1) !== '' ? all : all.slice(0, -1);
-        expect(await collect(logs.tail('api', { lines: count }))).toEqual(count === 0 ? [] : given.slice(-count));
+        expect(await collect(tailLog(file(), { lines: count }))).toEqual(count === 0 ? [] : given.slice(-count));
       }),
       { numRuns: 150 },
     );
@@ -173,7 +186,7 @@ describe('tail', () => {
 
   test('reads a large file from its end', async () => {
     writeFileSync(file(), text(0, 50_000));
-    expect(await collect(open().tail('api', { lines: 12_000 }))).toEqual(lines(38_000, 50_000));
+    expect(await collect(tailLog(file(), { lines: 12_000 }))).toEqual(lines(38_000, 50_000));
   });
 });
 
@@ -182,7 +195,7 @@ describe('follow', () => {
     const ending = new AbortController();
     const seen: string[] = [];
     const reading = (async () => {
-      for await (const line of open().follow('api', ending.signal, options)) seen.push(line);
+      for await (const line of followLog(file(), { clock, signal: ending.signal, ...options })) seen.push(line);
     })();
     const pass = async (until: number) => {
       // Simulated time for the waits, real turns for the disk.
@@ -265,6 +278,20 @@ describe('follow', () => {
     expect(seen).toEqual(lines(0, 900));
   });
 
+  test('reads a large rotated file in pieces', async () => {
+    const logs = open();
+    await following(async ({ seen, pass }) => {
+      appendFileSync(file(), text(0, 50_000));
+      await logs.rotate();
+      const allocated = vi.spyOn(Buffer, 'alloc');
+      await pass(50_000);
+      const largest = Math.max(...allocated.mock.calls.map(([size]) => size));
+      allocated.mockRestore();
+      expect(seen).toEqual(lines(0, 50_000));
+      expect(largest).toBeLessThanOrEqual(64 * 1024);
+    });
+  });
+
   test('waits while a rotation is under way', async () => {
     await following(async ({ seen, pass }) => {
       writeFileSync(file('.rotating'), '');
@@ -291,7 +318,7 @@ describe('follow', () => {
   test('gives an unfinished last line when it ends', async () => {
     const ending = new AbortController();
     writeFileSync(file(), 'no newline');
-    const reading = collect(open().follow('api', ending.signal, { lines: 1 }));
+    const reading = collect(followLog(file(), { clock, signal: ending.signal, lines: 1 }));
     await clock.advance(1_000);
     ending.abort();
     expect(await reading).toEqual(['no newline']);
