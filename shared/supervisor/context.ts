@@ -67,7 +67,7 @@ export interface Context {
   readonly notify: Notify;
   /** After the commit: wakes the event streams of the fleet and tells the overlay. */
   announce(event: NewEvent): void;
-  /** Writes an event by itself and announces it. One that changes something goes into the batch of the change instead. */
+  /** Writes an event by itself and announces it, unless it was written before. One that changes something goes into the batch of the change instead. */
   record(event: NewEvent): Promise<void>;
 }
 
@@ -97,8 +97,8 @@ export function createContext(options: SupervisorOptions): Context {
     notify,
     announce,
     record: async (event) => {
-      await database.batch([events.append(event)]);
-      announce(event);
+      const [written] = await database.batch([events.append(event)]);
+      if (written?.length === 1) announce(event);
     },
   };
 }

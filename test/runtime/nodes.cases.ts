@@ -175,6 +175,8 @@ function instanceCases(start: Start): void {
       expect((await beat('second')).status).toBe(204);
       const refused = (await events()).filter(({ type }: { type: string }) => type === 'overlay.refused');
       expect(refused).toMatchObject([{ node_id: 'a', data: { code: 'duplicate_node', instance_id: 'first', runs_as: 'second' } }]);
+      expect(harness.emitted.filter(({ topic }) => topic === 'overlay.refused')).toHaveLength(1);
+      expect((await call(harness, 'GET /metrics')).body).toContain('bootplane_events_total{type="overlay.refused"} 1\n');
     });
 
     it('gives the id back to the first when the second has fallen silent', async () => {

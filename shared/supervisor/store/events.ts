@@ -31,7 +31,7 @@ export type EventStore = ReturnType<typeof createEventStore>;
 export function createEventStore(database: Database, kept: number) {
   const queries = compileQueries(database);
   return {
-    /** The statement that writes an event, for the batch that makes the change it tells of. */
+    /** The statement that writes an event, for the batch that makes the change it tells of. Returns a row when the event is new. */
     append: (event: NewEvent): Statement =>
       queries.append.bind({ ...event, node_id: event.node_id ?? null, data: JSON.stringify(event.data) }),
     async list({ fleet, after, limit, site }: EventQuery): Promise<EventRow[]> {
@@ -61,10 +61,10 @@ function compileQueries(database: Database) {
   const page = sql`order by seq limit ${arg('limit')}`;
   const range = sql`select * from events where fleet = ${arg('fleet')} and seq > ${arg('after')}`;
   return {
-    append: compileSql<never>(sql`
+    append: compileSql<{ seq: number }>(sql`
       insert into events (fleet, seq, type, site, node_id, at, dedupe, data)
       values (${arg('fleet')}, (${newest}) + 1, ${arg('type')}, ${arg('site')}, ${arg('node_id')}, ${now}, ${arg('dedupe')}, ${arg('data')})
-      on conflict do nothing`),
+      on conflict do nothing returning seq`),
     list: compileSql<EventRow>(sql`${range} ${page}`, events),
     listSite: compileSql<EventRow>(
       sql`${range} and (site = ${arg('site')} or type in ('overlay.plan', 'overlay.profile')) ${page}`,
