@@ -73,6 +73,26 @@ export async function verify(keys: FleetKeys, row: DocumentRow): Promise<SignedD
   return document;
 }
 
+/**
+ * Reads what names a version and then, with `use`, the version. A seed goes when another one replaces it:
+ * where the version can't be read and another is current by now, both are read once more.
+ */
+export async function readFollowing<H, T>(
+  readHead: () => Promise<H>,
+  hashOf: (head: H) => string | undefined,
+  use: (head: H) => Promise<T>,
+): Promise<T> {
+  const head = await readHead();
+  try {
+    return await use(head);
+  } catch (error) {
+    if (!(error instanceof ProblemError) || error.problem.code !== 'storage_corrupt') throw error;
+    const later = await readHead();
+    if (hashOf(later) === hashOf(head)) throw error;
+    return use(later);
+  }
+}
+
 function corrupt(kind: DocumentKind, generation: number, why: string): ProblemError {
   return new ProblemError(
     'storage_corrupt',

@@ -4,7 +4,7 @@ import { findForgery, fromWire, signDocument } from '../../shared/contract/docum
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import type { Database } from '../../shared/ports/database.ts';
 import { publish, service } from './documents.cases.ts';
-import { call, type Harness, type Start } from './harness.ts';
+import { call, type Harness, register, type Start } from './harness.ts';
 
 const planOf = (...names: string[]) => ({ services: names.map((name) => service(name)) });
 
@@ -155,6 +155,35 @@ export function storedDocumentCases(start: Start): void {
         expect((await current()).body).toEqual(planOf('web'));
         expect((await call(harness, 'GET /v1/cluster/plan/history')).body.versions).toHaveLength(1);
       });
+
+      it.each(['GET /v1/cluster/plan', 'POST /v1/nodes/plan'])(
+        'may be replaced while %s reads: the answer is the new one, not a damaged database',
+        async (request) => {
+          const { database, supervisor } = harness;
+          await supervisor.seed('default', 'plan', planOf('api'));
+          await register(harness, 'a');
+          await call(harness, 'POST /v1/leader/claim', { body: { node_id: 'a', url: 'http://192.0.2.1:7420' } });
+          let isReplaced = false;
+          const wrap = (): Database => ({
+            ...database,
+            now: database.now,
+            close: async () => undefined,
+            async batch(statements) {
+              const readsVersion = statements.some(({ sql }) => /from documents where .*generation = \?/.test(sql));
+              if (readsVersion && !isReplaced) {
+                isReplaced = true;
+                await supervisor.seed('default', 'plan', planOf('web'));
+              }
+              return database.batch(statements);
+            },
+          });
+          const later = await start({ wrap });
+          onTestFinished(() => later.close());
+          const reply = await call(later, request, request.startsWith('POST') ? { body: { node_id: 'a' } } : {});
+          expect(isReplaced).toBe(true);
+          expect(reply).toMatchObject({ status: 200, body: { services: [{ name: 'web' }] } });
+        },
+      );
 
       it('lose to anything published', async () => {
         await seed(planOf('api'));

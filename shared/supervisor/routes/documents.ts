@@ -17,8 +17,8 @@ import type { Context } from '../context.ts';
 import { type Body, type Precondition, publish } from '../documents.ts';
 import { ProblemError } from '../problem.ts';
 import { empty, json, type RawCall, type Route, route } from '../route.ts';
-import type { VersionRow } from '../store/documents.ts';
-import { verify } from '../verified-documents.ts';
+import type { HeadRow, VersionRow } from '../store/documents.ts';
+import { readFollowing, verify } from '../verified-documents.ts';
 
 interface Noun {
   readonly kind: DocumentKind;
@@ -50,11 +50,14 @@ function read({ documents }: Context, { kind, path, title, published, missing }:
     },
     problems: [missing, 'storage_corrupt'],
     async handle({ caller, request }) {
-      const head = await documents.store.head(caller.fleet, kind);
-      if (head === undefined) throw new ProblemError(missing, `no ${title} is published in fleet ${caller.fleet}`);
-      const headers = { etag: etagOf(head) };
-      if (names(request.headers.get('if-none-match'), headers.etag)) return empty(304, headers);
-      return json(toWire((await documents.verified.get(caller.keys, kind, head)).document), headers);
+      const readHead = () => documents.store.head(caller.fleet, kind);
+      const answer = async (head: HeadRow | undefined) => {
+        if (head === undefined) throw new ProblemError(missing, `no ${title} is published in fleet ${caller.fleet}`);
+        const headers = { etag: etagOf(head) };
+        if (names(request.headers.get('if-none-match'), headers.etag)) return empty(304, headers);
+        return json(toWire((await documents.verified.get(caller.keys, kind, head)).document), headers);
+      };
+      return readFollowing(readHead, (head) => head?.hash, answer);
     },
   });
 }

@@ -13,6 +13,7 @@ import { json, type Route, route } from '../route.ts';
 import { isFresh, type PlacementTask, placeSite } from '../site-placement.ts';
 import type { HeadRow } from '../store/documents.ts';
 import { createPlacementStore, type LiveLease, type NewPlacement, type PlacementStore, type PlanState } from '../store/placement.ts';
+import { readFollowing } from '../verified-documents.ts';
 
 export function planRoutes(context: Context): Route[] {
   return [plan(context)];
@@ -30,8 +31,11 @@ function plan(context: Context): Route {
     problems: ['unknown_node', 'no_leader', 'storage_corrupt'],
     async handle({ caller, body, request }) {
       requireSelf(caller, body.node_id);
-      const state = await store.state(caller.fleet, body.node_id);
-      const task = await taskOf(context, caller, body.node_id, state);
+      const { state, task } = await readFollowing(
+        () => store.state(caller.fleet, body.node_id),
+        (read) => headOf(read, 'plan')?.hash,
+        async (read) => ({ state: read, task: await taskOf(context, caller, body.node_id, read) }),
+      );
       const placement = await placementFor(store, task, state);
       const head = headOf(state, 'plan');
       return json(answerOf(task, placement, head, controlPlaneUrl(context, task.lease, request)), headersOf(state, task.lease));
