@@ -43,8 +43,11 @@ export function leaseLeftMs(lease: Lease, clock: Clock): number {
   return leaseEndsAtMs(lease.held) - clock.monotonic();
 }
 
-/** How the holding of a lease ended: another has it, nobody renewed it in time, or the session ended. */
-export type LeaseEnd = 'lost' | 'lapsed' | 'ended';
+/**
+ * How the holding of a lease ended: another has it, nobody renewed it in time, the session ended, or it
+ * had lapsed and the same node was granted the next one.
+ */
+export type LeaseEnd = 'lost' | 'lapsed' | 'ended' | { readonly regained: Lease };
 
 /**
  * Renews the lease at a third of it until it is lost, runs out or `signal` aborts. A renewal that
@@ -59,7 +62,8 @@ export async function holdLease(deps: DiscoveryDeps, client: Client, lease: Leas
     if (!holds(lease, clock)) return 'lapsed';
     try {
       const claim = await claimLease(deps, client, { epoch: lease.epoch });
-      if (!('granted' in claim) || claim.granted.epoch !== lease.epoch) return 'lost';
+      if (!('granted' in claim)) return 'lost';
+      if (claim.granted.epoch !== lease.epoch) return { regained: claim.granted };
       lease.held = claim.granted.held;
       next = renewAtMs(lease.held);
     } catch (error) {

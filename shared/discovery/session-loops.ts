@@ -3,7 +3,7 @@ import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { sendHeartbeat } from './heartbeat.ts';
-import { holdLease, leaseLeftMs } from './lease.ts';
+import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
 import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
 import { poll } from './poll.ts';
@@ -122,8 +122,16 @@ export async function leaseLoop(session: Session): Promise<void> {
   const timeout_ms = () => Math.max(1, Math.min(CALL_TIMEOUT_MS, leaseLeftMs(lease, node.deps.clock)));
   const end = await holdLease(node.deps, connect({ ...node, signal }, { ...located, timeout_ms }), lease, signal);
   if (end === 'ended') return;
+  if (typeof end === 'object') return leadAnew(session, end.regained);
   node.deps.log.warn(end === 'lost' ? 'another node leads now' : 'the lease ran out before it could be renewed', { epoch: lease.epoch });
   session.end({ why: `the lease is ${end}` });
+}
+
+/** The control plane saw the lease lapse before the renewal came, and nobody else had claimed it: what follows has a new epoch. */
+async function leadAnew({ node, located, end }: Session, lease: Lease): Promise<void> {
+  await node.epochs.note(lease.epoch);
+  node.deps.log.warn('the lease had lapsed before its renewal came, and nobody else had claimed it', { epoch: lease.epoch });
+  end({ why: `this node leads again, epoch ${lease.epoch}`, next: { ...located, lease } });
 }
 
 function retryDelayMs({ node }: Session, failures: number): number {

@@ -324,6 +324,23 @@ describe('the lease', () => {
     expect(discovery.state().source === 'cloud' && discovery.state().leads).toBe(false);
   });
 
+  it('is led on at its new epoch when it had lapsed and nobody else had claimed it before the renewal came', async () => {
+    const machine = new Machine();
+    machine.cloud.publish(await planOf(['api']));
+    const { discovery, node_id } = await boot(machine);
+    await machine.elapse(1_000);
+    // As a cloud whose clock was set forward judges.
+    if (machine.cloud.leader) machine.cloud.leader.until = 0;
+    await machine.elapse(9_000);
+    expect(machine.cloud.leader).toMatchObject({ node_id, epoch: 2 });
+    expect(discovery.state()).toMatchObject({ role: 'leader', leads: true, epoch: 2, source: 'cloud' });
+    expect(discovery.token()).toEqual({ epoch: 2, node_id });
+    expect(machine.logged('another node leads now')).toEqual([]);
+    expect(machine.logged('nobody else had claimed it')).toHaveLength(1);
+    expect(machine.logged('this node leads again, epoch 2')).toHaveLength(1);
+    expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
+  });
+
   it('is followed by following when another has it', async () => {
     const machine = new Machine();
     machine.cloud.publish(await planOf(['api']));
