@@ -11,6 +11,7 @@ import {
   type ProcessSpec,
   type RunningProcess,
 } from '../../shared/ports/process-host.ts';
+import { codeOf, messageOf } from '../thrown.ts';
 import { encodeMark, MARK_NAME } from './child-process-mark.ts';
 import { type Place, placeCommand, type ServicePlaceOptions } from './child-process-place.ts';
 import { openProcessRecords, type ProcessRecord, type ProcessRecords } from './child-process-records.ts';
@@ -185,7 +186,7 @@ function send(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
     process.kill(pid, signal);
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return;
-    throw new ProcessError('not_permitted', `process ${Math.abs(pid)} can't be signalled: ${describe(error)}`, { cause: error });
+    throw new ProcessError('not_permitted', `process ${Math.abs(pid)} can't be signalled: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -195,13 +196,5 @@ function toProcessError(service: string, error: unknown): ProcessError {
   const code = codeOf(error);
   const kind = code === 'ENOENT' ? 'not_found' : code === 'EACCES' || code === 'EPERM' ? 'not_permitted' : 'failed';
   const hint = kind === 'not_found' ? ' (the interpreter named in its first line, or its folder, is not there)' : '';
-  return new ProcessError(kind, `service ${service} can't be started: ${describe(error)}${hint}`, { cause: error });
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return new ProcessError(kind, `service ${service} can't be started: ${messageOf(error)}${hint}`, { cause: error });
 }

@@ -1,13 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
-import * as z from 'zod';
 import { toTimestamp } from '../../shared/contract/ids.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
-
-/** Who holds the directory, as `holder.json` says. */
-const Holder = z.object({ pid: z.number().int().min(1), started_at: z.string() });
-export type Holder = z.infer<typeof Holder>;
+import { type Holder, readHolder, writeHolder } from '../holder-file.ts';
+import { messageOf } from '../thrown.ts';
 
 export interface DataDirLock {
   /** Gives the directory back. The end of the process does too, also kill -9. */
@@ -46,8 +43,7 @@ export function lockDataDir(dir: string, clock: Pick<Clock, 'now'>): DataDirLock
   }
   const lock = db;
   try {
-    const holder: Holder = { pid: process.pid, started_at: toTimestamp(clock.now()) };
-    writeFileSync(holderPath(dir), `${JSON.stringify(holder)}\n`, { mode: 0o600 });
+    writeHolder(dir, { pid: process.pid, started_at: toTimestamp(clock.now()) });
   } catch {
     // The name only helps people: a full disk must not keep a node from starting.
   }
@@ -81,31 +77,6 @@ function heldError(dir: string): DataDirLockError {
 }
 
 function failedError(dir: string, cause: unknown): DataDirLockError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
   const advice = 'it must be a folder that the user who runs bootplane can write to; name another with --data-dir';
-  return new DataDirLockError('failed', `the data directory ${dir} can't be locked: ${reason}; ${advice}`, undefined, { cause });
-}
-
-/** Undefined when the name is that of a process that is gone: the new holder has not written its own yet. */
-function readHolder(dir: string): Holder | undefined {
-  try {
-    const holder = Holder.parse(JSON.parse(readFileSync(holderPath(dir), 'utf8')));
-    return isAlive(holder.pid) ? holder : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // Another user's process can't be signalled, but it is there.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
-}
-
-function holderPath(dir: string): string {
-  return join(dir, 'holder.json');
+  return new DataDirLockError('failed', `the data directory ${dir} can't be locked: ${messageOf(cause)}; ${advice}`, undefined, { cause });
 }

@@ -1,6 +1,7 @@
 import Sqlite from 'better-sqlite3';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type Database, DatabaseError, type Row, type Statement } from '../../shared/ports/database.ts';
+import { codeOf, messageOf } from '../thrown.ts';
 import { createPrivately, IN_MEMORY } from './sqlite-file/open.ts';
 import { applyMigrations, type Migration } from './sqlite-migrations.ts';
 
@@ -183,8 +184,8 @@ const KINDS: readonly (readonly [string, DatabaseError['kind']])[] = [
 
 function toDatabaseError(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const code = codeOf(error);
   const kind = KINDS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 'failed';
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return new DatabaseError(kind, code === '' ? message : `${message} (${code})`, { cause: error });
 }

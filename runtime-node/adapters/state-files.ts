@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { toTimestamp } from '../../shared/contract/ids.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type StateFiles, StateFilesError } from '../../shared/ports/state-files.ts';
+import { codeOf, messageOf } from '../thrown.ts';
 import { syncFolder } from './sync-folder.ts';
 
 export interface StateFilesOptions {
@@ -105,9 +106,5 @@ function toError(cause: unknown, doing: string): StateFilesError {
   if (code === 'EROFS')
     return new StateFilesError('read_only', `could not ${doing}: the file system is read-only (${code}); remount it writable`, { cause });
   const advice = code === 'EACCES' || code === 'EPERM' ? '; the data directory must belong to the user that runs bootplane' : '';
-  return new StateFilesError('failed', `could not ${doing}: ${cause instanceof Error ? cause.message : String(cause)}${advice}`, { cause });
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return new StateFilesError('failed', `could not ${doing}: ${messageOf(cause)}${advice}`, { cause });
 }

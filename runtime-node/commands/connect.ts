@@ -6,6 +6,8 @@ import { type Client, createClient } from '../../shared/client.ts';
 import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
 import { isLoopback, type Settings } from '../config.ts';
 import { FLEET_KEY_FILE } from '../fleet-key.ts';
+import { isAlive } from '../process-alive.ts';
+import { codeOf, messageOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
 
@@ -80,15 +82,11 @@ export async function readOptional(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    const code = errorCode(error);
+    const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     const hint = code === 'EACCES' ? 'It belongs to another user: run as the user that runs the node.' : undefined;
-    throw new CommandError('file', `${path} can't be read: ${error instanceof Error ? error.message : error}`, hint);
+    throw new CommandError('file', `${path} can't be read: ${messageOf(error)}`, hint);
   }
-}
-
-export function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
 export function parseJson(text: string): unknown {
@@ -96,14 +94,5 @@ export function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     return undefined;
-  }
-}
-
-/** True when a process of this number runs, whoever owns it. */
-export function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return errorCode(error) === 'EPERM';
   }
 }

@@ -6,8 +6,9 @@ import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
 import { ClusterFile } from '../../shared/contract/status.ts';
 import { refuseUnsupported, type Settings } from '../config.ts';
 import { FLEET_KEY_FILE } from '../fleet-key.ts';
-import { errorCode, parseJson, readOptional } from './connect.ts';
-import { type Finding, fail, ok, reasonOf, warn } from './doctor-finding.ts';
+import { codeOf, messageOf } from '../thrown.ts';
+import { parseJson, readOptional } from './connect.ts';
+import { type Finding, fail, ok, warn } from './doctor-finding.ts';
 import { formatAge } from './format.ts';
 import type { Io } from './io.ts';
 
@@ -26,7 +27,7 @@ export function checkSettings(settings: Settings): Finding {
     refuseUnsupported(settings);
     return ok('settings', 'all are known and allowed');
   } catch (error) {
-    return fail('settings', reasonOf(error).split('\n')[0] ?? '', 'Unset it: `bootplane up` refuses to start with it.');
+    return fail('settings', messageOf(error).split('\n')[0] ?? '', 'Unset it: `bootplane up` refuses to start with it.');
   }
 }
 
@@ -41,10 +42,10 @@ export async function checkDataDir(settings: Settings): Promise<Finding> {
     await rm(probe);
     return ok('data directory', `${dir} is there and writable`);
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return checkParent(dir);
+    if (codeOf(error) === 'ENOENT') return checkParent(dir);
     return fail(
       'data directory',
-      `${dir} is not writable: ${reasonOf(error)}`,
+      `${dir} is not writable: ${messageOf(error)}`,
       'Run as the user that owns it, or name another with --data-dir.',
     );
   }
@@ -101,7 +102,7 @@ export async function checkFleetKey(settings: Settings): Promise<Finding> {
     if ((mode & 0o077) === 0) return ok('fleet key', `${path}, mode 0${mode.toString(8)}`);
     return fail('fleet key', `${path} can be read by other users (mode 0${mode.toString(8)})`, `chmod 600 ${path}`);
   } catch (error) {
-    return fail('fleet key', reasonOf(error), 'Run as the user that runs the node.');
+    return fail('fleet key', messageOf(error), 'Run as the user that runs the node.');
   }
 }
 
@@ -125,6 +126,6 @@ export async function checkClusterFile(io: Io, settings: Settings): Promise<Find
     if (!success) return fail('cluster.json', `${path} does not have the right fields`, 'Restart the node: it writes the file again.');
     return ok('cluster.json', `${data.role} of site ${data.site}, epoch ${data.epoch}, written ${formatAge(io, data.updated_at)}`);
   } catch (error) {
-    return fail('cluster.json', reasonOf(error), 'Run as the user that runs the node.');
+    return fail('cluster.json', messageOf(error), 'Run as the user that runs the node.');
   }
 }

@@ -1,11 +1,11 @@
 import { createServer } from 'node:net';
-import { join } from 'node:path';
-import * as z from 'zod';
 import type { Client } from '../../shared/client.ts';
 import { ApiError } from '../../shared/client.ts';
 import type { Settings } from '../config.ts';
-import { connect, errorCode, findLocalNode, isAlive, parseJson, readOptional } from './connect.ts';
-import { type Finding, fail, ok, reasonOf, warn } from './doctor-finding.ts';
+import { readHolder } from '../holder-file.ts';
+import { codeOf, messageOf } from '../thrown.ts';
+import { connect, findLocalNode } from './connect.ts';
+import { type Finding, fail, ok, warn } from './doctor-finding.ts';
 import type { Io } from './io.ts';
 
 /** How long somebody else may take to answer, milliseconds. */
@@ -19,22 +19,18 @@ export async function checkProcess(settings: Settings): Promise<{ finding: Findi
     const { pid, url } = await findLocalNode(settings.data_dir);
     return { finding: ok('node', `process ${pid} runs on the data directory and listens at ${url}`), url };
   } catch (error) {
-    const finding = (await checkHolder(settings)) ?? (await tryPort(settings));
-    return { finding: finding ?? warn('node', `${reasonOf(error)}; port ${settings.port} is free`, 'Start it with `bootplane up`.') };
+    const finding = checkHolder(settings) ?? (await tryPort(settings));
+    return { finding: finding ?? warn('node', `${messageOf(error)}; port ${settings.port} is free`, 'Start it with `bootplane up`.') };
   }
 }
 
-/** What the lock of the data directory leaves for people. */
-const Holder = z.object({ pid: z.number().int().positive() });
-
 /** A process that holds the data directory but does not listen: it starts, stops or hangs. */
-async function checkHolder({ data_dir }: Settings): Promise<Finding | undefined> {
-  const text = await readOptional(join(data_dir, 'holder.json')).catch(() => undefined);
-  const { data } = Holder.safeParse(parseJson(text ?? ''));
-  if (data === undefined || !isAlive(data.pid)) return undefined;
+function checkHolder({ data_dir }: Settings): Finding | undefined {
+  const holder = readHolder(data_dir);
+  if (holder === undefined) return undefined;
   return warn(
     'node',
-    `process ${data.pid} holds the data directory and does not listen`,
+    `process ${holder.pid} holds the data directory and does not listen`,
     'It may just start or stop; else look at its log, or end it.',
   );
 }
@@ -49,7 +45,7 @@ async function tryPort({ host, port }: Settings): Promise<Finding | undefined> {
     });
     return undefined;
   } catch (error) {
-    const code = errorCode(error);
+    const code = codeOf(error);
     if (code === 'EADDRINUSE') {
       return fail(
         'node',
@@ -59,7 +55,7 @@ async function tryPort({ host, port }: Settings): Promise<Finding | undefined> {
     }
     return fail(
       'node',
-      `${host}:${port} can't be listened on: ${reasonOf(error)}`,
+      `${host}:${port} can't be listened on: ${messageOf(error)}`,
       'Set BOOTPLANE_HOST and BOOTPLANE_PORT to what this machine has.',
     );
   } finally {
@@ -76,7 +72,7 @@ export async function checkAnswer(io: Io, settings: Settings): Promise<{ finding
     const detail = `${client.url} is ${status}${waiting_for.length === 0 ? '' : `: waits for ${waiting_for.join(', ')}`}`;
     return { client, finding: warn('health', detail, '`bootplane status` and `bootplane events` say more.') };
   } catch (error) {
-    return { finding: fail('health', reasonOf(error), adviceFor(error)) };
+    return { finding: fail('health', messageOf(error), adviceFor(error)) };
   }
 }
 
@@ -98,7 +94,7 @@ export async function checkLeader(io: Io, client: Client): Promise<Finding> {
   } catch (error) {
     const nobody = error instanceof ApiError && error.problem.code === 'no_leader';
     const advice = nobody ? '`bootplane why` shows what the node found.' : 'Is the network between this machine and the leader up?';
-    return fail('leader', reasonOf(error), advice);
+    return fail('leader', messageOf(error), advice);
   }
 }
 
@@ -133,5 +129,5 @@ function ask(io: Io, url: string): Promise<Response> {
 }
 
 function causeOf(error: unknown): string {
-  return error instanceof Error && error.cause instanceof Error ? error.cause.message : reasonOf(error);
+  return error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
 }

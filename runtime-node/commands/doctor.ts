@@ -1,6 +1,7 @@
 import type { Settings } from '../config.ts';
+import { messageOf } from '../thrown.ts';
 import type { Define } from './command.ts';
-import { type Finding, fail, reasonOf } from './doctor-finding.ts';
+import { type Finding, fail } from './doctor-finding.ts';
 import { checkClock, checkClusterFile, checkDataDir, checkDisk, checkFleetKey, checkNodeVersion, checkSettings } from './doctor-machine.ts';
 import { checkAnswer, checkCloud, checkLeader, checkProcess } from './doctor-network.ts';
 import { EXIT_CODES } from './errors.ts';
@@ -41,7 +42,7 @@ async function examine(io: Io, read: () => Settings): Promise<Finding[]> {
   try {
     settings = read();
   } catch (error) {
-    return [...first, fail('settings', reasonOf(error), 'Correct it; the other checks need the settings.')];
+    return [...first, fail('settings', messageOf(error), 'Correct it; the other checks need the settings.')];
   }
   const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(settings)];
   return [...first, checkSettings(settings), ...(await Promise.all(machine)), ...(await examineNode(io, settings))];

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import { errorCode } from './connect.ts';
+import { codeOf, messageOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
 
@@ -55,7 +55,7 @@ async function readText(absolute: string, path: string): Promise<string> {
   try {
     return await readFile(absolute, 'utf8');
   } catch (error) {
-    const why = errorCode(error) === 'ENOENT' ? 'does not exist' : `can't be read: ${error instanceof Error ? error.message : error}`;
+    const why = codeOf(error) === 'ENOENT' ? 'does not exist' : `can't be read: ${messageOf(error)}`;
     throw new CommandError('file', `${path} ${why}`, 'Give the path of a YAML or JSON file, or - for standard input.');
   }
 }
@@ -82,7 +82,7 @@ function toPlain(name: string, document: Document.Parsed): unknown {
   try {
     return document.toJS({ maxAliasCount: 1000 });
   } catch (error) {
-    throw invalid([`${name}:1:1 ${error instanceof Error ? error.message : error}`]);
+    throw invalid([`${name}:1:1 ${messageOf(error)}`]);
   }
 }
 

@@ -1,7 +1,7 @@
 import { ApiError, UnreachableError } from '../../shared/client.ts';
 import type { ProblemCode } from '../../shared/contract/problem.ts';
 import { ConfigError } from '../config.ts';
-import { errorCode } from './connect.ts';
+import { codeOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
 
 /** What to do about an answer of a Supervisor. Codes that explain themselves have none. */
@@ -42,7 +42,7 @@ const FAULTS = ['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxErr
 /** An error that a part of bootplane made (the data directory is locked), or the machine (the port is taken), says all in its message. */
 function fromPart(error: unknown): CommandError | undefined {
   if (!(error instanceof Error)) return undefined;
-  const told = !FAULTS.includes(error.name) || errorCode(error)?.startsWith('E') === true;
+  const told = !FAULTS.includes(error.name) || codeOf(error).startsWith('E');
   return told ? new CommandError('failed', error.message, isFull(error) ? FULL : undefined, { cause: error }) : undefined;
 }
 
@@ -50,5 +50,5 @@ const FULL = 'Free space on the disk of the data directory (`bootplane doctor` s
 
 /** The ports call it `full`; the system has two words for it. */
 function isFull(error: Error): boolean {
-  return ('kind' in error && error.kind === 'full') || ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
+  return ('kind' in error && error.kind === 'full') || ['ENOSPC', 'EDQUOT'].includes(codeOf(error));
 }

@@ -1,4 +1,5 @@
 import Sqlite from 'better-sqlite3';
+import { messageOf } from '../../thrown.ts';
 
 export interface Fault {
   readonly kind: 'full' | 'failed';
@@ -20,8 +21,7 @@ export function faultOf(error: unknown, path: string, what: string): Fault {
     };
   }
   if (error instanceof FormatError) return { kind: 'failed', message: error.message };
-  const detail = error instanceof Error ? error.message : String(error);
-  return { kind: 'failed', message: `The ${what} in ${path} could not be read or written: ${detail}` };
+  return { kind: 'failed', message: `The ${what} in ${path} could not be read or written: ${messageOf(error)}` };
 }
 
 /** The file was written by a version of this program that keeps its data in another form. */

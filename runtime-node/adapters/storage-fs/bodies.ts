@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type ObjectBody, StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
+import { codeOf } from '../../thrown.ts';
 import { syncFolder } from '../sync-folder.ts';
-import { codeOf } from './errors.ts';
 
 /** Bytes that share one CRC-32: what a range read has to read at least, and what memory one read or write takes. */
 export const BLOCK_BYTES = 256 * 1024;

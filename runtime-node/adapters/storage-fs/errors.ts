@@ -1,4 +1,5 @@
 import { StorageError, type StorageErrorKind } from '../../../shared/ports/object-storage.ts';
+import { codeOf } from '../../thrown.ts';
 
 /**
  * Turns what the file system or SQLite threw into the port's error. `doing` completes the sentence
@@ -10,11 +11,6 @@ export function toStorageError(cause: unknown, doing: string): StorageError {
   const words = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
   const reason = code === '' || words.includes(code) ? words : `${words} (${code})`;
   return new StorageError(kindOf(code), `could not ${doing}: ${adviceFor(code) ?? reason}`, { cause });
-}
-
-/** The `code` of a system or SQLite error; the empty string where there is none. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
 export function isFull(error: unknown): boolean {
