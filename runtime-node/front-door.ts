@@ -1,6 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
+import { isLoopback } from '../shared/contract/loopback.ts';
 import { PROBLEM_JSON, problem } from '../shared/contract/problem.ts';
-import { isLoopback } from './config.ts';
 
 /** Set on a forwarded request: it goes one hop and no further. */
 const FORWARDED_HEADER = 'bootplane-forwarded';

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import { Id } from '../shared/contract/ids.ts';
+import { isLoopback } from '../shared/contract/loopback.ts';
 
 /** What is known of a setting beside its type. */
 export interface SettingInfo {
@@ -71,12 +72,6 @@ function readOrigin(value: string): string | { wrong: string } {
   if (url.username !== '' || url.password !== '') return { wrong: 'must not hold a user name or password' };
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') return { wrong: 'must end after the host and port, without a path' };
   return url.origin;
-}
-
-/** True when a URL can only reach the machine itself. */
-export function isLoopback(url: string): boolean {
-  const { hostname } = new URL(url);
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
 }
 
 /** Comma-separated; blanks around the items and empty items are ignored. */
