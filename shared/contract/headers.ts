@@ -2,7 +2,6 @@
 export const EPOCH_HEADER = 'Bootplane-Epoch';
 /** `plan=<generation>, profile=<generation>`: what is current; a document that is not published is left out. */
 export const DESIRED_HEADER = 'Bootplane-Desired';
-export const FLEET_HEADER = 'Bootplane-Fleet';
 
 export interface FencingToken {
   readonly epoch: number;

@@ -38,13 +38,3 @@ export function leaseEndsAtMs(lease: HeldLease): number {
 export function leaseHolds(lease: HeldLease, monotonic_ms: number): boolean {
   return monotonic_ms < leaseEndsAtMs(lease);
 }
-
-/**
- * What a follower does about a leader that it has not heard for `silence_ms`: nothing, look for
- * another from two thirds of the TTL on, claim only when the whole TTL has passed.
- */
-export function onLeaderSilence(silence_ms: number, ttl_seconds: number): 'wait' | 'look' | 'claim' {
-  const ttl_ms = ttl_seconds * 1000;
-  if (silence_ms >= ttl_ms) return 'claim';
-  return silence_ms >= (2 * ttl_ms) / 3 ? 'look' : 'wait';
-}

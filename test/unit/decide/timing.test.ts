@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { backoffCeilingMs, backoffMs } from '../../../shared/decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../../../shared/decide/jitter.ts';
-import { heartbeatIntervalMs, leaseEndsAtMs, leaseHolds, livenessOf, onLeaderSilence, renewAtMs } from '../../../shared/decide/ttl.ts';
+import { heartbeatIntervalMs, leaseEndsAtMs, leaseHolds, livenessOf, renewAtMs } from '../../../shared/decide/ttl.ts';
 
 const ALMOST_ONE = 1 - 2 ** -53;
 
@@ -70,15 +70,5 @@ describe('lease', () => {
   test('two renewals may fail before it runs out', () => {
     const thirdTry = renewAtMs(lease) + 2 * (renewAtMs(lease) - lease.sent_at_ms);
     expect(thirdTry).toBeLessThanOrEqual(leaseEndsAtMs(lease));
-  });
-
-  test('a follower looks for another leader before it claims', () => {
-    expect([0, 9999, 10_000, 14_999, 15_000].map((silence) => onLeaderSilence(silence, 15))).toEqual([
-      'wait',
-      'wait',
-      'look',
-      'look',
-      'claim',
-    ]);
   });
 });
