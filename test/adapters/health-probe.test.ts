@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { procTable } from '../../runtime-node/adapters/child-process-table.ts';
 import { createHealthProbe } from '../../runtime-node/adapters/health-probe.ts';
 import type { HealthCheck, HealthProbe } from '../../shared/ports/health-probe.ts';
+import { freePort } from '../support/free-port.ts';
 
 let data_dir: string;
 let prober: HealthProbe;
@@ -33,7 +34,6 @@ async function listening<T>(server: Server, use: (port: number) => Promise<T>): 
 
 const overHttp = (answer: RequestListener, timeout_ms?: number) =>
   listening(createServer(answer), (port) => probe({ http: `http://127.0.0.1:${port}/health` }, timeout_ms));
-const freePort = () => listening(createTcpServer(), async (port) => port);
 
 describe('an http check', () => {
   test.each([

@@ -6,13 +6,14 @@ import { createLocalBus } from '../../runtime-node/adapters/bus-local.ts';
 import { createFsStorage } from '../../runtime-node/adapters/storage-fs/index.ts';
 import { createEmbeddedIndex } from '../../runtime-node/adapters/vector-embedded.ts';
 import { type Client, createClient } from '../../shared/client.ts';
+import { freePort } from '../support/free-port.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { systemClock } from '../support/system-clock.ts';
-import { freePort, helloService } from './support/example-plan.ts';
+import { until } from '../support/until.ts';
+import { helloService } from './support/example-plan.ts';
 import { forge, type LyingSupervisor, startLyingSupervisor } from './support/lying-supervisor.ts';
 import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
-import { until } from './support/until.ts';
 
 const KEY = 'a fleet key for this test only';
 const PROFILE_PATH = '/v1/bootstrap/profile';

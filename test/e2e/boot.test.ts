@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ClusterFile, Health } from '../../shared/contract/status.ts';
-import { freePort, helloService } from './support/example-plan.ts';
+import { freePort } from '../support/free-port.ts';
+import { until } from '../support/until.ts';
+import { helloService } from './support/example-plan.ts';
 import { type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
-import { until } from './support/until.ts';
 
 const PROFILE = {
   storage: { buckets: [{ name: 'captures', versioning: true }] },

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { type Ran, run } from '../support/cli.ts';
-import { freePort } from './support/example-plan.ts';
+import { freePort } from '../support/free-port.ts';
+import { until } from '../support/until.ts';
 import { type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
-import { until } from './support/until.ts';
 
 /** A copy of the examples on a port of its own, run by a real node in a process of its own. */
 let folder: string;

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient } from '../../shared/client.ts';
 import type { ClusterFile } from '../../shared/contract/status.ts';
-import { freePort, helloService } from './support/example-plan.ts';
+import { freePort } from '../support/free-port.ts';
+import { until } from '../support/until.ts';
+import { helloService } from './support/example-plan.ts';
 import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
-import { until } from './support/until.ts';
 import { startWorkerProcess, type WorkerProcess } from './support/worker-process.ts';
 
 const KEY = 'a fleet key for this test only';

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { ServiceReport } from '../../shared/contract/node.ts';
 import type { ProcessHost } from '../../shared/ports/process-host.ts';
+import { freePort } from '../support/free-port.ts';
 import { until, withProcesses } from '../support/process-world.ts';
 
 const NODE = fileURLToPath(new URL('../fixtures/services/node.ts', import.meta.url));
@@ -77,14 +77,6 @@ async function withNodes(use: (nodes: Nodes) => Promise<void>): Promise<void> {
       await nodes.end('SIGKILL');
     }
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 const command = ['node', SERVICE];

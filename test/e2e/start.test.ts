@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Config, readSettings } from '../../runtime-node/config.ts';
 import { startNode } from '../../runtime-node/node.ts';
-import { until } from './support/until.ts';
+import { until } from '../support/until.ts';
 
 let dir: string;
 let config: Config;

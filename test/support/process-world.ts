@@ -6,6 +6,7 @@ import { createNodeClock } from '../../runtime-node/adapters/clock.ts';
 import { createServiceLogs } from '../../runtime-node/adapters/service-logs.ts';
 import type { ProcessHost } from '../../shared/ports/process-host.ts';
 import { recordingLog } from './recording-log.ts';
+import { until as untilGiven } from './until.ts';
 
 /** A data directory for real processes; whatever still runs in it at the end is killed. */
 export async function withProcesses(
@@ -29,11 +30,7 @@ export async function withProcesses(
   }
 }
 
-/** Waits for what other processes do; fails after 25 seconds. */
+/** As the suite of process hosts waits. */
 export async function until(look: () => boolean | Promise<boolean>): Promise<void> {
-  for (let round = 0; round < 1_000; round += 1) {
-    if (await look()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error(`it did not happen: ${look}`);
+  await untilGiven(String(look), async () => look(), 25);
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeDataDir, run, type Site, startSite } from '../support/cli.ts';
+import { freePort } from '../support/free-port.ts';
 
 const COMMANDS = ['up', 'status', 'why', 'nodes', 'events', 'logs', 'plan', 'profile', 'reconcile', 'doctor'];
 
@@ -202,11 +203,3 @@ describe('with a Supervisor', () => {
     expect((await site.run(['status'], { terminal: true, env: { NO_COLOR: '1' } })).out).not.toContain(colour);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Client, createClient } from '../../../shared/client.ts';
-import { until } from './until.ts';
+import { until } from '../../support/until.ts';
 
 export interface NodeProcess {
   readonly url: string;

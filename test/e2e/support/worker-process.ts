@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from './example-plan.ts';
-import { until } from './until.ts';
+import { freePort } from '../../support/free-port.ts';
+import { until } from '../../support/until.ts';
 
 export interface WorkerProcess {
   readonly url: string;
