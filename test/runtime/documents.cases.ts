@@ -232,6 +232,11 @@ export function documentCases(start: Start): void {
         ['a port that does not exist', { health: { tcp: '127.0.0.1:65536' } }, '/services/0/health/tcp'],
         ['port 0', { health: { tcp: '[::1]:0' } }, '/services/0/health/tcp'],
         ['checks without a pause', { health: { tcp: 'a:1', interval_seconds: 1e-9 } }, '/services/0/health/interval_seconds'],
+        [
+          'checks more often than ten times a second',
+          { health: { tcp: 'a:1', interval_seconds: 0.09 } },
+          '/services/0/health/interval_seconds',
+        ],
         ['checks without time to answer', { health: { tcp: 'a:1', timeout_seconds: 1e-9 } }, '/services/0/health/timeout_seconds'],
       ])('a service that could never run well: %s', async (_, more, pointer) => {
         await refused('plan', { services: [service('a', more)] }, pointer);

@@ -107,6 +107,14 @@ export function errorCases(start: Start): void {
       },
     );
 
+    it('with a parameter that nobody knows are taken, except where they publish', async () => {
+      expect((await call(harness, 'GET /v1/nodes?limt=1')).status).toBe(200);
+      const headers = { 'if-match': '"0"' };
+      const reply = await call(harness, 'PUT /v1/cluster/plan?dryrun=true', { body: { services: [] }, headers });
+      expectProblem(reply, 400, 'invalid_parameter');
+      expect((await call(harness, 'GET /v1/cluster/plan')).status).toBe(404);
+    });
+
     it('with a bad name in the path point at it', async () => {
       const reply = await call(harness, 'GET /v1/nodes/a%20b');
       expectProblem(reply, 400, 'invalid_parameter');

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { age, call, type Harness, heartbeat, register, type Start } from './harness.ts';
+import { age, call, type Harness, heartbeat, register, registration, type Start } from './harness.ts';
 
 const url = (node_id: string) => `http://${node_id}.test:7420`;
 
@@ -70,6 +70,16 @@ export function leaderCases(start: Start): void {
       expect((await claim('a')).body.epoch).toBe(1);
       expect((await claim('b', {}, '?site=shop-2')).body).toMatchObject({ granted: true, epoch: 1, node_id: 'b' });
       expect((await call(harness, 'GET /v1/leader?site=shop-2')).body.node_id).toBe('b');
+    });
+
+    it.each([
+      ['POST /v1/nodes/register', registration('b')],
+      ['POST /v1/nodes/plan', { node_id: 'b' }],
+      ['POST /v1/nodes/leave', { node_id: 'b' }],
+      ['POST /v1/leader/claim', { node_id: 'b', url: url('b') }],
+    ])('does not fence %s: through it a node comes back from a leader that was replaced', async (request, body) => {
+      await claim('a', { epoch_seen: 6 });
+      expect((await call(harness, request, { body, headers: { 'bootplane-epoch': '1/b' } })).status).toBeLessThan(300);
     });
 
     it('has one winner among concurrent claims', async () => {
