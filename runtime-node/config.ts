@@ -4,7 +4,6 @@ import type * as z from 'zod';
 import { nearest } from './nearest.ts';
 import { SETTINGS, type SettingInfo, type SettingName, SettingsSchema } from './settings.ts';
 
-export { isLoopback } from '../shared/contract/loopback.ts';
 export { SETTINGS, type SettingInfo, type SettingName } from './settings.ts';
 
 /** Every setting with its value. A setting that is not set and has no default is absent. */
