@@ -1,3 +1,6 @@
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
 /** The variable in a service's environment by which its processes, and their children, are recognised. */
 export const MARK_NAME = 'BOOTPLANE_MARK';
 
@@ -14,6 +17,20 @@ export interface ProcessMark {
 }
 
 const FORMAT = 'v1';
+const PROBE_FORMAT = 'probe-v1';
+
+/** What `data` is for a data directory. Makes its folder `processes` (mode 0700), whose device and inode it tells. */
+export function nameDataDir(data_dir: string): string {
+  const folder = join(data_dir, 'processes');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { dev, ino } = statSync(folder);
+  return `${dev.toString(16)}-${ino.toString(16)}`;
+}
+
+/** The mark of a command that checks a service: another format, so that it never counts as a copy of the service. */
+export function encodeProbeMark(data: string): string {
+  return `${PROBE_FORMAT}:${data}`;
+}
 
 export function encodeMark({ data, node_id, run, name, version, spec_hash }: ProcessMark): string {
   return [FORMAT, data, node_id, run, name, version, spec_hash].map(encodeURIComponent).join(':');

@@ -1,6 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, statSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/ports/clock.ts';
 import {
@@ -12,7 +12,7 @@ import {
   type RunningProcess,
 } from '../../shared/ports/process-host.ts';
 import { codeOf, messageOf } from '../thrown.ts';
-import { encodeMark, MARK_NAME } from './child-process-mark.ts';
+import { encodeMark, MARK_NAME, nameDataDir } from './child-process-mark.ts';
 import { type Place, placeCommand, type ServicePlaceOptions } from './child-process-place.ts';
 import { openProcessRecords, type ProcessRecord, type ProcessRecords } from './child-process-records.ts';
 import { findRuns, type LiveRun } from './child-process-runs.ts';
@@ -58,10 +58,8 @@ class ChildProcessHost implements ProcessHost {
   constructor(options: ProcessHostOptions) {
     this.#options = options;
     this.#table = options.table ?? openProcessTable();
-    const folder = join(options.data_dir, 'processes');
-    this.#records = openProcessRecords(folder);
-    const { dev, ino } = statSync(folder);
-    this.#data = `${dev.toString(16)}-${ino.toString(16)}`;
+    this.#records = openProcessRecords(join(options.data_dir, 'processes'));
+    this.#data = nameDataDir(options.data_dir);
   }
 
   async start(spec: ProcessSpec): Promise<ProcessRef> {

@@ -3,7 +3,9 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { connect } from 'node:net';
 import type { HealthCheck, HealthProbe, ProbeOptions, ProbeResult } from '../../shared/ports/health-probe.ts';
+import { encodeProbeMark, MARK_NAME, nameDataDir } from './child-process-mark.ts';
 import { placeCommand, type ServicePlaceOptions } from './child-process-place.ts';
+import { openProcessTable } from './child-process-table.ts';
 
 /** Only the end of a command's output is of interest, bytes. */
 const MAX_OUTPUT = 4_096;
@@ -14,13 +16,23 @@ export interface NodeHealthProbe extends HealthProbe {
   close(): Promise<void>;
 }
 
+/** What a command check needs of the node. */
+interface CommandOptions extends ServicePlaceOptions {
+  readonly mark: string;
+  /** Resolves when nothing is left of the checks of an earlier process. */
+  readonly cleared: Promise<void>;
+}
+
 /**
  * Checks of services. http: an answer with status 2xx or 3xx, on a new connection each time; a
  * redirect is an answer and is not followed. tcp: a connection is accepted. command: exit code 0, run
- * as the user and in the folder of the service; when the time is up its whole group is killed.
+ * as the user and in the folder of the service; when the time is up its whole group is killed. What a node that was killed has left
+ * of them is killed when the next one makes its probe, where the platform shows marks.
  */
-export function createHealthProbe(options: ServicePlaceOptions): NodeHealthProbe {
+export function createHealthProbe(place: ServicePlaceOptions): NodeHealthProbe {
   const closing = new AbortController();
+  const mark = encodeProbeMark(nameDataDir(place.data_dir));
+  const options = { ...place, mark, cleared: killLeft(mark) };
   return {
     async probe(check, how) {
       try {
@@ -33,7 +45,7 @@ export function createHealthProbe(options: ServicePlaceOptions): NodeHealthProbe
   };
 }
 
-function runCheck(options: ServicePlaceOptions, check: HealthCheck, how: ProbeOptions, signal: AbortSignal): Promise<ProbeResult> {
+function runCheck(options: CommandOptions, check: HealthCheck, how: ProbeOptions, signal: AbortSignal): Promise<ProbeResult> {
   const limit = { timeout_ms: how.timeout_ms, signal };
   if ('http' in check) return probeHttp(new URL(check.http), limit);
   if ('tcp' in check) return probeTcp(check.tcp, limit);
@@ -90,12 +102,7 @@ function probeTcp(address: string, limit: Limit): Promise<ProbeResult> {
   });
 }
 
-async function probeCommand(
-  options: ServicePlaceOptions,
-  command: readonly string[],
-  how: ProbeOptions,
-  limit: Limit,
-): Promise<ProbeResult> {
+async function probeCommand(options: CommandOptions, command: readonly string[], how: ProbeOptions, limit: Limit): Promise<ProbeResult> {
   const { service, env, cwd, user } = how;
   const place = await placeCommand(options, {
     name: service,
@@ -104,8 +111,10 @@ async function probeCommand(
     ...(cwd !== undefined && { cwd }),
     ...(user !== undefined && { user }),
   });
+  await options.cleared;
+  const marked = { ...place.options, env: { ...place.options.env, [MARK_NAME]: options.mark } };
   return new Promise((resolve) => {
-    const child = spawn(place.program, place.args, { ...place.options, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(place.program, place.args, { ...marked, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     let late = false;
     const keep = (text: string) => {
@@ -137,11 +146,22 @@ async function probeCommand(
   });
 }
 
+/** Never rejects: what can't be found or killed ends by itself or stays as it is, and no service suffers from it. */
+async function killLeft(mark: string): Promise<void> {
+  const table = openProcessTable();
+  const entries = table.shows_marks ? await table.list().catch(() => []) : [];
+  for (const { pid } of entries.filter((entry) => entry.mark === mark)) kill(pid);
+}
+
 /** Also what the command has left behind. The group is gone when there is nothing. */
 function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return;
+  if (pid !== undefined) kill(-pid);
+}
+
+/** A process, or with a negative number its group. */
+function kill(pid: number): void {
   try {
-    process.kill(-pid, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
   } catch {
     // Nothing left.
   }

@@ -5,10 +5,14 @@ import { createServer as createTcpServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createProcessHost } from '../../runtime-node/adapters/child-process.ts';
 import { procTable } from '../../runtime-node/adapters/child-process-table.ts';
 import { createHealthProbe } from '../../runtime-node/adapters/health-probe.ts';
+import { createServiceLogs } from '../../runtime-node/adapters/service-logs.ts';
 import type { HealthCheck, HealthProbe } from '../../shared/ports/health-probe.ts';
 import { freePort } from '../support/free-port.ts';
+import { recordingLog } from '../support/recording-log.ts';
+import { SimulatedClock } from '../support/simulated-clock.ts';
 
 let data_dir: string;
 let prober: HealthProbe;
@@ -153,6 +157,23 @@ describe('a command check', () => {
       expect(await closing.probe({ command: ['true'] }, how)).toEqual({ healthy: false, detail: 'the node stops' });
     });
   });
+
+  test.runIf(process.platform === 'linux')(
+    'left by a node that was killed, it is no copy of the service, and the next start kills it',
+    async () => {
+      const killed = createHealthProbe({ data_dir });
+      const how = { timeout_ms: 60_000, env: {}, service: 'api', user: 'root' };
+      const left = killed.probe({ command: ['sh', '-c', 'sleep 31006 & sleep 31007'] }, how);
+      await expect.poll(() => running(31006, 31007)).toBe(2);
+      const clock = new SimulatedClock();
+      const logs = createServiceLogs({ folder: join(data_dir, 'logs'), clock, log: recordingLog() });
+      expect(await createProcessHost({ data_dir, node_id: 'n1', clock, logs }).list()).toEqual([]);
+      const next = createHealthProbe({ data_dir });
+      expect(await next.probe({ command: ['true'] }, how)).toMatchObject({ healthy: true });
+      expect(await sleepers(31006, 31007)).toBe(0);
+      expect(await left).toMatchObject({ healthy: false });
+    },
+  );
 
   test('works in the folder of the service', async () => {
     const { detail } = await probe({ command: ['pwd'] });
