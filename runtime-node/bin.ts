@@ -4,12 +4,10 @@
  * a Node.js that is too old gets to say so: it can't even link what it does not have.
  */
 import { tooOld } from './node-version.ts';
-import { startSmall } from './small-start.js';
 
 const complaint = tooOld(process.versions.node);
 if (complaint === undefined) {
   const { keepCompiledCode } = await import('./compile-cache.js');
-  startSmall();
   keepCompiledCode();
   const { main } = await import('./cli.ts');
   await main(process.argv);

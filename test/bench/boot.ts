@@ -10,11 +10,22 @@ const IDLE_MS = 5_000;
 
 /** From exec to "all components applied" with the examples, and what an idle node keeps resident. */
 export async function benchBoot(): Promise<Row[]> {
-  const rows: Row[] = [];
+  const rows: Row[] = [{ what: 'Node alone (`node -e 0`): exec to exit', figure: `${Math.round(median(await startsOfNode()))} ms` }];
   if (existsSync('dist/bootplane.js')) rows.push(...(await bootOf('published package', 'dist/bootplane.js', '0.5 s', '100 MB, aim 80')));
   else process.stdout.write('no dist/: run `npm run build` first for the figures of the published package\n');
   rows.push(...(await bootOf('checkout', 'runtime-node/main.js', '1 s', '130 MB')));
   return rows;
+}
+
+/** What the machine takes to start Node at all: the rest is ours. */
+async function startsOfNode(): Promise<number[]> {
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const started = performance.now();
+    await new Promise((resolve) => spawn(process.execPath, ['-e', '0']).once('exit', resolve));
+    times.push(performance.now() - started);
+  }
+  return times;
 }
 
 async function bootOf(name: string, entry: string, timeGoal: string, memoryGoal: string): Promise<Row[]> {
