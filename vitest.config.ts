@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 const migrations = await readD1Migrations(fileURLToPath(new URL('migrations', import.meta.url)));
 
 /** Where CI wants the results as JSON. */
-const report = process.env.BOOTPLANE_TEST_REPORT;
+const report = process.env.VITEST_JSON_REPORT;
 
 export default defineConfig({
   test: {

@@ -45,7 +45,10 @@ describe.runIf(existsSync('/dev/full'))('a log on a full disk', () => {
     const script = `import { main } from './runtime-node/cli.ts'; await main(['node', 'bootplane', ...process.argv.slice(1)]);`;
     const words = ['up', '--data-dir', dir, '--host', '127.0.0.1', '--port', '0'];
     const full = await open('/dev/full', 'w');
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script, ...words], { stdio: ['ignore', full.fd, full.fd] });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, ...words], {
+      env: { PATH: process.env.PATH, HOME: dir },
+      stdio: ['ignore', full.fd, full.fd],
+    });
     const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
     await full.close();
     try {
