@@ -106,7 +106,13 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
     fleets: { default_fleet: config.fleet, keysOf: async (fleet) => (fleet === config.fleet ? fleetKeys : undefined) },
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
-    self: { node_id: identity.node_id, origins: () => door.origins, provisional: () => state()?.provisional ?? false },
+    self: {
+      node_id: identity.node_id,
+      instance_id: identity.instance_id,
+      origins: () => door.origins,
+      provisional: () => state()?.provisional ?? false,
+      confirmed: () => state()?.confirmed ?? false,
+    },
     emit: (topic, body, key) => {
       // The node that published, or whose Supervisor did, need not wait for its next heartbeat.
       if (topic === 'overlay.plan' || topic === 'overlay.profile') discovery()?.poke();

@@ -36,12 +36,12 @@ export class ApiError extends Error {
 }
 
 /**
- * No usable answer. `no_answer`: nobody answered. `broken_off`: the answer ended in the middle.
- * `not_understood`: it came whole, but not in the words of this API.
+ * No usable answer. `refused`: the machine is there, but no program listens. `no_answer`: nobody answered.
+ * `broken_off`: the answer ended in the middle. `not_understood`: it came whole, but not in the words of this API.
  */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
-  readonly kind: 'no_answer' | 'broken_off' | 'not_understood';
+  readonly kind: 'refused' | 'no_answer' | 'broken_off' | 'not_understood';
   constructor(kind: UnreachableError['kind'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.kind = kind;
@@ -166,8 +166,17 @@ async function dial(options: ClientOptions, outgoing: Request): Promise<Response
   try {
     return await (options.fetch ?? fetch)(outgoing);
   } catch (error) {
-    throw new UnreachableError('no_answer', `${options.url} does not answer: ${reason(error)}`, { cause: error });
+    const kind = isRefused(error) ? 'refused' : 'no_answer';
+    throw new UnreachableError(kind, `${options.url} does not answer: ${reason(error)}`, { cause: error });
   }
+}
+
+/** fetch says only in the code of its cause that the connection was refused, and of several addresses lists each. */
+function isRefused(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ('code' in error && error.code === 'ECONNREFUSED') return true;
+  if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isRefused);
+  return isRefused(error.cause);
 }
 
 async function readText(url: string, response: Response): Promise<string> {

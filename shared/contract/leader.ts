@@ -29,6 +29,15 @@ export const ClaimAnswer = z
   .meta({ id: 'ClaimAnswer' });
 export type ClaimAnswer = z.infer<typeof ClaimAnswer>;
 
+/** What a node adds to its answer when it was challenged; on 404 `no_leader` too. */
+export const LeaderProved = z.object({
+  proof: z.string().optional(),
+  /** The node that answered and signed the proof; its `node_id` inside it. */
+  proved_by: Id.optional(),
+  /** The boot of that node: tells it from a copy of its disk. */
+  proved_by_instance: Id.optional(),
+});
+
 export const Leader = z
   .object({
     leader_url: HttpUrl,
@@ -38,9 +47,11 @@ export const Leader = z
     expires_in_ms: Count,
     /** Leads without the confirmation of the cloud that is configured. */
     provisional: z.boolean(),
-    proof: z.string().optional(),
-    /** The node that answered and signed the proof; its `node_id` inside it. */
-    proved_by: Id.optional(),
+    /** Holds the lease of the cloud. Neither provisional nor confirmed: no cloud is configured. */
+    confirmed: z.boolean().default(false),
+    /** Nodes of the site that this Supervisor has heard within a TTL. */
+    nodes_heard: Count.default(0),
+    ...LeaderProved.shape,
   })
   .meta({ id: 'Leader' });
 export type Leader = z.infer<typeof Leader>;
@@ -48,14 +59,24 @@ export type Leader = z.infer<typeof Leader>;
 export const ReleaseRequest = z.object({ node_id: Id, epoch: Count }).meta({ id: 'ReleaseRequest' });
 export type ReleaseRequest = z.infer<typeof ReleaseRequest>;
 
-/** What a leader proof covers; signed with the discovery key. `leader_node_id` and `epoch` are null while nobody leads. */
+/**
+ * What a leader proof covers; signed with the discovery key. What describes the leader is null while
+ * nobody leads.
+ */
 export interface LeaderProof extends Record<string, unknown> {
   readonly purpose: 'leader-proof';
   readonly challenge: string;
   readonly fleet: string;
   readonly site: string;
+  /** As the challenger dialled it; a node signs only origins of its own. */
   readonly origin: string;
+  /** Who answers. */
   readonly node_id: string;
+  readonly instance_id: string;
   readonly leader_node_id: string | null;
+  readonly leader_url: string | null;
   readonly epoch: number | null;
+  readonly provisional: boolean | null;
+  readonly confirmed: boolean | null;
+  readonly nodes_heard: number | null;
 }

@@ -52,13 +52,14 @@ export const Problem = z
     /** With `no_leader`, for a challenge: as in a Leader. */
     proof: z.string().optional(),
     proved_by: z.string().optional(),
+    proved_by_instance: z.string().optional(),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof Problem>;
 
 export const PROBLEM_JSON = 'application/problem+json';
 
-export type ProblemExtras = Partial<Pick<Problem, 'errors' | 'leader' | 'generation' | 'proof' | 'proved_by'>>;
+export type ProblemExtras = Partial<Pick<Problem, 'errors' | 'leader' | 'generation' | 'proof' | 'proved_by' | 'proved_by_instance'>>;
 
 /** The problem document for a code. */
 export function problem(code: ProblemCode, detail: string, extras: ProblemExtras = {}): Problem {

@@ -13,7 +13,7 @@ export interface KnownLeader {
 
 /** A control plane that was found and proved. */
 export interface Located {
-  readonly source: 'cloud' | 'self';
+  readonly source: 'mdns' | 'peer' | 'cloud' | 'self';
   /** Where calls go. */
   readonly url: string;
   readonly fetch: Fetch;
@@ -21,6 +21,8 @@ export interface Located {
   readonly line: string;
   /** Present when this node leads. */
   readonly lease?: Lease;
+  /** The lease of the cloud that confirms this leader. */
+  readonly cloud_lease?: Lease;
   readonly leader?: KnownLeader;
   readonly provisional: boolean;
   /** How long the lease that another holds is good for: a node that may lead looks again after that. */

@@ -50,6 +50,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
         ...leadership(deps, standing, leads),
         ...urls(deps, standing),
         provisional: standing.located?.provisional ?? false,
+        confirmed: leads && holds(standing.located?.cloud_lease, deps.clock),
         ttl_seconds: standing.ttl_seconds(),
         ...(source === undefined ? {} : { source }),
         waiting_for: [...standing.waits.values()],

@@ -23,6 +23,7 @@ export interface DiscoveryConfig {
   readonly cloud_url?: string;
   /** Whether this node may lead its site. */
   readonly lead: boolean;
+  /** URLs of nodes to ask, beside those that are remembered. */
   readonly peers: readonly string[];
   /** Versions of software by name, sent with each register and heartbeat. */
   readonly versions: Readonly<Record<string, string>>;
@@ -75,6 +76,8 @@ export interface DiscoveryState {
   readonly gateway_url?: string;
   /** Leads without the confirmation of the cloud that is configured. */
   readonly provisional: boolean;
+  /** Leads and holds the lease of the cloud, by its own clock. */
+  readonly confirmed: boolean;
   readonly ttl_seconds: number;
   /** Of the documents that are applied here. */
   readonly generations: { readonly plan?: number; readonly profile?: number };

@@ -18,10 +18,13 @@ import { createVerifiedDocuments, type VerifiedDocuments } from './verified-docu
 /** The node that a Supervisor runs inside; absent on Workers. */
 export interface Self {
   readonly node_id: string;
+  readonly instance_id: string;
   /** The origins that this node knows to be its own, as `http://192.0.2.7:7420`. Only these are proved. */
   origins(): readonly string[];
   /** Leads without the confirmation of the cloud that is configured. */
   provisional(): boolean;
+  /** Holds the lease of the cloud, by its own clock. */
+  confirmed(): boolean;
 }
 
 export type Notify = (topic: string, body: Readonly<Record<string, unknown>>, idempotency_key: string) => void;

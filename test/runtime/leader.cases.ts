@@ -167,7 +167,7 @@ function fencingCases(start: Start): void {
 function proofCases(start: Start): void {
   const origin = 'http://192.0.2.9:7420';
   const challenge = 'a-nonce-of-sixteen-or-more';
-  const self = { node_id: 'me', origins: () => [origin], provisional: () => true };
+  const self = { node_id: 'me', instance_id: 'boot-1', origins: () => [origin], provisional: () => true, confirmed: () => false };
   const ask = (harness: Harness, parameters: Record<string, string>, as: string | null = null) =>
     call(harness, `GET /v1/leader?${new URLSearchParams(parameters)}`, { as });
 
@@ -177,20 +177,32 @@ function proofCases(start: Start): void {
       harness = await start({ self });
     });
     afterEach(() => harness.close());
-    const signed = { purpose: 'leader-proof', challenge, fleet: 'default', site: 'default', origin, node_id: 'me' };
+    const signed = { purpose: 'leader-proof', challenge, fleet: 'default', site: 'default', origin, node_id: 'me', instance_id: 'boot-1' };
+    const nobody = { leader_node_id: null, leader_url: null, epoch: null, provisional: null, confirmed: null, nodes_heard: null };
+    const leads = { leader_node_id: 'me', leader_url: origin, epoch: 1, provisional: true, confirmed: false, nodes_heard: 0 };
 
     it('is given without a credential, with no_leader too', async () => {
       const { status, body } = await ask(harness, { challenge, origin, fleet: 'default' });
-      expect([status, body.code, body.proved_by]).toEqual([404, 'no_leader', 'me']);
-      expect(await harness.keys.verifyHint({ ...signed, leader_node_id: null, epoch: null }, body.proof)).toBe(true);
+      expect([status, body.code, body.proved_by, body.proved_by_instance]).toEqual([404, 'no_leader', 'me', 'boot-1']);
+      expect(await harness.keys.verifyHint({ ...signed, ...nobody }, body.proof)).toBe(true);
     });
 
     it('covers who leads and at which epoch', async () => {
       await call(harness, 'POST /v1/leader/claim', { as: await harness.keys.nodeCredential('me'), body: { node_id: 'me', url: origin } });
       const { status, body } = await ask(harness, { challenge, origin, fleet: 'default' });
       expect([status, body.node_id, body.provisional]).toEqual([200, 'me', true]);
-      expect(await harness.keys.verifyHint({ ...signed, leader_node_id: 'me', epoch: 1 }, body.proof)).toBe(true);
-      expect(await harness.keys.verifyHint({ ...signed, leader_node_id: 'me', epoch: 2 }, body.proof)).toBe(false);
+      expect(await harness.keys.verifyHint({ ...signed, ...leads }, body.proof)).toBe(true);
+      for (const forged of [{ epoch: 2 }, { nodes_heard: 9 }, { confirmed: true }, { leader_url: 'http://192.0.2.66:7420' }]) {
+        expect(await harness.keys.verifyHint({ ...signed, ...leads, ...forged }, body.proof)).toBe(false);
+      }
+    });
+
+    it('covers how many nodes of the site were heard within a TTL', async () => {
+      for (const node_id of ['me', 'other']) await register(harness, node_id);
+      await call(harness, 'POST /v1/leader/claim', { as: await harness.keys.nodeCredential('me'), body: { node_id: 'me', url: origin } });
+      const { body } = await ask(harness, { challenge, origin, fleet: 'default' });
+      expect(body.nodes_heard).toBe(2);
+      expect(await harness.keys.verifyHint({ ...signed, ...leads, nodes_heard: 2 }, body.proof)).toBe(true);
     });
 
     it('is refused for an origin that is not its own, for another fleet, and without a challenge', async () => {

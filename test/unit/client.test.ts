@@ -70,7 +70,12 @@ describe('the client', () => {
   });
 
   it.each([
-    ['nobody', () => Promise.reject(new TypeError('fetch failed', { cause: new Error('ECONNREFUSED') })), 'no_answer'],
+    [
+      'nobody on a machine that is there',
+      () => Promise.reject(new TypeError('fetch failed', { cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }) })),
+      'refused',
+    ],
+    ['nobody', () => Promise.reject(new TypeError('fetch failed', { cause: new Error('EHOSTUNREACH') })), 'no_answer'],
     [
       'half an answer',
       () => new Response(new ReadableStream({ pull: (controller) => controller.error(new Error('reset')) })),

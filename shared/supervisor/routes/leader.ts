@@ -1,6 +1,14 @@
 import * as z from 'zod';
 import { Id, toTimestamp } from '../../contract/ids.ts';
-import { ClaimAnswer, ClaimRequest, Leader, type LeaderProof, MAX_EPOCH_JUMP, ReleaseRequest } from '../../contract/leader.ts';
+import {
+  ClaimAnswer,
+  ClaimRequest,
+  Leader,
+  type LeaderProof,
+  type LeaderProved,
+  MAX_EPOCH_JUMP,
+  ReleaseRequest,
+} from '../../contract/leader.ts';
 import { isEpochJump } from '../../decide/leadership.ts';
 import { type Caller, requireScope, requireSelf, unauthenticated } from '../auth.ts';
 import type { Context } from '../context.ts';
@@ -35,7 +43,7 @@ function claim(context: Context): Route {
       if (lease === undefined) throw new TypeError('a claim left no lease');
       metrics.counter('bootplane_claims_total', { granted: String(granted) }).add();
       if (granted && lease.renewals === 0) announceLeader(context, lease);
-      return json(toAnswer(granted, lease), currentHeaders(current));
+      return json({ granted, ...toAnswer(lease) }, currentHeaders(current));
     },
   });
 }
@@ -59,8 +67,8 @@ function announceLeader(context: Context, { fleet, site, node_id, url, epoch }: 
   context.announce({ fleet, type: 'overlay.leader', site, node_id, data, dedupe: `leader/${site}/${epoch}` });
 }
 
-function toAnswer(granted: boolean, { url, node_id, epoch, expires_at, expires_in_ms }: LeaseRow): ClaimAnswer {
-  return { granted, leader_url: url, node_id, epoch, expires_at: toTimestamp(expires_at), expires_in_ms: Math.max(0, expires_in_ms) };
+function toAnswer({ url, node_id, epoch, expires_at, expires_in_ms }: LeaseRow): Omit<ClaimAnswer, 'granted'> {
+  return { leader_url: url, node_id, epoch, expires_at: toTimestamp(expires_at), expires_in_ms: Math.max(0, expires_in_ms) };
 }
 
 function release({ leases }: Context): Route {
@@ -101,12 +109,17 @@ function leader(context: Context): Route {
     problems: ['no_leader', 'unauthenticated'],
     async handle({ caller, query }) {
       const fleet = await fleetOf(context, caller, query);
-      const row = await leases.get(fleet, query.site);
-      const lease = row === undefined || row.expires_in_ms <= 0 ? undefined : row;
-      const proof = await prove(context, fleet, query, lease);
-      if (lease === undefined) throw new ProblemError('no_leader', `no node leads ${query.site}`, proof);
-      const { granted: _granted, ...answer } = toAnswer(true, lease);
-      return json({ ...answer, provisional: options.self?.provisional() ?? false, ...proof });
+      const lease = await leases.live(fleet, query.site);
+      const { self } = options;
+      const standing = lease && {
+        ...toAnswer(lease),
+        provisional: self?.provisional() ?? false,
+        confirmed: self?.confirmed() ?? false,
+        nodes_heard: lease.nodes_heard,
+      };
+      const proof = await prove(context, fleet, query, standing);
+      if (standing === undefined) throw new ProblemError('no_leader', `no node leads ${query.site}`, proof);
+      return json({ ...standing, ...proof });
     },
   });
 }
@@ -125,24 +138,28 @@ async function fleetOf({ options: { self, fleets } }: Context, caller: Caller | 
 
 /** Signed only for an origin of this node, so that a challenge which was passed on proves nothing. */
 async function prove(
-  context: Context,
+  { options: { self, fleets } }: Context,
   fleet: string,
-  query: LeaderQuery,
-  lease: LeaseRow | undefined,
-): Promise<{ proof?: string; proved_by?: string }> {
-  const { self, fleets } = context.options;
-  const { challenge, origin, site } = query;
+  { challenge, origin, site }: LeaderQuery,
+  leader: Leader | undefined,
+): Promise<z.infer<typeof LeaderProved>> {
   if (self === undefined || challenge === undefined || origin === undefined || !self.origins().includes(origin)) return {};
   const keys = await fleets.keysOf(fleet);
+  const { node_id, instance_id } = self;
   const signed: LeaderProof = {
     purpose: 'leader-proof',
     challenge,
     fleet,
     site,
     origin,
-    node_id: self.node_id,
-    leader_node_id: lease?.node_id ?? null,
-    epoch: lease?.epoch ?? null,
+    node_id,
+    instance_id,
+    leader_node_id: leader?.node_id ?? null,
+    leader_url: leader?.leader_url ?? null,
+    epoch: leader?.epoch ?? null,
+    provisional: leader?.provisional ?? null,
+    confirmed: leader?.confirmed ?? null,
+    nodes_heard: leader?.nodes_heard ?? null,
   };
-  return keys === undefined ? {} : { proof: await keys.signHint(signed), proved_by: self.node_id };
+  return keys === undefined ? {} : { proof: await keys.signHint(signed), proved_by: node_id, proved_by_instance: instance_id };
 }

@@ -50,6 +50,11 @@ export function createLeaseStore(database: Database, ttl_seconds: number) {
       const [rows] = await database.batch([queries.get.bind({ fleet, site })]);
       return queries.get.read(rows)[0];
     },
+    /** The site's lease while it has not lapsed, with how many nodes of the site were heard within a TTL. */
+    async live(fleet: string, site: string): Promise<(LeaseRow & { readonly nodes_heard: number }) | undefined> {
+      const [rows] = await database.batch([queries.live.bind({ fleet, site })]);
+      return queries.live.read(rows)[0];
+    },
     /** Ends the lease at once. False when the caller does not hold it at that epoch. */
     async release(fleet: string, site: string, { node_id, epoch }: ReleaseRequest): Promise<boolean> {
       const [rows] = await database.batch([queries.release.bind({ fleet, site, node_id, epoch })]);
@@ -89,6 +94,13 @@ function compileQueries(database: Database, ttl_seconds: number) {
         (select generation from desired where fleet = ${arg('fleet')} and kind = 'plan') as plan,
         (select generation from desired where fleet = ${arg('fleet')} and kind = 'profile') as profile`),
     get: compileSql<LeaseRow>(sql`select *, expires_at - ${now} as expires_in_ms from leases where ${here}`, leases),
+    live: compileSql<LeaseRow & { nodes_heard: number }>(
+      sql`select *, expires_at - ${now} as expires_in_ms,
+          (select count(*) from nodes indexed by nodes_by_site
+            where ${here} and left_at is null and heard_at > ${now} - ${ttl}) as nodes_heard
+        from leases where ${here} and expires_at > ${now}`,
+      leases,
+    ),
     release: compileSql<{ epoch: number }>(sql`
       update leases set expires_at = 0 where ${here} and node_id = ${arg('node_id')} and epoch = ${arg('epoch')} and expires_at > ${now}
       returning epoch`),

@@ -17,6 +17,7 @@ const STATE: DiscoveryState = {
   epoch: 3,
   leads: false,
   provisional: false,
+  confirmed: false,
   ttl_seconds: 15,
   generations: { plan: 2 },
   source: 'cloud',

@@ -206,6 +206,7 @@ describe('an orderly stop', () => {
     const lan = {
       browse: async function* () {},
       advertise: async (advert: unknown) => void machine.trace.push(`advertise ${advert}`),
+      onAdvert: () => () => undefined,
       close: async () => undefined,
     };
     const boot = await start(machine, {}, { lan });
