@@ -20,6 +20,8 @@ export interface NodeProcessOptions {
   readonly dataDir: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The program; the checkout's when not given. */
+  readonly entry?: string;
 }
 
 /** Variables of the test runner that a user's shell would not have stay out. */
@@ -28,15 +30,19 @@ function cleanEnv(extra: Readonly<Record<string, string>>): Record<string, strin
 }
 
 /** Starts the command line as a user would, in a process of its own. */
-export function spawnCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
-  return spawn(process.execPath, ['runtime-node/main.js', ...args], { env: cleanEnv(env), stdio: ['ignore', 'pipe', 'pipe'] });
+export function spawnCli(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  entry = 'runtime-node/main.js',
+): ChildProcess {
+  return spawn(process.execPath, [entry, ...args], { env: cleanEnv(env), stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Starts a node on a free port and waits until it listens. */
-export async function startNodeProcess({ dataDir, args = [], env = {} }: NodeProcessOptions): Promise<NodeProcess> {
+export async function startNodeProcess({ dataDir, args = [], env = {}, entry }: NodeProcessOptions): Promise<NodeProcess> {
   // As root, services run as another user, who has to pass through: else they work in /var/lib/bootplane, which nobody would clear.
   await chmod(dataDir, 0o711);
-  const child = spawnCli(['up', '--data-dir', dataDir, '--host', '127.0.0.1', '--port', '0', '--log', 'json', ...args], env);
+  const child = spawnCli(['up', '--data-dir', dataDir, '--host', '127.0.0.1', '--port', '0', '--log', 'json', ...args], env, entry);
   let output = '';
   const keep = (chunk: Buffer) => {
     output += chunk.toString();
