@@ -5,12 +5,14 @@ import { benchClaims } from './claims.ts';
 import { benchHeartbeats } from './heartbeats.ts';
 import { benchReconcile } from './reconcile.ts';
 import { type Row, table } from './report.ts';
+import { benchTakeover } from './takeover.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   heartbeats: benchHeartbeats,
   claims: benchClaims,
   boot: benchBoot,
   reconcile: benchReconcile,
+  takeover: benchTakeover,
 };
 
 const chosen = process.argv.slice(2);
