@@ -3,7 +3,7 @@ import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.t
 import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import { createReportQueue } from '../shared/discovery/report-queue.ts';
-import type { Discovery } from '../shared/discovery/types.ts';
+import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
 import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
@@ -25,9 +25,24 @@ export interface NodeParts {
   readonly machine: Machine;
   readonly identity: Identity;
   readonly ports: Ports;
-  readonly door: Door;
+  readonly door: Pick<Door, 'url' | 'loopback' | 'origins'>;
   readonly fleetKey: string;
+  /** What lies around the node. Default: this machine and its network. */
+  readonly surroundings?: Surroundings;
 }
+
+/** How a node reaches others, and what it tells of its machine. */
+export interface Surroundings {
+  readonly fetch: Fetch;
+  host(): { readonly host: string; readonly ip: string };
+  metrics(): Readonly<Record<string, number>>;
+}
+
+const THIS_MACHINE: Surroundings = {
+  fetch: (request) => fetch(request),
+  host: ownAddress,
+  metrics: () => ({ uptime_seconds: Math.round(process.uptime()), resident_bytes: process.memoryUsage.rss() }),
+};
 
 /** One node, put together and not yet running. */
 export interface NodeLife {
@@ -36,9 +51,11 @@ export interface NodeLife {
   /** Resolves after an orderly stop, or at once when `crash` aborts: then nothing is stopped or released. */
   run(crash: AbortSignal): Promise<void>;
   stop(): Promise<void>;
+  state(): DiscoveryState;
 }
 
 interface Parts extends NodeParts {
+  readonly surroundings: Surroundings;
   readonly fleetKeys: FleetKeys;
   readonly environment: EnvironmentReconciler;
   readonly services: ServiceManager;
@@ -61,9 +78,10 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   }
   const followed = () => followedUrl(discovery.state(), config.cloud_url);
   return {
-    answer: createFrontDoor({ own: supervisor.fetch, fetch: (request) => fetch(request), followed }),
+    answer: createFrontDoor({ own: supervisor.fetch, fetch: parts.surroundings.fetch, followed }),
     run: (crash) => live(parts, supervisor, discovery, crash),
     stop: () => discovery.stop(),
+    state: () => discovery.state(),
   };
 }
 
@@ -82,6 +100,7 @@ async function assemble(given: NodeParts): Promise<Parts> {
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback };
   return {
     ...given,
+    surroundings: given.surroundings ?? THIS_MACHINE,
     fleetKeys: await deriveFleetKeys(config.fleet, given.fleetKey),
     reports,
     environment: createEnvironmentReconciler({ ...shared, storage, bus, vector }),
@@ -127,7 +146,7 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
 }
 
 function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
-  const { config, machine, door, fleetKeys, identity, environment, services, reports } = parts;
+  const { config, machine, door, fleetKeys, identity, environment, services, reports, surroundings } = parts;
   const { cloud_url } = config;
   return createDiscovery({
     ...machine,
@@ -144,13 +163,13 @@ function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
     },
     identity,
     fleetKeys,
-    fetch: (request) => fetch(request),
+    fetch: surroundings.fetch,
     self: { url: door.url, fetch: supervisor.fetch },
-    host: ownAddress,
+    host: surroundings.host,
     environment,
     services,
     reports,
-    metrics: () => ({ uptime_seconds: Math.round(process.uptime()), resident_bytes: process.memoryUsage.rss() }),
+    metrics: surroundings.metrics,
   });
 }
 
