@@ -3,6 +3,7 @@ import { type DesiredGenerations, type DocumentKind, History, PublishAnswer } fr
 import { type BootstrapEvent, EventList, EventRecord } from './contract/event.ts';
 import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, formatToken, parseDesired, parseToken } from './contract/headers.ts';
 import { ClaimAnswer, type ClaimRequest, Leader, type ReleaseRequest } from './contract/leader.ts';
+import { CurrentNews, GoodbyeNews, type News } from './contract/news.ts';
 import { type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
 import { NodePlan } from './contract/plan.ts';
 import { PROBLEM_JSON, Problem } from './contract/problem.ts';
@@ -94,7 +95,7 @@ export function createClient(options: ClientOptions) {
     claim: (body: ClaimRequest, site: string) =>
       send({ method: 'POST', path: '/v1/leader/claim', query: { site }, body, schema: ClaimAnswer }),
     release: (body: ReleaseRequest, site: string) => send({ method: 'POST', path: '/v1/leader/release', query: { site }, body }),
-    leader: (query: { site?: string; challenge?: string; fleet?: string; origin?: string } = {}, signal?: AbortSignal) =>
+    leader: (query: { site?: string; challenge?: string; fleet?: string; origin?: string; advert?: string } = {}, signal?: AbortSignal) =>
       send({ method: 'GET', path: '/v1/leader', query, schema: Leader, ...(signal === undefined ? {} : { signal }) }),
     /** The published document in the wire's form; undefined when `etag` is still current. */
     document: (kind: DocumentKind, etag?: string) =>
@@ -128,7 +129,10 @@ export function createClient(options: ClientOptions) {
     reconcileDiff: () => send({ method: 'GET', path: '/v1/reconcile/diff', schema: ReconcileDiff }),
     health: (): Promise<Answer<Health>> => send({ method: 'GET', path: '/healthz', schema: HealthSchema }),
     /** The raw answer of the event stream; read it with `readEvents`. */
-    eventStream: (after: string | undefined, signal?: AbortSignal) => openStream(options, after, signal),
+    eventStream: (after: string | undefined, signal?: AbortSignal) =>
+      openStream(options, { path: '/v1/events', headers: after === undefined ? {} : { 'last-event-id': after } }, signal),
+    /** The raw answer of the news of a site; read it with `readNews`. */
+    newsStream: (site: string, signal?: AbortSignal) => openStream(options, { path: '/v1/news', query: { site } }, signal),
   };
 }
 
@@ -234,12 +238,13 @@ function answer<T>(response: Response, body: T): Answer<T> {
   };
 }
 
-async function openStream(options: ClientOptions, after: string | undefined, signal: AbortSignal | undefined): Promise<Response> {
-  const headers = { accept: 'text/event-stream', ...(after === undefined ? {} : { 'last-event-id': after }) };
-  const response = await dial(
-    options,
-    buildRequest(options, { method: 'GET', path: '/v1/events', headers, ...(signal === undefined ? {} : { signal }) }),
-  );
+async function openStream(
+  options: ClientOptions,
+  { headers, ...call }: Pick<Call<never>, 'path' | 'query' | 'headers'>,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  const about = { ...call, method: 'GET', headers: { accept: 'text/event-stream', ...headers } } as const;
+  const response = await dial(options, buildRequest(options, signal === undefined ? about : { ...about, signal }));
   if (!response.ok || response.body === null) throw new ApiError(readProblem(options.url, response, await readText(options.url, response)));
   return response;
 }
@@ -265,6 +270,40 @@ export async function* readEvents(response: Response): AsyncGenerator<EventRecor
   } catch (error) {
     throw new UnreachableError('broken_off', `the event stream broke off: ${reason(error)}`, { cause: error });
   }
+}
+
+/**
+ * The news of a site as they come in; rejects with `UnreachableError` when the stream breaks. `heard`
+ * is called for whatever arrives, also for the comments that only say that the other side lives.
+ */
+export async function* readNews(response: Response, heard: () => void): AsyncGenerator<News> {
+  if (response.body === null) return;
+  const listened = response.body.pipeThrough(
+    new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform(chunk, controller) {
+        heard();
+        controller.enqueue(chunk);
+      },
+    }),
+  );
+  try {
+    for await (const { event, data } of readServerSentEvents(listened)) {
+      const news = toNews(event, parseJson(data));
+      if (news !== undefined) yield news;
+    }
+  } catch (error) {
+    throw new UnreachableError('broken_off', `the news stream broke off: ${reason(error)}`, { cause: error });
+  }
+}
+
+function toNews(event: string, data: unknown): News | undefined {
+  if (event === 'current') {
+    const current = CurrentNews.safeParse(data);
+    return current.success ? { event, current: current.data } : undefined;
+  }
+  if (event !== 'goodbye') return undefined;
+  const goodbye = GoodbyeNews.safeParse(data);
+  return goodbye.success ? { event, goodbye: goodbye.data } : undefined;
 }
 
 /** Takes a stream of server-sent events apart (WHATWG HTML, section 9.2). An event that is cut off at the end is not given. */

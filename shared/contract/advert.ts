@@ -1,4 +1,6 @@
+import * as z from 'zod';
 import type { FleetKeys } from './fleet-keys.ts';
+import { Count, HttpUrl, Id } from './ids.ts';
 
 /** What the signature of an advert covers; signed with the discovery key. */
 export interface AdvertClaims {
@@ -8,6 +10,10 @@ export interface AdvertClaims {
   readonly epoch: number;
   readonly url: string;
 }
+
+/** An advert as it may come from anywhere. */
+export const SignedAdvert = z.object({ fleet: Id, site: Id, node_id: Id, epoch: Count, url: HttpUrl, signature: z.string().max(128) });
+export type SignedAdvert = z.infer<typeof SignedAdvert>;
 
 type Hints = Pick<FleetKeys, 'signHint' | 'verifyHint'>;
 

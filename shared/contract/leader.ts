@@ -36,6 +36,10 @@ export const LeaderProved = z.object({
   proved_by: Id.optional(),
   /** The boot of that node: tells it from a copy of its disk. */
   proved_by_instance: Id.optional(),
+  /** The highest epoch that the node has ever seen. */
+  epoch_seen: Count.optional(),
+  /** Whether the node may lead its site. */
+  eligible: z.boolean().optional(),
 });
 
 export const Leader = z
@@ -56,7 +60,14 @@ export const Leader = z
   .meta({ id: 'Leader' });
 export type Leader = z.infer<typeof Leader>;
 
-export const ReleaseRequest = z.object({ node_id: Id, epoch: Count }).meta({ id: 'ReleaseRequest' });
+export const ReleaseRequest = z
+  .object({
+    node_id: Id,
+    epoch: Count,
+    /** Another leads already, so that nobody is asked to take over. */
+    yields: z.boolean().optional(),
+  })
+  .meta({ id: 'ReleaseRequest' });
 export type ReleaseRequest = z.infer<typeof ReleaseRequest>;
 
 /**
@@ -73,6 +84,9 @@ export interface LeaderProof extends Record<string, unknown> {
   /** Who answers. */
   readonly node_id: string;
   readonly instance_id: string;
+  /** The highest epoch that the one who answers has ever seen, and whether it may lead. */
+  readonly epoch_seen: number;
+  readonly eligible: boolean;
   readonly leader_node_id: string | null;
   readonly leader_url: string | null;
   readonly epoch: number | null;

@@ -13,22 +13,29 @@ export const PROBLEMS = {
   forbidden: { status: 403, title: 'The credential does not allow this', retry: false },
   not_found: { status: 404, title: 'There is no such route', retry: false },
   unknown_node: { status: 404, title: 'The node is not registered', retry: false },
+  /** 404 to who asks for the leader; 503 from a node that has nobody to pass a call on to. */
   no_leader: { status: 404, title: 'No node leads this site', retry: true },
   no_plan: { status: 404, title: 'No Cluster Plan is published', retry: true },
   no_profile: { status: 404, title: 'No Environment Profile is published', retry: true },
   no_such_generation: { status: 404, title: 'There is no such generation', retry: false },
+  no_artifact: { status: 404, title: 'The artifact is not here', retry: true },
   method_not_allowed: { status: 405, title: 'The route does not know this method', retry: false },
   stale_epoch: { status: 409, title: 'The caller follows a leader that no longer leads', retry: false },
   duplicate_node: { status: 409, title: 'Another machine runs with the same node_id', retry: false },
   generation_moved: { status: 412, title: 'Another version was published in the meantime', retry: false },
   too_large: { status: 413, title: 'The body is too large', retry: false },
   unsupported_media_type: { status: 415, title: 'The body must be application/json', retry: false },
+  range_not_satisfiable: { status: 416, title: 'The artifact has no byte in that range', retry: false },
+  artifact_mismatch: { status: 422, title: 'The body does not have that SHA-256', retry: false },
+  /** Nothing was done (RFC 9110, section 15.5.20): who passed the request on may send it to the leader instead. */
+  misdirected: { status: 421, title: 'The request was passed on to a node that does not decide about it', retry: true },
   would_empty: { status: 422, title: 'The document would remove everything', retry: false },
   epoch_jump: { status: 422, title: 'The epoch is too far ahead to be true', retry: false },
   precondition_required: { status: 428, title: 'If-Match is needed', retry: false },
   too_many_requests: { status: 429, title: 'Too many requests', retry: true },
   internal: { status: 500, title: 'The Supervisor failed', retry: true },
   storage_corrupt: { status: 500, title: 'What the Supervisor stored does not verify', retry: false },
+  no_artifact_store: { status: 501, title: 'This Supervisor keeps no artifacts', retry: false },
   unavailable: { status: 503, title: 'The Supervisor cannot answer now', retry: true },
   storage_full: { status: 507, title: 'The disk of the Supervisor is full', retry: true },
 } as const;
@@ -45,7 +52,7 @@ export const Problem = z
     detail: z.string(),
     code: ProblemCode,
     errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
-    /** With `stale_epoch` and lost claims: who leads. */
+    /** With `stale_epoch` and lost claims: who leads. With `no_leader` of a node: whom it follows, which only the one named can prove. */
     leader: z.object({ leader_url: z.string(), node_id: z.string(), epoch: z.number().int() }).optional(),
     /** With `generation_moved`: the current one. */
     generation: z.number().int().optional(),
@@ -53,13 +60,17 @@ export const Problem = z
     proof: z.string().optional(),
     proved_by: z.string().optional(),
     proved_by_instance: z.string().optional(),
+    epoch_seen: z.number().int().optional(),
+    eligible: z.boolean().optional(),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof Problem>;
 
 export const PROBLEM_JSON = 'application/problem+json';
 
-export type ProblemExtras = Partial<Pick<Problem, 'errors' | 'leader' | 'generation' | 'proof' | 'proved_by' | 'proved_by_instance'>>;
+export type ProblemExtras = Partial<
+  Pick<Problem, 'errors' | 'leader' | 'generation' | 'proof' | 'proved_by' | 'proved_by_instance' | 'epoch_seen' | 'eligible'>
+>;
 
 /** The problem document for a code. */
 export function problem(code: ProblemCode, detail: string, extras: ProblemExtras = {}): Problem {

@@ -1,5 +1,7 @@
+import type { Problem } from '../contract/problem.ts';
 import type { ReconcileDiff } from '../contract/reconcile.ts';
 import type { Health } from '../contract/status.ts';
+import type { ArtifactStore } from '../ports/artifact-store.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Database } from '../ports/database.ts';
 import type { Log } from '../ports/log.ts';
@@ -25,6 +27,21 @@ export interface Self {
   provisional(): boolean;
   /** Holds the lease of the cloud, by its own clock. */
   confirmed(): boolean;
+  /** The epoch at which this node leads now, by its own clock. Absent: it takes no calls that others pass on. */
+  leading?(): number | undefined;
+  /** How this boot of the node stands towards leading its site. */
+  leadership(): {
+    /** Holds the lease of its own Supervisor. One that an earlier boot left behind does not count. */
+    readonly leads: boolean;
+    /** The highest epoch that it has ever seen. */
+    readonly epoch_seen: number;
+    /** May lead. */
+    readonly eligible: boolean;
+    /** Whom it follows. */
+    readonly follows?: NonNullable<Problem['leader']>;
+  };
+  /** What came along with a challenge and may be the advert of the challenger: a hint, checked by who hears it. */
+  hear(advert: unknown): void;
 }
 
 export type Notify = (topic: string, body: Readonly<Record<string, unknown>>, idempotency_key: string) => void;
@@ -36,6 +53,8 @@ export interface SupervisorOptions {
   readonly random: Random;
   readonly log: Log;
   readonly fleets: Keyring;
+  /** Absent on Workers: then the routes of artifacts say so. */
+  readonly artifacts?: ArtifactStore;
   /** Of bootplane; shown in OpenAPI and metrics. */
   readonly version: string;
   /** While no Cluster Plan sets one. May be a fraction. */
@@ -65,6 +84,8 @@ export interface Context {
   readonly events: EventStore;
   readonly documents: { readonly store: DocumentStore; readonly verified: VerifiedDocuments };
   readonly hub: Hub;
+  /** Woken when what `GET /v1/news` tells may have changed. */
+  readonly news: Hub;
   readonly metrics: Metrics;
   /** Tells the overlay and nobody else. Never throws. */
   readonly notify: Notify;
@@ -74,9 +95,12 @@ export interface Context {
   record(event: NewEvent): Promise<void>;
 }
 
+const NEWS: ReadonlySet<NewEvent['type']> = new Set(['overlay.leader', 'overlay.plan', 'overlay.profile']);
+
 export function createContext(options: SupervisorOptions): Context {
   const { database, ttl_seconds } = options;
   const hub = createHub();
+  const news = createHub();
   const metrics = createMetrics();
   const documents = createDocumentStore(database);
   const events = createEventStore(database, options.kept_events ?? 10_000);
@@ -84,6 +108,7 @@ export function createContext(options: SupervisorOptions): Context {
   const announce = (event: NewEvent) => {
     metrics.counter('bootplane_events_total', { type: event.type }).add();
     hub.wake(event.fleet);
+    if (NEWS.has(event.type)) news.wake(event.fleet);
     const { fleet, type, site, node_id, data, dedupe } = event;
     notify(type, { fleet, site, ...(node_id === undefined ? {} : { node_id }), ...data }, dedupe);
   };
@@ -96,6 +121,7 @@ export function createContext(options: SupervisorOptions): Context {
     events,
     documents: { store: documents, verified: createVerifiedDocuments(documents) },
     hub,
+    news,
     metrics,
     notify,
     announce,

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { age, call, type Harness, heartbeat, register, registration, type Start } from './harness.ts';
 
 const url = (node_id: string) => `http://${node_id}.test:7420`;
@@ -167,7 +167,17 @@ function fencingCases(start: Start): void {
 function proofCases(start: Start): void {
   const origin = 'http://192.0.2.9:7420';
   const challenge = 'a-nonce-of-sixteen-or-more';
-  const self = { node_id: 'me', instance_id: 'boot-1', origins: () => [origin], provisional: () => true, confirmed: () => false };
+  const heard: unknown[] = [];
+  const leadership = { leads: true, epoch_seen: 4, eligible: true, follows: { node_id: 'b', leader_url: 'http://192.0.2.10:7420', epoch: 4 } };
+  const self = {
+    node_id: 'me',
+    instance_id: 'boot-1',
+    origins: () => [origin],
+    provisional: () => true,
+    confirmed: () => false,
+    leadership: () => leadership,
+    hear: (advert: unknown) => void heard.push(advert),
+  };
   const ask = (harness: Harness, parameters: Record<string, string>, as: string | null = null) =>
     call(harness, `GET /v1/leader?${new URLSearchParams(parameters)}`, { as });
 
@@ -177,7 +187,8 @@ function proofCases(start: Start): void {
       harness = await start({ self });
     });
     afterEach(() => harness.close());
-    const signed = { purpose: 'leader-proof', challenge, fleet: 'default', site: 'default', origin, node_id: 'me', instance_id: 'boot-1' };
+    const me = { node_id: 'me', instance_id: 'boot-1', epoch_seen: 4, eligible: true };
+    const signed = { purpose: 'leader-proof', challenge, fleet: 'default', site: 'default', origin, ...me };
     const nobody = { leader_node_id: null, leader_url: null, epoch: null, provisional: null, confirmed: null, nodes_heard: null };
     const leads = { leader_node_id: 'me', leader_url: origin, epoch: 1, provisional: true, confirmed: false, nodes_heard: 0 };
 
@@ -203,6 +214,20 @@ function proofCases(start: Start): void {
       const { body } = await ask(harness, { challenge, origin, fleet: 'default' });
       expect(body.nodes_heard).toBe(2);
       expect(await harness.keys.verifyHint({ ...signed, ...leads, nodes_heard: 2 }, body.proof)).toBe(true);
+    });
+
+    it('points at whom the node follows, and hands on the advert that came along', async () => {
+      const { body } = await ask(harness, { challenge, origin, fleet: 'default', advert: '{"url":"http://192.0.2.11:7420"}' });
+      expect(body.leader).toEqual(leadership.follows);
+      expect(heard).toEqual([{ url: 'http://192.0.2.11:7420' }]);
+    });
+
+    it('does not call a lease that an earlier boot left behind a leader', async () => {
+      const restarted = await start({ self: { ...self, leadership: () => ({ ...leadership, leads: false }) } });
+      onTestFinished(() => restarted.close());
+      await call(restarted, 'POST /v1/leader/claim', { as: await restarted.keys.nodeCredential('me'), body: { node_id: 'me', url: origin } });
+      const { status, body } = await ask(restarted, { challenge, origin, fleet: 'default' });
+      expect([status, body.code]).toEqual([404, 'no_leader']);
     });
 
     it('is refused for an origin that is not its own, for another fleet, and without a challenge', async () => {

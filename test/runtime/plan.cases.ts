@@ -291,7 +291,15 @@ export function planCases(start: Start): void {
       });
 
       it('inside a node, the site’s leader is', async () => {
-        const self = { node_id: 'a', instance_id: 'boot-1', origins: () => [urlOf('a')], provisional: () => false, confirmed: () => false };
+        const self = {
+          node_id: 'a',
+          instance_id: 'boot-1',
+          origins: () => [urlOf('a')],
+          provisional: () => false,
+          confirmed: () => false,
+          leadership: () => ({ leads: true, epoch_seen: 1, eligible: true }),
+          hear: () => undefined,
+        };
         const inside = await start({ self });
         onTestFinished(() => inside.close());
         await register(inside, 'a', { url: urlOf('a') });

@@ -71,7 +71,7 @@ function toAnswer({ url, node_id, epoch, expires_at, expires_in_ms }: LeaseRow):
   return { leader_url: url, node_id, epoch, expires_at: toTimestamp(expires_at), expires_in_ms: Math.max(0, expires_in_ms) };
 }
 
-function release({ leases }: Context): Route {
+function release({ leases, news }: Context): Route {
   return route('node', {
     method: 'post',
     path: '/v1/leader/release',
@@ -83,7 +83,10 @@ function release({ leases }: Context): Route {
     problems: ['stale_epoch'],
     async handle({ caller, query: { site }, body }) {
       requireSelf(caller, body.node_id);
-      if (await leases.release(caller.fleet, site, body)) return empty(204);
+      if (await leases.release(caller.fleet, site, body)) {
+        news.wake(caller.fleet);
+        return empty(204);
+      }
       const lease = await leases.get(caller.fleet, site);
       throw staleEpoch(`node ${body.node_id} does not lead ${site} at epoch ${body.epoch}`, lease);
     },
@@ -94,6 +97,8 @@ const LeaderQuery = SiteQuery.extend({
   challenge: z.string().min(16).max(256).optional(),
   fleet: Id.optional(),
   origin: z.string().max(2048).optional(),
+  /** The signed advert of the challenger, as JSON, so that the one who is asked learns of it too. */
+  advert: z.string().max(8192).optional(),
 });
 type LeaderQuery = z.infer<typeof LeaderQuery>;
 
@@ -109,8 +114,12 @@ function leader(context: Context): Route {
     problems: ['no_leader', 'unauthenticated'],
     async handle({ caller, query }) {
       const fleet = await fleetOf(context, caller, query);
-      const lease = await leases.live(fleet, query.site);
       const { self } = options;
+      const leadership = self?.leadership();
+      const held = await leases.live(fleet, query.site);
+      const isLeftBehind = held?.node_id === self?.node_id && leadership?.leads === false;
+      const lease = isLeftBehind ? undefined : held;
+      if (caller === undefined && query.advert !== undefined) self?.hear(parseJson(query.advert));
       const standing = lease && {
         ...toAnswer(lease),
         provisional: self?.provisional() ?? false,
@@ -118,7 +127,10 @@ function leader(context: Context): Route {
         nodes_heard: lease.nodes_heard,
       };
       const proof = await prove(context, fleet, query, standing);
-      if (standing === undefined) throw new ProblemError('no_leader', `no node leads ${query.site}`, proof);
+      if (standing === undefined) {
+        const pointer = leadership?.follows === undefined ? {} : { leader: leadership.follows };
+        throw new ProblemError('no_leader', `no node leads ${query.site}`, { ...proof, ...pointer });
+      }
       return json({ ...standing, ...proof });
     },
   });
@@ -146,6 +158,7 @@ async function prove(
   if (self === undefined || challenge === undefined || origin === undefined || !self.origins().includes(origin)) return {};
   const keys = await fleets.keysOf(fleet);
   const { node_id, instance_id } = self;
+  const { epoch_seen, eligible } = self.leadership();
   const signed: LeaderProof = {
     purpose: 'leader-proof',
     challenge,
@@ -154,6 +167,8 @@ async function prove(
     origin,
     node_id,
     instance_id,
+    epoch_seen,
+    eligible,
     leader_node_id: leader?.node_id ?? null,
     leader_url: leader?.leader_url ?? null,
     epoch: leader?.epoch ?? null,
@@ -161,5 +176,13 @@ async function prove(
     confirmed: leader?.confirmed ?? null,
     nodes_heard: leader?.nodes_heard ?? null,
   };
-  return keys === undefined ? {} : { proof: await keys.signHint(signed), proved_by: node_id, proved_by_instance: instance_id };
+  return keys === undefined ? {} : { proof: await keys.signHint(signed), proved_by: node_id, proved_by_instance: instance_id, epoch_seen, eligible };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
