@@ -38,10 +38,12 @@ export const RegisterRequest = z
     devices: z.array(Device).max(256).optional(),
     /** What runs already, so that a new leader does not give its place away. Absent: as last reported. */
     services_running: z.array(ServiceReport).max(256).optional(),
+    /** False for a node that may not lead its site: it is never a successor. */
+    lead: z.boolean().default(true),
     desired: z.object({ plan: Count.optional(), profile: Count.optional() }).optional(),
   })
   .meta({ id: 'RegisterRequest' });
-export type RegisterRequest = z.infer<typeof RegisterRequest>;
+export type RegisterRequest = z.input<typeof RegisterRequest>;
 
 export const RegisterAnswer = z.object({ registered: z.literal(true) }).meta({ id: 'RegisterAnswer' });
 
@@ -89,6 +91,8 @@ export const NodeRecord = z
     versions: Versions,
     devices: z.array(Device).optional(),
     liveness: Liveness,
+    /** False for a node that may not lead its site. Absent: it may. */
+    lead: z.literal(false).optional(),
     services_running: z.array(ServiceReport),
     metrics: z.record(z.string(), z.number()).optional(),
     registered_at: Timestamp,

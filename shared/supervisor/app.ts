@@ -3,13 +3,16 @@ import type { DocumentKind } from '../contract/document.ts';
 import { createAuthenticator } from './auth.ts';
 import { type Context, createContext, type SupervisorOptions } from './context.ts';
 import { type Body, type SeedOutcome, seed } from './documents.ts';
+import { createForwardVerifier } from './forwarded.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
+import { artifactRoutes } from './routes/artifacts.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { heartbeatRoutes } from './routes/heartbeats.ts';
 import { leaderRoutes } from './routes/leader.ts';
+import { newsRoutes } from './routes/news.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoute } from './routes/openapi.ts';
 import { planRoutes } from './routes/plan.ts';
@@ -30,8 +33,10 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   nodeRoutes,
   heartbeatRoutes,
   leaderRoutes,
+  newsRoutes,
   documentRoutes,
   planRoutes,
+  artifactRoutes,
   statusRoutes,
   eventRoutes,
   stateRoutes,
@@ -61,7 +66,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   // Imported when somebody asks: few do, and every start would pay for it.
   const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
   const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
-  const authenticate = createAuthenticator(options.fleets);
+  const authenticate = createAuthenticator(options.fleets, options.self && createForwardVerifier(options.fleets, options.self));
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));
   app.onError((error) => problemResponse(toProblem(error)));

@@ -19,12 +19,21 @@ const encoder = new TextEncoder();
  * Reads on only when the reader does: the log stays in the database until it is wanted.
  */
 export function streamEvents(context: Context, request: StreamRequest): Response {
+  return streamText(context, request.signal, (signal) => follow(context, { ...request, signal }));
+}
+
+/** What `produce` yields, as the body of an answer, at the pace of its reader. `signal` aborts when that has gone. */
+export function streamText(
+  { options }: Pick<Context, 'options'>,
+  gone: AbortSignal,
+  produce: (signal: AbortSignal) => AsyncGenerator<string, undefined>,
+): Response {
   const closed = new AbortController();
-  const news = follow(context, { ...request, signal: AbortSignal.any([request.signal, closed.signal]) });
+  const parts = produce(AbortSignal.any([gone, closed.signal]));
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { value } = await news.next().catch((error: unknown) => {
-        context.options.log.warn('an event stream broke off', { error: String(error) });
+      const { value } = await parts.next().catch((error: unknown) => {
+        options.log.warn('a stream broke off', { error: String(error) });
         return { value: undefined };
       });
       if (value !== undefined) controller.enqueue(encoder.encode(value));

@@ -1,4 +1,4 @@
-import type { ServiceState } from '../contract/node.ts';
+import type { Liveness, ServiceState } from '../contract/node.ts';
 import type { ClusterPlan } from '../contract/plan.ts';
 import { isEligible, nodesOf, type Placed, type PlacementNode, placeServices } from '../decide/placement.ts';
 import { rankByRendezvous } from '../decide/rendezvous.ts';
@@ -33,6 +33,7 @@ const MAX_PROXIES = 64;
 export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_seconds }: PlacementTask): boolean {
   if (row.plan_hash !== plan_hash || row.epoch !== lease.epoch || row.leader_node_id !== lease.node_id) return false;
   if (row.age_ms < 0 || row.age_ms > ttl_seconds * 1000) return false;
+  if (!isRanked(row, node, lease)) return false;
   const able = { ...node, role: roleOf(node, lease.node_id) };
   const settling = isSettling(row.takeover === 1, lease);
   return !plan.services.some(({ name, placement }) => {
@@ -42,17 +43,25 @@ export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_s
   });
 }
 
+/** False for a node that the line of succession has room for, or names at another address than it has now. */
+function isRanked({ successors }: PlacementRow, { node_id, url, lead }: AskingNode, lease: LiveLease): boolean {
+  const place = successors.find((one) => one.node_id === node_id);
+  if (url === null || lead === 0 || node_id === lease.node_id) return place === undefined;
+  return place === undefined ? successors.length >= MAX_SUCCESSORS : place.url === url;
+}
+
 /** Places a site's services on its nodes. The one that asks is alive, whenever its last heartbeat was. */
 export function placeSite(task: PlacementTask, members: readonly MemberRow[], before: PlacementRow | undefined): NewPlacement {
-  const { fleet, node, lease, plan, plan_hash, ttl_seconds } = task;
+  const { fleet, node, lease, plan, plan_hash } = task;
   const seen = members.map((member) => look(member, task));
   const counted = plan.services.filter(({ placement }) => placement.count !== undefined);
   const incumbents = { running: reportedBy(members), placed: before?.placed ?? {} };
   const takeover = isTakeover(lease, before);
   const placed = placeServices({ services: counted }, node.site, seen, incumbents, { settling: isSettling(takeover, lease) });
-  const reachable = members.flatMap(({ node_id, url, capabilities, age_ms, left_at }) =>
-    url !== null && livenessOf(age_ms, ttl_seconds, left_at !== null) === 'online' ? [{ node_id, url, capabilities }] : [],
-  );
+  const reachable = members.flatMap((member) => {
+    const { node_id, url, capabilities, lead } = member;
+    return url !== null && livenessNow(member, task) === 'online' ? [{ node_id, url, capabilities, lead }] : [];
+  });
   const others = reachable.filter(({ node_id }) => node_id !== lease.node_id);
   const proxies = others.filter(({ capabilities }) => capabilities.includes(PROXY_CAPABILITY));
   return {
@@ -64,13 +73,21 @@ export function placeSite(task: PlacementTask, members: readonly MemberRow[], be
     takeover: takeover ? 1 : 0,
     placed,
     proxies: pick(`proxies of ${node.site}`, proxies, MAX_PROXIES),
-    successors: pick(`successors of ${node.site}`, others, MAX_SUCCESSORS),
+    successors: pick(
+      `successors of ${node.site}`,
+      others.filter(({ lead }) => lead === 1),
+      MAX_SUCCESSORS,
+    ),
   };
 }
 
-function look({ node_id, capabilities, age_ms, left_at }: MemberRow, { node, lease, ttl_seconds }: PlacementTask): PlacementNode {
-  const liveness = node_id === node.node_id ? 'online' : livenessOf(age_ms, ttl_seconds, left_at !== null);
-  return { node_id, capabilities, liveness, role: roleOf({ node_id, capabilities }, lease.node_id) };
+function look(member: MemberRow, task: PlacementTask): PlacementNode {
+  const { node_id, capabilities } = member;
+  return { node_id, capabilities, liveness: livenessNow(member, task), role: roleOf({ node_id, capabilities }, task.lease.node_id) };
+}
+
+function livenessNow({ node_id, age_ms, left_at }: MemberRow, { node, ttl_seconds }: PlacementTask): Liveness {
+  return node_id === node.node_id ? 'online' : livenessOf(age_ms, ttl_seconds, left_at !== null);
 }
 
 /** True when another led before, under an earlier epoch: a leader that comes back knows its nodes already. */

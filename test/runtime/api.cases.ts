@@ -1,9 +1,11 @@
 import { accessCases } from './access.cases.ts';
+import { artifactCases } from './artifacts.cases.ts';
 import { documentCases } from './documents.cases.ts';
 import { errorCases } from './errors.cases.ts';
 import { eventCases } from './events.cases.ts';
 import type { Start } from './harness.ts';
 import { leaderCases } from './leader.cases.ts';
+import { newsCases } from './news.cases.ts';
 import { nodeCases } from './nodes.cases.ts';
 import { openApiCases } from './openapi.cases.ts';
 import { planCases } from './plan.cases.ts';
@@ -16,10 +18,12 @@ export function apiCases(start: Start): void {
   errorCases(start);
   nodeCases(start);
   leaderCases(start);
+  newsCases(start);
   eventCases(start);
   documentCases(start);
   storedDocumentCases(start);
   planCases(start);
   stateCases(start);
+  artifactCases(start);
   openApiCases(start);
 }

@@ -110,6 +110,7 @@ function toRecord(node: NodeView): NodeRecord {
     versions: node.versions,
     ...(devices.length === 0 ? {} : { devices }),
     liveness: livenessOf(node),
+    ...(node.lead === 0 ? { lead: false } : {}),
     services_running: node.services_running,
     ...(metrics === null ? {} : { metrics }),
     registered_at: toTimestamp(node.registered_at),

@@ -36,7 +36,7 @@ function plan(context: Context): Route {
         (read) => headOf(read, 'plan')?.hash,
         async (read) => ({ state: read, task: await taskOf(context, caller, body.node_id, read) }),
       );
-      const placement = await placementFor(store, task, state);
+      const placement = await placementFor(context, store, task, state);
       const head = headOf(state, 'plan');
       return json(answerOf(task, placement, head, controlPlaneUrl(context, task.lease, request)), headersOf(state, task.lease));
     },
@@ -55,10 +55,16 @@ async function taskOf(context: Context, caller: Caller, node_id: string, state: 
 
 const NO_SERVICES: Pick<ClusterPlan, 'services'> = { services: [] };
 
-async function placementFor(store: PlacementStore, task: PlacementTask, { placement }: PlanState): Promise<NewPlacement> {
+async function placementFor(
+  { news }: Context,
+  store: PlacementStore,
+  task: PlacementTask,
+  { placement }: PlanState,
+): Promise<NewPlacement> {
   if (placement !== undefined && isFresh(placement, task)) return placement;
   const computed = placeSite(task, await store.members(task.fleet, task.node.site), placement);
   await store.save(computed);
+  if (JSON.stringify(computed.successors) !== JSON.stringify(placement?.successors)) news.wake(task.fleet);
   return computed;
 }
 

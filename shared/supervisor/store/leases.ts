@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import { type ClaimRequest, MAX_EPOCH_JUMP, type ReleaseRequest } from '../../contract/leader.ts';
 import type { Database } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
+import { placements, type Reachable } from './desired-schema.ts';
 import { leases } from './schema.ts';
 import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
 
@@ -22,6 +23,21 @@ export interface ClaimOutcome {
   readonly current: Current;
   readonly registered: boolean;
 }
+
+/** Who leads now, who has released the lease and was not followed yet, what is published, and who would take over. */
+export interface NewsRow {
+  /** A fencing token; null while nobody leads. */
+  readonly leader: string | null;
+  readonly released_by: string | null;
+  readonly released_epoch: number | null;
+  readonly plan: number | null;
+  readonly profile: number | null;
+  /** Of a Cluster Plan that sets one. */
+  readonly ttl_seconds: number | null;
+  readonly successors: readonly Reachable[] | null;
+}
+
+const NO_NEWS: NewsRow = { leader: null, released_by: null, released_epoch: null, plan: null, profile: null, ttl_seconds: null, successors: null };
 
 export type LeaseStore = ReturnType<typeof createLeaseStore>;
 
@@ -56,9 +72,15 @@ export function createLeaseStore(database: Database, ttl_seconds: number) {
       return queries.live.read(rows)[0];
     },
     /** Ends the lease at once. False when the caller does not hold it at that epoch. */
-    async release(fleet: string, site: string, { node_id, epoch }: ReleaseRequest): Promise<boolean> {
-      const [rows] = await database.batch([queries.release.bind({ fleet, site, node_id, epoch })]);
+    async release(fleet: string, site: string, { node_id, epoch, yields = false }: ReleaseRequest): Promise<boolean> {
+      const ended = yields ? 'yielded' : 'released';
+      const [rows] = await database.batch([queries.release.bind({ fleet, site, node_id, epoch, ended })]);
       return rows?.length === 1;
+    },
+    /** What the news of a site tells, in one read by primary keys. */
+    async news(fleet: string, site: string): Promise<NewsRow> {
+      const [rows] = await database.batch([queries.news.bind({ fleet, site })]);
+      return queries.news.read(rows)[0] ?? NO_NEWS;
     },
   };
 }
@@ -70,6 +92,8 @@ function compileQueries(database: Database, ttl_seconds: number) {
   const lapsed = sql`leases.expires_at <= ${now}`;
   const renews = sql`(leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')} and not ${lapsed})`;
   const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null)`;
+  // A renewal that was still under way when its own sender gave the lease back must not take it again.
+  const overtaken = sql`(leases.ended is not null and leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')})`;
   return {
     claim: compileSql<{ epoch: number }>(sql`
       insert into leases (fleet, site, node_id, url, epoch, expires_at, renewals)
@@ -77,10 +101,10 @@ function compileQueries(database: Database, ttl_seconds: number) {
       where ${arg('seen')} <= coalesce((select epoch from leases where ${here}), 0) + ${sql.raw(String(MAX_EPOCH_JUMP))}
         and (${arg('own')} or exists (select 1 from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')}))
       on conflict (fleet, site) do update set
-        node_id = excluded.node_id, url = excluded.url, expires_at = excluded.expires_at,
+        node_id = excluded.node_id, url = excluded.url, expires_at = excluded.expires_at, ended = null,
         epoch = case when ${renews} then leases.epoch else max(leases.epoch, ${arg('seen')}) + 1 end,
         renewals = case when ${renews} then leases.renewals + 1 else 0 end
-      where ${lapsed} or ${renews} or ${restarts}
+      where (${lapsed} and not ${overtaken}) or ${renews} or ${restarts}
       returning epoch`),
     announce: compileSql<never>(sql`
       insert into events (fleet, seq, type, site, node_id, at, dedupe, data)
@@ -102,7 +126,18 @@ function compileQueries(database: Database, ttl_seconds: number) {
       leases,
     ),
     release: compileSql<{ epoch: number }>(sql`
-      update leases set expires_at = 0 where ${here} and node_id = ${arg('node_id')} and epoch = ${arg('epoch')} and expires_at > ${now}
+      update leases set expires_at = 0, ended = ${arg('ended')} where ${here} and node_id = ${arg('node_id')} and epoch = ${arg('epoch')} and expires_at > ${now}
       returning epoch`),
+    news: compileSql<NewsRow>(
+      sql`select case when expires_at > ${now} then epoch || '/' || node_id end as leader,
+          case when ended = 'released' then node_id end as released_by, case when ended = 'released' then epoch end as released_epoch,
+          (select generation from desired where fleet = ${arg('fleet')} and kind = 'plan') as plan,
+          (select generation from desired where fleet = ${arg('fleet')} and kind = 'profile') as profile,
+          (select ttl_seconds from desired where fleet = ${arg('fleet')} and kind = 'plan') as ttl_seconds,
+          (select successors from placements where placements.fleet = leases.fleet and placements.site = leases.site
+            and placements.epoch = leases.epoch and placements.leader_node_id = leases.node_id) as successors
+        from leases where ${here}`,
+      placements,
+    ),
   };
 }

@@ -34,14 +34,14 @@ function compileWrites(database: Database) {
     and (instance_id is null or instance_id = coalesce(${arg('instance_id')}, instance_id))`;
   return {
     register: compileSql<never>(sql`
-      insert into nodes (fleet, node_id, site, instance_id, role, url, host, ip, capabilities, versions, devices, services_running, registered_at, heard_at)
+      insert into nodes (fleet, node_id, site, instance_id, role, url, host, ip, capabilities, versions, devices, services_running, lead, registered_at, heard_at)
       values (${arg('fleet')}, ${arg('node_id')}, ${arg('site')}, ${arg('instance_id')}, 'worker', ${arg('url')}, ${arg('host')}, ${arg('ip')},
-        ${arg('capabilities')}, ${arg('versions')}, ${arg('devices')}, coalesce(${arg('services_running')}, '[]'), ${now}, ${now})
+        ${arg('capabilities')}, ${arg('versions')}, ${arg('devices')}, coalesce(${arg('services_running')}, '[]'), ${arg('lead')}, ${now}, ${now})
       on conflict (fleet, node_id) do update set
         displaced_instance_id = case when ${displaces} then nodes.instance_id else nodes.displaced_instance_id end,
         displaced_at = case when ${displaces} then excluded.registered_at else nodes.displaced_at end,
         site = excluded.site, instance_id = excluded.instance_id, url = excluded.url, host = excluded.host, ip = excluded.ip,
-        capabilities = excluded.capabilities, versions = excluded.versions, devices = excluded.devices,
+        capabilities = excluded.capabilities, versions = excluded.versions, devices = excluded.devices, lead = excluded.lead,
         services_running = coalesce(${arg('services_running')}, nodes.services_running),
         registered_at = excluded.registered_at, heard_at = excluded.heard_at, left_at = null`),
     heartbeat: compileSql<Current>(sql`${heartbeat} returning ${current}`),

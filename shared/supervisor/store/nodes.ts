@@ -96,6 +96,7 @@ function registration(body: RegisterRequest) {
     versions: JSON.stringify(body.versions),
     devices: JSON.stringify(body.devices ?? []),
     services_running: body.services_running === undefined ? null : JSON.stringify(body.services_running),
+    lead: body.lead === false ? 0 : 1,
   };
 }
 

@@ -11,7 +11,7 @@ export type NewPlacement = Omit<PlacementColumns, 'computed_at'>;
 export type PlacementRow = PlacementColumns & { readonly age_ms: number };
 
 /** The node that asks. */
-export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities' | 'services_running'>;
+export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities' | 'services_running' | 'url' | 'lead'>;
 
 /** A lease that has not lapsed. */
 export interface LiveLease {
@@ -30,7 +30,7 @@ export interface PlanState {
 }
 
 /** A node of the site as placement sees it. */
-export type MemberRow = Pick<typeof nodes.$inferSelect, 'node_id' | 'capabilities' | 'url' | 'services_running' | 'left_at'> & {
+export type MemberRow = Pick<typeof nodes.$inferSelect, 'node_id' | 'capabilities' | 'url' | 'services_running' | 'left_at' | 'lead'> & {
   readonly age_ms: number;
 };
 
@@ -73,12 +73,12 @@ function compileQueries(database: Database) {
   const itself = sql`fleet = ${arg('fleet')} and node_id = ${arg('node_id')}`;
   const ofItsSite = sql`fleet = ${arg('fleet')} and site = (select site from nodes where ${itself})`;
   return {
-    node: compileSql<AskingNode>(sql`select node_id, site, capabilities, services_running from nodes where ${itself}`, nodes),
+    node: compileSql<AskingNode>(sql`select node_id, site, capabilities, services_running, url, lead from nodes where ${itself}`, nodes),
     lease: compileSql<LiveLease>(sql`select leases.node_id, url, epoch, renewals from leases where ${ofItsSite} and expires_at > ${now}`),
     heads: compileSql<HeadRow>(sql`select * from desired where fleet = ${arg('fleet')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
     members: compileSql<MemberRow>(
-      sql`select node_id, capabilities, url, services_running, left_at, ${now} - heard_at as age_ms
+      sql`select node_id, capabilities, url, services_running, left_at, lead, ${now} - heard_at as age_ms
         from nodes indexed by nodes_by_site where fleet = ${arg('fleet')} and site = ${arg('site')}`,
       nodes,
     ),

@@ -5,7 +5,7 @@ import type { Device, ServiceReport } from '../../contract/node.ts';
 import type { Component, ComponentOutcome, Incompatible } from '../../contract/status.ts';
 
 /**
- * The tables of `migrations/0001_registry.sql`, which is the source: a test compares the two.
+ * The tables of `migrations/0001_registry.sql`, with what later migrations add to them. The migrations are the source: a test compares the two.
  * Properties are named as their columns, so that a row is read without renaming.
  */
 export const nodes = sqliteTable(
@@ -29,6 +29,7 @@ export const nodes = sqliteTable(
     registered_at: integer().notNull(),
     heard_at: integer().notNull(),
     left_at: integer(),
+    lead: integer().notNull(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.node_id] })],
 );
@@ -43,6 +44,7 @@ export const leases = sqliteTable(
     epoch: integer().notNull(),
     expires_at: integer().notNull(),
     renewals: integer().notNull(),
+    ended: text().$type<'released' | 'yielded'>(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.site] })],
 );

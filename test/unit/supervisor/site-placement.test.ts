@@ -12,7 +12,7 @@ const plan = ClusterPlan.parse({
 
 const task = (more: Partial<PlacementTask> = {}): PlacementTask => ({
   fleet: 'f',
-  node: { node_id: 'a', site: 's', capabilities: ['camera'], services_running: [] },
+  node: { node_id: 'a', site: 's', capabilities: ['camera'], services_running: [], url: null, lead: 1 },
   lease: { node_id: 'lead', url: 'http://lead:7420', epoch: 3, renewals: 9 },
   plan,
   plan_hash: 'h',
@@ -26,6 +26,7 @@ const member = (node_id: string, more: Partial<MemberRow> = {}): MemberRow => ({
   url: `http://${node_id}:7420`,
   services_running: [],
   left_at: null,
+  lead: 1,
   age_ms: 0,
   ...more,
 });
