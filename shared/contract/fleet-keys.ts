@@ -10,6 +10,9 @@ export interface FleetKeys {
   /** HMAC-SHA256 over canonical JSON, base64url: adverts and leader proofs. */
   signHint(value: { purpose: string } & Record<string, unknown>): Promise<string>;
   verifyHint(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
+  /** HMAC-SHA256 over canonical JSON, base64url: requests that a node passes on to its leader (`forward.ts`). */
+  signForward(value: { purpose: string } & Record<string, unknown>): Promise<string>;
+  verifyForward(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
   /** The credential of one node, good for acting as that node only. */
   nodeCredential(node_id: string): Promise<string>;
   /** The node that a credential belongs to, or undefined when it is not one of this fleet. */
@@ -45,6 +48,7 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
     return new Uint8Array(await crypto.subtle.deriveBits(parameters, root, 256));
   };
   const discovery = await hmacKey(await derive('discovery'));
+  const forwards = await hmacKey(await derive('forward'));
   const credentials = await hmacKey(await derive('node-credential'));
   const comparison = await hmacKey(await derive('comparison'));
   const fleetKeyMac = await mac(comparison, fleetKey);
@@ -52,6 +56,8 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
     fleet,
     signHint: async (value) => toBase64Url(await mac(discovery, canonicalJson(value))),
     verifyHint: (value, signature) => verifyMac(discovery, signature, canonicalJson(value)),
+    signForward: async (value) => toBase64Url(await mac(forwards, canonicalJson(value))),
+    verifyForward: (value, signature) => verifyMac(forwards, signature, canonicalJson(value)),
     nodeCredential: async (node_id) => `bpn~${fleet}~${node_id}~${toBase64Url(await mac(credentials, node_id))}`,
     verifyNodeCredential: (credential) => verifyCredential(fleet, credentials, credential),
     isFleetKey: (presented) => crypto.subtle.verify('HMAC', comparison, fleetKeyMac, encoder.encode(presented)),

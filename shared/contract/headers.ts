@@ -2,6 +2,8 @@
 export const EPOCH_HEADER = 'Bootplane-Epoch';
 /** `plan=<generation>, profile=<generation>`: what is current; a document that is not published is left out. */
 export const DESIRED_HEADER = 'Bootplane-Desired';
+/** Whole seconds since the answer was true: it comes from a node that knows no leader now, out of what it keeps. */
+export const STALE_HEADER = 'Bootplane-Stale';
 
 export interface FencingToken {
   readonly epoch: number;

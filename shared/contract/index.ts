@@ -4,6 +4,7 @@ export * from './canonical.ts';
 export * from './document.ts';
 export * from './event.ts';
 export * from './fleet-keys.ts';
+export * from './forward.ts';
 export * from './headers.ts';
 export * from './ids.ts';
 export * from './leader.ts';

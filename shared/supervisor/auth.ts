@@ -1,4 +1,5 @@
 import { type FleetKeys, fleetOfCredential } from '../contract/fleet-keys.ts';
+import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
 import { ProblemError } from './problem.ts';
 
 /** What a credential allows. `node`: acting as its own node. `operator`: everything, for any node of the fleet. */
@@ -22,21 +23,27 @@ export interface Caller {
   readonly node_id?: string;
 }
 
-export type Authenticate = (headers: Headers) => Caller | undefined | Promise<Caller>;
+export type Authenticate = (request: Request) => Caller | undefined | Promise<Caller>;
+
+/** Tells for whom another node passes a request on. Throws a problem when that does not hold. */
+export type VerifyForwarded = (request: Request, credential: ForwardCredential) => Promise<Caller>;
 
 /** Verified credentials that are remembered: a check costs more than the rest of a heartbeat. */
 const REMEMBERED = 65_536;
 const LONGEST = 1024;
 const BEARER = 'bearer ';
+/** How the credential of a request starts that a node passes on for a caller. */
+const FORWARD = 'bpf~';
 
 /**
  * Tells who calls: undefined without a credential. Throws the problem `unauthenticated` for one that
- * is not of a fleet in the keyring.
+ * is not of a fleet in the keyring. Calls that other nodes pass on are taken only with `forwarded`;
+ * what that throws is thrown.
  *
  * Verified credentials are looked up in a map, whose time does not depend on how much of a wrong
  * credential is right; a wrong one is never kept.
  */
-export function createAuthenticator(fleets: Keyring): Authenticate {
+export function createAuthenticator(fleets: Keyring, forwarded?: VerifyForwarded): Authenticate {
   const remembered = new Map<string, Caller>();
   const remember = (credential: string, caller: Caller) => {
     const oldest = remembered.size >= REMEMBERED ? remembered.keys().next().value : undefined;
@@ -44,11 +51,18 @@ export function createAuthenticator(fleets: Keyring): Authenticate {
     remembered.set(credential, caller);
     return caller;
   };
-  return (headers) => {
-    const credential = readCredential(headers);
+  return (request) => {
+    const credential = readCredential(request.headers);
     if (credential === undefined) return undefined;
+    if (credential.startsWith(FORWARD)) return verifyForwarded(forwarded, request, credential);
     return remembered.get(credential) ?? verify(fleets, credential).then((caller) => remember(credential, caller));
   };
+}
+
+async function verifyForwarded(forwarded: VerifyForwarded | undefined, request: Request, text: string): Promise<Caller> {
+  const credential = text.length > LONGEST ? undefined : parseForwardCredential(text);
+  if (forwarded === undefined || credential === undefined) throw unauthenticated('this Supervisor takes no such credential');
+  return forwarded(request, credential);
 }
 
 function readCredential(headers: Headers): string | undefined {

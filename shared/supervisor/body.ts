@@ -36,11 +36,17 @@ async function readText(request: Request, limit: number): Promise<string> {
 
 /** A chunked body says no length: it is counted while it comes. */
 async function readCounting(request: Request, limit: number): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = '';
+  return new TextDecoder().decode(await readBytes(request, limit));
+}
+
+/** The body as it came, of at most `limit` bytes. Throws `too_large`. */
+export async function readBytes(
+  { body }: { readonly body: ReadableStream<Uint8Array> | null },
+  limit: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
-  const body: ReadableStream<Uint8Array> | null = request.body;
-  if (body === null) return text;
   const reader = body.getReader();
   for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
     bytes += chunk.value.byteLength;
@@ -48,9 +54,15 @@ async function readCounting(request: Request, limit: number): Promise<string> {
       await reader.cancel().catch(() => undefined);
       throw tooLarge(limit);
     }
-    text += decoder.decode(chunk.value, { stream: true });
+    chunks.push(chunk.value);
   }
-  return text + decoder.decode();
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return whole;
 }
 
 function tooLarge(limit: number): ProblemError {

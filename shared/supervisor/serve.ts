@@ -13,7 +13,7 @@ export function serve(context: Context, authenticate: Authenticate, route: Route
   return async (c) => {
     let response: Response;
     try {
-      const caller = allow(route, await authenticate(c.req.raw.headers));
+      const caller = allow(route, await authenticate(c.req.raw));
       const body = route.body === undefined ? undefined : await readJson(c.req.raw, limit);
       response = await route.run({ caller, request: c.req.raw, params: c.req.param(), query: c.req.query(), body });
     } catch (error) {

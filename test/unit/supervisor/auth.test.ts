@@ -8,6 +8,8 @@ beforeAll(async () => {
   keys = await deriveFleetKeys('default', KEY);
 });
 
+const requestWith = (headers: Record<string, string>) => new Request('http://127.0.0.1:7420/v1/nodes', { headers });
+
 /** An authenticator with how often it had to ask for keys: once for each verification. */
 function observed() {
   const asked: string[] = [];
@@ -16,7 +18,7 @@ function observed() {
     return fleet === 'default' ? keys : undefined;
   };
   const authenticate = createAuthenticator({ default_fleet: 'default', keysOf });
-  const present = async (credential: string) => authenticate(new Headers({ authorization: `Bearer ${credential}` }));
+  const present = async (credential: string) => authenticate(requestWith({ authorization: `Bearer ${credential}` }));
   return { asked, present, authenticate };
 }
 
@@ -49,7 +51,7 @@ describe('authentication', () => {
         return genuine;
       },
     });
-    const present = async (node_id: string) => authenticate(new Headers({ 'x-api-key': `bpn~default~${node_id}~x` }));
+    const present = async (node_id: string) => authenticate(requestWith({ 'x-api-key': `bpn~default~${node_id}~x` }));
     for (let index = 0; index < 65_537; index += 1) await present(`n${index}`);
     await present('n1');
     expect(verified).toBe(65_537);
@@ -59,15 +61,15 @@ describe('authentication', () => {
 
   it('asks for no keys when there is no credential, or one that is too long', async () => {
     const { asked, present, authenticate } = observed();
-    expect(authenticate(new Headers())).toBeUndefined();
+    expect(authenticate(requestWith({}))).toBeUndefined();
     await expect(present('x'.repeat(1025))).rejects.toMatchObject({ problem: { code: 'unauthenticated' } });
     expect(asked).toEqual([]);
   });
 
   it('reads the scheme in any case, and a fleet key with spaces', async () => {
     const { authenticate } = observed();
-    expect(await authenticate(new Headers({ authorization: `bEARER ${KEY}` }))).toMatchObject({ scope: 'operator' });
-    expect(() => authenticate(new Headers({ authorization: 'Bearer' }))).toThrow(/must be "Bearer <credential>"/);
+    expect(await authenticate(requestWith({ authorization: `bEARER ${KEY}` }))).toMatchObject({ scope: 'operator' });
+    expect(() => authenticate(requestWith({ authorization: 'Bearer' }))).toThrow(/must be "Bearer <credential>"/);
   });
 });
 

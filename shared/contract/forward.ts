@@ -1,0 +1,99 @@
+import type { FleetKeys } from './fleet-keys.ts';
+
+/** On every request that a node passes on: it goes one hop and no further. */
+export const FORWARDED_HEADER = 'Bootplane-Forwarded';
+/** What the header says where the caller's own credential goes along. */
+export const PASSED_ON = '1';
+
+/** The scopes that a caller can have on its way through another node. */
+export const FORWARDED_SCOPES = ['node', 'viewer', 'operator'] as const;
+
+/**
+ * What a node says of a caller whom it has authenticated itself. The fleet key of that caller stays with
+ * the node; this stands in for it, for one request, at one leader, in one epoch.
+ */
+export interface ForwardedCaller {
+  readonly scope: (typeof FORWARDED_SCOPES)[number];
+  /** The node that the caller's credential is of, if it is a node's. */
+  readonly caller_node_id?: string;
+  /** Origin of the leader as it was dialled. */
+  readonly to: string;
+  /** The epoch at which that one leads, as the node believes. */
+  readonly epoch: number;
+  /** `<instance_id of the node that passes it on>.<counter>`: never used twice. */
+  readonly nonce: string;
+  /** Of the bytes of the body, also of none. Absent only where the path itself names the hash of the body. */
+  readonly body_sha256?: string;
+}
+
+/** The parts of a request that the signature covers beside the caller. */
+export interface ForwardedRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly if_match: string | null;
+}
+
+export interface ForwardCredential {
+  readonly fleet: string;
+  /** The node that passes the request on. */
+  readonly node_id: string;
+  readonly mac: string;
+}
+
+const CREDENTIAL = /^bpf~([^~]+)~([^~]+)~([^~]+)$/;
+
+/** Undefined for a credential of another kind; says nothing about whether it is genuine. */
+export function parseForwardCredential(credential: string): ForwardCredential | undefined {
+  const [, fleet, node_id, mac] = CREDENTIAL.exec(credential) ?? [];
+  return fleet === undefined || node_id === undefined || mac === undefined ? undefined : { fleet, node_id, mac };
+}
+
+/** As `scope=operator, to=http://192.0.2.7:7420, epoch=7, nonce=0190….12, body_sha256=…`. */
+export function formatForwarded({ scope, caller_node_id, to, epoch, nonce, body_sha256 }: ForwardedCaller): string {
+  const fields = { scope, caller_node_id, to, epoch, nonce, body_sha256 };
+  return Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ');
+}
+
+/** Undefined for a text that does not say all of it. */
+export function parseForwarded(text: string): ForwardedCaller | undefined {
+  const fields = new Map(text.split(', ').map((field) => [field.slice(0, field.indexOf('=')), field.slice(field.indexOf('=') + 1)]));
+  const scope = FORWARDED_SCOPES.find((one) => one === fields.get('scope'));
+  const [to, epoch, nonce] = [fields.get('to'), fields.get('epoch') ?? '', fields.get('nonce')];
+  if (scope === undefined || to === undefined || nonce === undefined || !/^\d{1,15}$/.test(epoch)) return undefined;
+  const [caller_node_id, body_sha256] = [fields.get('caller_node_id'), fields.get('body_sha256')];
+  return {
+    scope,
+    to,
+    epoch: Number(epoch),
+    nonce,
+    ...(caller_node_id === undefined ? {} : { caller_node_id }),
+    ...(body_sha256 === undefined ? {} : { body_sha256 }),
+  };
+}
+
+type Keys = Pick<FleetKeys, 'fleet' | 'signForward' | 'verifyForward'>;
+
+/** The credential with which `node_id` passes one request on. */
+export async function signForward(keys: Keys, node_id: string, caller: ForwardedCaller, request: ForwardedRequest): Promise<string> {
+  return `bpf~${keys.fleet}~${node_id}~${await keys.signForward(covered(keys.fleet, node_id, caller, request))}`;
+}
+
+/** True when a node that knows the fleet has signed exactly this. Says nothing about whether it was used before. */
+export function verifyForward(
+  keys: Keys,
+  { node_id, mac }: ForwardCredential,
+  caller: ForwardedCaller,
+  request: ForwardedRequest,
+): Promise<boolean> {
+  return keys.verifyForward(covered(keys.fleet, node_id, caller, request), mac);
+}
+
+/** Field by field: what is not named here is not covered. */
+function covered(fleet: string, node_id: string, caller: ForwardedCaller, { method, path, if_match }: ForwardedRequest) {
+  const { scope, caller_node_id = null, to, epoch, nonce, body_sha256 = null } = caller;
+  return { purpose: 'forward', fleet, node_id, method, path, if_match, scope, caller_node_id, to, epoch, nonce, body_sha256 };
+}
