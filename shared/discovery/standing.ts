@@ -89,10 +89,12 @@ function urlOf(node_id: string | undefined, leader: KnownLeader | undefined, ans
 
 /** The in-process address of the node's own Supervisor is of no use to anyone else. */
 function urls({ config }: Pick<DiscoveryDeps, 'config'>, { located, answer, token }: Standing) {
+  const followed_url = located?.source === 'self' ? undefined : located?.url;
   const told = token === undefined && located !== undefined ? undefined : answer;
   const control_plane_url = told?.control_plane_url ?? (located?.source === 'self' ? config.advertise_url() : located?.url);
   return {
     ...(control_plane_url === undefined ? {} : { control_plane_url }),
+    ...(followed_url === undefined ? {} : { followed_url }),
     ...(answer === undefined ? {} : { gateway_url: answer.gateway_url }),
   };
 }

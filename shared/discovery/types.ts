@@ -73,6 +73,8 @@ export interface DiscoveryState {
   readonly leader_url?: string;
   readonly leader_node_id?: string;
   readonly control_plane_url?: string;
+  /** Where the proved control plane that is followed now was dialled. Absent while none is, or while it is this node's own. */
+  readonly followed_url?: string;
   readonly gateway_url?: string;
   /** Leads without the confirmation of the cloud that is configured. */
   readonly provisional: boolean;
