@@ -10,6 +10,8 @@ const SCHEMES = {
   api_key: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The same, for tools that send no Authorization header.' },
 } as const;
 
+const OCTETS = { type: 'string', format: 'binary' } as const;
+
 /** The OpenAPI 3.1 document of these routes. */
 export function openApiDocument(routes: readonly Route[], version: string): object {
   const app = new OpenAPIHono();
@@ -28,7 +30,7 @@ export function openApiDocument(routes: readonly Route[], version: string): obje
 }
 
 function toPath(route: Route): PathConfig {
-  const { method, path, tag, summary, params, query, headers, body, scope } = route;
+  const { method, path, tag, summary, params, query, headers, body, upload, scope } = route;
   const credentials = [{ bearer: [] }, { api_key: [] }];
   return {
     method,
@@ -43,6 +45,7 @@ function toPath(route: Route): PathConfig {
       ...(query === undefined ? {} : { query }),
       ...(headers === undefined ? {} : { headers }),
       ...(body === undefined ? {} : { body: { required: true, content: { 'application/json': { schema: body } } } }),
+      ...(upload === undefined ? {} : { body: { required: true, content: { [upload.content_type]: { schema: OCTETS } } } }),
     },
     responses: { ...answersOf(route), ...problemsOf(route) },
   };

@@ -40,6 +40,8 @@ interface About {
   readonly tag: string;
   /** The largest body, bytes. Default `MESSAGE_BYTES`. */
   readonly max_bytes?: number;
+  /** Of a route whose handler reads the body as a stream of bytes, and counts them. */
+  readonly upload?: { readonly content_type: string; readonly max_bytes: number };
   readonly answers: Readonly<Record<number, Answer>>;
   /** Beside those that every route may answer with. */
   readonly problems?: readonly ProblemCode[];
