@@ -22,6 +22,7 @@ import { createStateFiles } from './adapters/state-files.ts';
 import { createFsStorage } from './adapters/storage-fs/index.ts';
 import { createEmbeddedIndex } from './adapters/vector-embedded.ts';
 import type { Config } from './config.ts';
+import { createDamages, type Damages } from './damages.ts';
 import { packageRoot } from './package-root.ts';
 import type { Undo } from './undo.ts';
 
@@ -42,16 +43,20 @@ export interface Machine {
   readonly random: Random;
   readonly log: Log;
   readonly files: StateFiles;
+  readonly damages: Damages;
 }
 
 /** Time, randomness, the log and the node's small files: all that it needs to know who it is. */
 export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>): Machine {
   const clock = createNodeClock();
+  const nodeLog = createNodeLog({ format: log, clock });
+  const damages = createDamages({ clock, log: nodeLog });
   return {
     clock,
     random: createNodeRandom(clock),
-    log: createNodeLog({ format: log, clock }),
-    files: createStateFiles({ folder: data_dir, clock }),
+    log: nodeLog,
+    files: createStateFiles({ folder: data_dir, clock, onSetAside: damages.note }),
+    damages,
   };
 }
 
@@ -61,7 +66,7 @@ export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>)
  */
 export async function compose(
   { data_dir }: Pick<Config, 'data_dir'>,
-  { clock, random, log }: Machine,
+  { clock, random, log, damages }: Machine,
   node_id: string,
   undo: Undo,
 ): Promise<Ports> {
@@ -70,18 +75,19 @@ export async function compose(
     undo.add(() => port.close());
     return port;
   };
+  const set_aside = damages.setDataAside;
   const migrations = readMigrations(join(packageRoot(), 'migrations'));
-  const database = opened(openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations }));
-  const storage = opened(await createFsStorage({ root: inDir('storage'), clock, random, log }));
-  const vector = opened(createEmbeddedIndex({ path: inDir('vector.sqlite'), log }));
-  const bus = opened(createLocalBus({ path: inDir('bus.sqlite'), clock, random, log }));
+  const database = opened(openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations, set_aside: damages.setAside }));
+  const storage = opened(await createFsStorage({ root: inDir('storage'), clock, random, log, set_aside }));
+  const vector = opened(createEmbeddedIndex({ path: inDir('vector.sqlite'), log, set_aside }));
+  const bus = opened(createLocalBus({ path: inDir('bus.sqlite'), clock, random, log, set_aside }));
   const logs = createServiceLogs({ folder: inDir('logs'), clock, log });
   return {
     database,
     storage,
     bus,
     vector,
-    processes: createProcessHost({ data_dir, node_id, clock, logs }),
+    processes: createProcessHost({ data_dir, node_id, clock, logs, set_aside: damages.setAside }),
     probe: opened(createHealthProbe({ data_dir })),
     run: async (signal) => {
       await Promise.all([storage.run(signal), logs.run(signal)]);

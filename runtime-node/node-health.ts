@@ -1,4 +1,4 @@
-import type { Health } from '../shared/contract/status.ts';
+import type { FileSetAside, Health } from '../shared/contract/status.ts';
 import type { DiscoveryState } from '../shared/discovery/types.ts';
 import type { EventBus } from '../shared/ports/event-bus.ts';
 import type { ObjectStorage } from '../shared/ports/object-storage.ts';
@@ -12,10 +12,11 @@ export interface HealthParts {
   readonly storage: ObjectStorage;
   readonly bus: EventBus;
   readonly vector: VectorIndex;
+  readonly set_aside: readonly FileSetAside[];
 }
 
 /** `GET /healthz` of a node: `degraded` names everything that is not as it should be. */
-export function nodeHealth({ state, environment, services, storage, bus, vector }: HealthParts): Health {
+export function nodeHealth({ state, environment, services, storage, bus, vector, set_aside }: HealthParts): Health {
   const own = services.status();
   const components = { ...environment.status(), ...(own === undefined ? {} : { services: own }) };
   const reports = services.reports();
@@ -40,5 +41,6 @@ export function nodeHealth({ state, environment, services, storage, bus, vector 
     components,
     services: reports,
     ...(waiting_for.length === 0 ? {} : { waiting_for }),
+    ...(set_aside.length === 0 ? {} : { set_aside: [...set_aside] }),
   };
 }

@@ -4,6 +4,7 @@ import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import { createReportQueue } from '../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
+import type { Lan } from '../shared/ports/lan.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
 import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
@@ -11,6 +12,8 @@ import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/
 import { createSupervisor, type Supervisor } from '../shared/supervisor/app.ts';
 import type { Machine, Ports } from './compose.ts';
 import type { Config } from './config.ts';
+import { damageReporter } from './damage-report.ts';
+import type { Damages } from './damages.ts';
 import type { Door } from './door.ts';
 import { followedUrl } from './followed.ts';
 import { createFrontDoor } from './front-door.ts';
@@ -22,11 +25,15 @@ import { createServiceEnvironment, prepareService } from './service-environment.
 
 export interface NodeParts {
   readonly config: Config;
-  readonly machine: Machine;
+  readonly machine: Omit<Machine, 'damages'>;
   readonly identity: Identity;
   readonly ports: Ports;
+  /** What was set aside of the files of this machine, for health and events. */
+  readonly damages?: Pick<Damages, 'list' | 'onDamage'>;
   readonly door: Pick<Door, 'url' | 'loopback' | 'origins'>;
   readonly fleetKey: string;
+  /** Absent: this node looks for nobody on its network, and nobody finds it there. */
+  readonly lan?: Lan;
   /** What lies around the node. Default: this machine and its network. */
   readonly surroundings?: Surroundings;
 }
@@ -89,6 +96,7 @@ async function assemble(given: NodeParts): Promise<Parts> {
   const { config, identity, ports, door } = given;
   const { clock, random, log, files } = given.machine;
   const reports = createReportQueue();
+  given.damages?.onDamage(damageReporter(identity.node_id, reports.report));
   const shared = {
     node_id: identity.node_id,
     clock,
@@ -140,13 +148,15 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
     reconcile_diff: async () => ({ components: (await discovery()?.diff()) ?? [] }),
     health: async () => {
       const now = state();
-      return now === undefined ? { status: 'starting' } : nodeHealth({ state: now, environment, services, ...ports });
+      return now === undefined
+        ? { status: 'starting' }
+        : nodeHealth({ state: now, environment, services, ...ports, set_aside: parts.damages?.list ?? [] });
     },
   });
 }
 
 function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
-  const { config, machine, door, fleetKeys, identity, environment, services, reports, surroundings } = parts;
+  const { config, machine, door, fleetKeys, identity, environment, services, reports, surroundings, lan } = parts;
   const { cloud_url } = config;
   return createDiscovery({
     ...machine,
@@ -164,6 +174,7 @@ function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
     identity,
     fleetKeys,
     fetch: surroundings.fetch,
+    ...(lan === undefined ? {} : { lan }),
     self: { url: door.url, fetch: supervisor.fetch },
     host: surroundings.host,
     environment,
@@ -185,7 +196,7 @@ async function live({ machine, ports }: Parts, supervisor: Supervisor, discovery
   }
 }
 
-async function sweep({ clock, log }: Machine, supervisor: Supervisor, signal: AbortSignal): Promise<void> {
+async function sweep({ clock, log }: NodeParts['machine'], supervisor: Supervisor, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await clock.sleep(SWEEP_INTERVAL_MS, signal);
     if (!signal.aborted)

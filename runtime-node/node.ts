@@ -36,7 +36,7 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   const door = await Door.open(config, machine.clock);
   undo.add(() => door.close());
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
-  const life = await createNodeLife({ config, machine, identity, ports, door, fleetKey: key });
+  const life = await createNodeLife({ config, machine, identity, ports, door, fleetKey: key, damages: machine.damages });
   door.admit(life.answer);
   undo.add(() => forgetListening(config.data_dir));
   // It only helps commands: a full disk must not keep a node from starting.

@@ -24,6 +24,7 @@ import { type Entry, type Held, MessageStore } from './bus-local/message-store.t
 import { openQueues, toBusError } from './bus-local/schema.ts';
 import { Signals } from './bus-local/signals.ts';
 import { type QueueRow, TopologyStore } from './bus-local/topology.ts';
+import type { SetAside } from './sqlite-file/damage.ts';
 import { GroupCommit } from './sqlite-file/group-commit.ts';
 import { IN_MEMORY } from './sqlite-file/open.ts';
 
@@ -48,6 +49,8 @@ export interface LocalBusOptions {
   readonly max_bytes?: number;
   /** How many message ids are remembered, over all exchanges, so that a repeated publish is stored once. Default 100000. */
   readonly deduplication_window?: number;
+  /** Moves a file that is damaged away, so that an empty one takes its place. Absent: it can't be opened. */
+  readonly set_aside?: SetAside;
 }
 
 /**
@@ -82,11 +85,11 @@ class LocalBus implements EventBus {
   #closed: Promise<void> | undefined;
   #ended = false;
 
-  constructor({ path, clock, random, log, max_bytes, deduplication_window = DEDUPLICATION_WINDOW }: LocalBusOptions) {
+  constructor({ path, clock, random, log, max_bytes, deduplication_window = DEDUPLICATION_WINDOW, set_aside }: LocalBusOptions) {
     const file = path === IN_MEMORY ? path : resolve(path);
     this.#clock = clock;
     this.#log = log;
-    this.#database = openQueues(file, max_bytes);
+    this.#database = openQueues(file, max_bytes, set_aside);
     this.#topology = new TopologyStore(this.#database);
     this.#messages = new MessageStore(this.#database, { topology: this.#topology, clock, log, window: deduplication_window });
     this.#commit = new GroupCommit(this.#database, {

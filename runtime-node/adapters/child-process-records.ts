@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { messageOf } from '../thrown.ts';
 
 const ProcessRecord = z.object({
   run: z.string().regex(/^[0-9a-f-]{8,64}$/),
@@ -22,7 +23,7 @@ export interface ProcessRecords {
 }
 
 /** One file per run, mode 0600, in a folder that services can't write: a forged record would have a stranger killed. */
-export function openProcessRecords(folder: string): ProcessRecords {
+export function openProcessRecords(folder: string, setAside: (path: string, why: string) => void = () => undefined): ProcessRecords {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const path = (run: string) => join(folder, `${run}.json`);
   return {
@@ -33,7 +34,7 @@ export function openProcessRecords(folder: string): ProcessRecords {
     list() {
       return namesIn(folder)
         .filter((name) => name.endsWith('.json'))
-        .flatMap((name) => read(join(folder, name)) ?? []);
+        .flatMap((name) => read(join(folder, name), setAside) ?? []);
     },
     remove(run) {
       rmSync(path(run), { force: true });
@@ -49,10 +50,15 @@ function namesIn(folder: string): string[] {
   }
 }
 
-function read(path: string): ProcessRecord | undefined {
+function read(path: string, setAside: (path: string, why: string) => void): ProcessRecord | undefined {
   try {
     return ProcessRecord.parse(JSON.parse(readFileSync(path, 'utf8')));
-  } catch {
+  } catch (error) {
+    try {
+      setAside(path, messageOf(error));
+    } catch {
+      // It stays where it is: what runs is recognised all the same.
+    }
     return undefined;
   }
 }

@@ -26,6 +26,8 @@ export interface ProcessHostOptions extends ServicePlaceOptions {
   readonly logs: Pick<ServiceLogs, 'openForAppend'>;
   /** Default: that of the platform. */
   readonly table?: ProcessTable;
+  /** Moves a record that can't be read away. Absent: it is passed over. */
+  readonly set_aside?: (path: string, why: string) => void;
 }
 
 interface OwnExit {
@@ -58,7 +60,7 @@ class ChildProcessHost implements ProcessHost {
   constructor(options: ProcessHostOptions) {
     this.#options = options;
     this.#table = options.table ?? openProcessTable();
-    this.#records = openProcessRecords(join(options.data_dir, 'processes'));
+    this.#records = openProcessRecords(join(options.data_dir, 'processes'), options.set_aside);
     this.#data = nameDataDir(options.data_dir);
   }
 

@@ -1,10 +1,14 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, truncateSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { toTimestamp } from '../../shared/contract/ids.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type Holder, readHolder, writeHolder } from '../holder-file.ts';
 import { messageOf } from '../thrown.ts';
+import { dropOldCopies, freeName } from './set-aside.ts';
+import { isDamage, SIDE_FILES } from './sqlite-file/damage.ts';
+
+const LOCK_FILE = 'lock.sqlite';
 
 export interface DataDirLock {
   /** Gives the directory back. The end of the process does too, also kill -9. */
@@ -32,22 +36,52 @@ export class DataDirLockError extends Error {
  * name is in a file of its own, which is only for people: it is believed while its process lives.
  */
 export function lockDataDir(dir: string, clock: Pick<Clock, 'now'>): DataDirLock {
-  let db: Database.Database | undefined;
-  try {
-    makeFolder(dir);
-    db = new Database(join(dir, 'lock.sqlite'), { timeout: 0 });
-    db.exec('begin exclusive');
-  } catch (error) {
-    db?.close();
-    throw isBusy(error) ? heldError(dir) : failedError(dir, error);
-  }
-  const lock = db;
+  const lock = takeLock(dir, clock.now());
   try {
     writeHolder(dir, { pid: process.pid, started_at: toTimestamp(clock.now()) });
   } catch {
     // The name only helps people: a full disk must not keep a node from starting.
   }
   return { release: () => void lock.close() };
+}
+
+function takeLock(dir: string, nowMs: number): Database.Database {
+  try {
+    makeFolder(dir);
+    const path = join(dir, LOCK_FILE);
+    try {
+      return lockFile(path);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      emptyLock(path, nowMs);
+      return lockFile(path);
+    }
+  } catch (error) {
+    throw isBusy(error) ? heldError(dir) : failedError(dir, error);
+  }
+}
+
+/**
+ * Of a lock file nothing but the lock is needed. Nobody holds this one, since SQLite asks for the lock before it reads.
+ * What stood in it is kept as a copy, and the file itself is emptied and not replaced: two processes must mean the same one.
+ */
+function emptyLock(path: string, nowMs: number): void {
+  copyFileSync(path, join(dirname(path), freeName(dirname(path), LOCK_FILE, nowMs)));
+  dropOldCopies(path);
+  truncateSync(path);
+  for (const end of SIDE_FILES) rmSync(path + end, { force: true });
+}
+
+/** Throws what SQLite throws. */
+function lockFile(path: string): Database.Database {
+  const db = new Database(path, { timeout: 0 });
+  try {
+    db.exec('begin exclusive');
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
 }
 
 /**

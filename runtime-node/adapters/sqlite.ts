@@ -2,6 +2,7 @@ import Sqlite from 'better-sqlite3';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type Database, DatabaseError, type Row, type Statement } from '../../shared/ports/database.ts';
 import { codeOf, messageOf } from '../thrown.ts';
+import { isDamage, openOrReplace, refuseDamage, type SetAside } from './sqlite-file/damage.ts';
 import { createPrivately, IN_MEMORY } from './sqlite-file/open.ts';
 import { applyMigrations, type Migration } from './sqlite-migrations.ts';
 
@@ -14,6 +15,11 @@ export interface SqliteOptions {
   readonly migrations?: readonly Migration[];
   /** How long a write waits for another process, milliseconds. Default 5000. */
   readonly busy_timeout_ms?: number;
+  /**
+   * Moves a file that is damaged away, so that an empty one takes its place, also while it is in use: the calls that
+   * met the damage reject with `corrupt`, the next ones find the new database. Absent: it stays as it is.
+   */
+  readonly set_aside?: SetAside;
 }
 
 interface Call {
@@ -33,8 +39,7 @@ const CACHED_STATEMENTS = 500;
  * and one that fails is undone alone. Throws `DatabaseError` when the file can't be opened.
  */
 export function openSqlite(options: SqliteOptions): Database {
-  const sqlite = translate(() => open(options));
-  return new SqliteDatabase(sqlite);
+  return new SqliteDatabase(() => openOrReplace(options.path, options.set_aside, () => open(options)), options);
 }
 
 function open(options: SqliteOptions): Sqlite.Database {
@@ -44,6 +49,7 @@ function open(options: SqliteOptions): Sqlite.Database {
   try {
     sqlite.pragma('journal_mode = WAL');
     sqlite.pragma('synchronous = FULL');
+    if (options.set_aside !== undefined) refuseDamage(sqlite);
     sqlite.function('bootplane_now', { deterministic: false }, () => Math.floor(options.clock.now()));
     if (options.migrations !== undefined) applyMigrations(sqlite, options.migrations);
     return sqlite;
@@ -55,13 +61,17 @@ function open(options: SqliteOptions): Sqlite.Database {
 
 class SqliteDatabase implements Database {
   readonly now = 'bootplane_now()';
-  readonly #sqlite: Sqlite.Database;
+  readonly #open: () => Sqlite.Database;
+  readonly #options: Pick<SqliteOptions, 'path' | 'set_aside'>;
+  #sqlite: Sqlite.Database;
   readonly #prepared = new Map<string, Sqlite.Statement>();
   #waiting: Call[] = [];
   #closed = false;
 
-  constructor(sqlite: Sqlite.Database) {
-    this.#sqlite = sqlite;
+  constructor(open: () => Sqlite.Database, options: Pick<SqliteOptions, 'path' | 'set_aside'>) {
+    this.#open = open;
+    this.#options = options;
+    this.#sqlite = translate(open);
   }
 
   batch(statements: readonly Statement[]): Promise<Row[][]> {
@@ -89,6 +99,8 @@ class SqliteDatabase implements Database {
       for (const call of calls) call.error ??= error;
       this.#tryRollback();
     }
+    const damage = calls.find(({ error }) => isDamage(error));
+    if (damage !== undefined) this.#replace(damage.error);
     for (const call of calls) {
       if (call.error !== undefined) call.reject(toDatabaseError(call.error));
       else call.resolve(call.results ?? []);
@@ -104,11 +116,25 @@ class SqliteDatabase implements Database {
     }
   }
 
+  /** A damaged database answers nothing any more. An empty one does from the next call on, and nodes and documents come back to it. */
+  #replace(error: unknown): void {
+    const { path, set_aside } = this.#options;
+    if (set_aside === undefined || path === IN_MEMORY) return;
+    try {
+      this.#prepared.clear();
+      this.#sqlite.close();
+      set_aside(path, messageOf(error));
+    } catch {
+      // A disk that lets nothing be moved: the file is opened again as it is, and its faults go on being told.
+    }
+  }
+
   #rollback(): void {
-    if (this.#sqlite.inTransaction) this.#sqlite.exec('rollback');
+    if (this.#sqlite.open && this.#sqlite.inTransaction) this.#sqlite.exec('rollback');
   }
 
   #runTogether(calls: readonly Call[]): void {
+    if (!this.#sqlite.open) this.#sqlite = this.#open();
     this.#rollback();
     // `immediate` takes the write lock at once: an upgrade in the middle could fail with busy.
     this.#run(this.#onlyReads(calls) ? 'begin' : 'begin immediate');

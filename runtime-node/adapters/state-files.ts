@@ -1,15 +1,17 @@
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { toTimestamp } from '../../shared/contract/ids.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type StateFiles, StateFilesError } from '../../shared/ports/state-files.ts';
 import { codeOf, messageOf } from '../thrown.ts';
+import { dropOldCopies, moveAside } from './set-aside.ts';
 import { syncFolder } from './sync-folder.ts';
 
 export interface StateFilesOptions {
   /** Made (mode 0700) when it is not there. The data directory's lock keeps a second process away. */
   readonly folder: string;
   readonly clock: Pick<Clock, 'now'>;
+  /** Told of each file that was set aside. */
+  readonly onSetAside?: (name: string, why: string, kept_as: string) => void;
 }
 
 /** Plain names, and none that a `.tmp` of ours could meet. */
@@ -20,7 +22,7 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
  * folder, since without the last one a power cut may bring the old text back. Writes to one name run one
  * after the other, so the last call wins, and a temporary file left by a crash is overwritten by the next write.
  */
-export function createStateFiles({ folder, clock }: StateFilesOptions): StateFiles {
+export function createStateFiles({ folder, clock, onSetAside }: StateFilesOptions): StateFiles {
   const queues = new Map<string, Promise<unknown>>();
   const inTurn = <T>(name: string, work: () => Promise<T>): Promise<T> => {
     const turn = (queues.get(name) ?? Promise.resolve()).then(work, work);
@@ -40,7 +42,15 @@ export function createStateFiles({ folder, clock }: StateFilesOptions): StateFil
   return {
     read: (name) => run(name, 'read', readText),
     write: (name, text) => run(name, 'write', () => replace(folder, name, text)),
-    setAside: (name) => run(name, 'set aside', () => setAside(folder, name, clock.now())),
+    setAside: (name, why) =>
+      run(name, 'set aside', async (path) => {
+        if (!(await exists(path))) return undefined;
+        const kept = moveAside(path, clock.now());
+        dropOldCopies(path);
+        await syncFolder(folder);
+        onSetAside?.(name, why, kept);
+        return kept;
+      }),
     remove: (name) =>
       run(name, 'remove', async (path) => {
         if (!(await exists(path))) return;
@@ -77,19 +87,8 @@ async function replace(folder: string, name: string, text: string): Promise<void
   await syncFolder(folder);
 }
 
-async function setAside(folder: string, name: string, nowMs: number): Promise<string | undefined> {
-  if (!(await exists(join(folder, name)))) return undefined;
-  // Windows allows no colon in a file name.
-  const aside = `${name}.corrupt-${toTimestamp(nowMs).replaceAll(':', '-')}`;
-  let free = aside;
-  for (let count = 2; await exists(join(folder, free)); count += 1) free = `${aside}-${count}`;
-  await rename(join(folder, name), join(folder, free));
-  await syncFolder(folder);
-  return free;
-}
-
 function exists(path: string): Promise<boolean> {
-  return stat(path).then(
+  return lstat(path).then(
     () => true,
     (error: unknown) => {
       if (codeOf(error) === 'ENOENT') return false;

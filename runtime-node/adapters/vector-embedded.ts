@@ -13,6 +13,7 @@ import {
   type VectorIndex,
   type VectorObject,
 } from '../../shared/ports/vector-index.ts';
+import type { SetAside } from './sqlite-file/damage.ts';
 import { GroupCommit } from './sqlite-file/group-commit.ts';
 import { IN_MEMORY } from './sqlite-file/open.ts';
 import { checkClass, checkId, checkProperties, classNameOf } from './vector-embedded/names.ts';
@@ -30,6 +31,8 @@ export interface EmbeddedIndexOptions {
   readonly log: Log;
   /** Most bytes of the file; beyond it an upsert rejects with `full`. Absent: as far as the disk goes. */
   readonly max_bytes?: number;
+  /** Moves a file that is damaged away, so that an empty one takes its place. Absent: it can't be opened. */
+  readonly set_aside?: SetAside;
 }
 
 interface ClassRow {
@@ -70,10 +73,10 @@ class EmbeddedIndex implements VectorIndex {
   readonly #commit: GroupCommit;
   #closed = false;
 
-  constructor({ path = IN_MEMORY, log, max_bytes }: EmbeddedIndexOptions) {
+  constructor({ path = IN_MEMORY, log, max_bytes, set_aside }: EmbeddedIndexOptions) {
     this.#path = path === IN_MEMORY ? path : resolve(path);
     this.#log = log;
-    this.#database = openVectors(this.#path, max_bytes);
+    this.#database = openVectors(this.#path, max_bytes, set_aside);
     this.#database.function('instant', { deterministic: true }, instant);
     this.#sql = statements(this.#database);
     this.#commit = new GroupCommit(this.#database, {

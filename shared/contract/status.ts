@@ -43,6 +43,8 @@ export const SiteState = z
     leader: z.object({ node_id: Id, leader_url: HttpUrl, epoch: Count, provisional: z.boolean() }).optional(),
     nodes: z.object({ online: Count, late: Count, lost: Count, left: Count }),
     desired: z.object({ plan: Count.optional(), profile: Count.optional() }),
+    /** Versions that lost to another and wait for a person; `bootplane conflicts` shows them. */
+    conflicts: z.object({ plan: Count, profile: Count }).default({ plan: 0, profile: 0 }),
     services: z.array(z.object({ name: Id, version: z.string(), wanted: Count.optional(), running: Count, nodes: z.array(Id) })),
     components: z.partialRecord(Component, z.partialRecord(ComponentOutcome, Count)),
     devices: Count,
@@ -51,6 +53,18 @@ export const SiteState = z
 export type SiteState = z.infer<typeof SiteState>;
 
 export const HealthState = z.enum(['ok', 'degraded', 'starting']);
+
+/** A file of the node that could not be used, and was moved away for a person to look at. */
+export const FileSetAside = z
+  .object({
+    file: z.string(),
+    why: z.string(),
+    /** Its name now, in the same folder. Absent when it could not be moved. */
+    kept_as: z.string().optional(),
+    at: Timestamp,
+  })
+  .meta({ id: 'FileSetAside' });
+export type FileSetAside = z.infer<typeof FileSetAside>;
 
 /** `GET /healthz` with a credential. Without one only `status`. */
 export const Health = z
@@ -69,6 +83,8 @@ export const Health = z
     services: z.array(ServiceReport).optional(),
     /** What `degraded` waits for, in words. */
     waiting_for: z.array(z.string()).optional(),
+    /** What was found damaged since the start of the process; all of it was made anew. */
+    set_aside: z.array(FileSetAside).optional(),
   })
   .meta({ id: 'Health' });
 export type Health = z.infer<typeof Health>;

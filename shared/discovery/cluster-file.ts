@@ -2,25 +2,30 @@ import { toTimestamp } from '../contract/ids.ts';
 import type { ClusterFile } from '../contract/status.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { ServiceManager } from '../reconcile/types.ts';
-import { type FileDeps, writeJsonFile } from './json-file.ts';
+import { type FileDeps, readText, setAside, textOf, writeJsonFile } from './json-file.ts';
+import { CLUSTER_FILE } from './recall.ts';
 import type { DiscoveryState } from './types.ts';
-
-export const CLUSTER_FILE = 'cluster.json';
 
 export interface ClusterFileDeps extends FileDeps {
   readonly clock: Clock;
   readonly services: ServiceManager;
 }
 
-/** Writes `cluster.json` when something in it has changed. Calls that overlap end in one more write of the newest state. */
+/**
+ * Writes `cluster.json` when something in it has changed, also by somebody else: what others left there is set aside.
+ * Calls that overlap end in one more write of the newest state.
+ */
 export function createClusterFile(deps: ClusterFileDeps, state: () => DiscoveryState): { update(): Promise<void> } {
   let written: string | undefined;
+  let onDisk = '';
   let writing: Promise<void> | undefined;
   const write = async () => {
+    if (written !== undefined && !(await isIntact(deps, onDisk))) written = undefined;
     for (let next = contentOf(deps, state()); next !== undefined && JSON.stringify(next) !== written; next = contentOf(deps, state())) {
-      const isWritten = await writeJsonFile(deps, CLUSTER_FILE, { ...next, updated_at: toTimestamp(deps.clock.now()) });
-      if (!isWritten) return;
+      const file = { ...next, updated_at: toTimestamp(deps.clock.now()) };
+      if (!(await writeJsonFile(deps, CLUSTER_FILE, file))) return;
       written = JSON.stringify(next);
+      onDisk = textOf(file);
     }
   };
   return {
@@ -31,6 +36,14 @@ export function createClusterFile(deps: ClusterFileDeps, state: () => DiscoveryS
       return writing;
     },
   };
+}
+
+/** False when the file is gone or holds something else; that is set aside. */
+async function isIntact(deps: FileDeps, expected: string): Promise<boolean> {
+  const text = await readText(deps, CLUSTER_FILE);
+  if (text === expected) return true;
+  if (text !== undefined) await setAside(deps, CLUSTER_FILE, 'something else has written to it');
+  return false;
 }
 
 /** Undefined while nothing is known that others could use. */

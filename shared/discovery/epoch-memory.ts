@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { Count } from '../contract/ids.ts';
 import { isEpochJump } from '../decide/leadership.ts';
 import { type FileDeps, readJsonFile, writeJsonFile } from './json-file.ts';
+import { recall } from './recall.ts';
 
 /** The highest epoch that this node has ever seen, kept over restarts, so that a claim of its own goes above it. */
 export interface EpochMemory {
@@ -14,7 +15,9 @@ const EPOCH_FILE = 'epoch.json';
 const EpochFile = z.object({ epoch_seen: Count });
 
 export async function openEpochMemory(deps: FileDeps): Promise<EpochMemory> {
-  let highest = (await readJsonFile(deps, EPOCH_FILE, EpochFile))?.epoch_seen ?? 0;
+  const [kept, recalled] = [await readJsonFile(deps, EPOCH_FILE, EpochFile), await recall(deps)];
+  // Below what others have seen of this node it would be refused as stale.
+  let highest = Math.max(kept?.epoch_seen ?? 0, recalled.epoch ?? 0);
   return {
     get highest() {
       return highest;

@@ -20,10 +20,15 @@ export async function readJsonFile<T>({ files, log }: FileDeps, name: string, sc
   return undefined;
 }
 
+/** What `writeJsonFile` writes. */
+export function textOf(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}
+
 /** Replaces a state file. A disk that refuses is told in the log and changes nothing else: returns false. */
 export async function writeJsonFile({ files, log }: FileDeps, name: string, value: unknown): Promise<boolean> {
   try {
-    await files.write(name, `${JSON.stringify(value, undefined, 2)}\n`);
+    await files.write(name, textOf(value));
     return true;
   } catch (error) {
     log.warn(`${name} can't be written: ${messageOf(error)}; free space or make the data directory writable`, { file: name });
@@ -33,15 +38,17 @@ export async function writeJsonFile({ files, log }: FileDeps, name: string, valu
 
 /** Moves a file that can't be used out of the way, for a person to look at. */
 export async function setAside({ files, log }: FileDeps, name: string, why: string): Promise<void> {
-  const kept = await files.setAside(name).catch(() => undefined);
+  const kept = await files.setAside(name, why).catch(() => undefined);
   log.error(`${name} can't be used: ${why}${kept === undefined ? '' : `; it is kept as ${kept}`}`, { file: name });
 }
 
-async function readText({ files, log }: FileDeps, name: string): Promise<string | undefined> {
+/** The text of a state file; undefined when there is none or none that can be read: then it is set aside. */
+export async function readText({ files, log }: FileDeps, name: string): Promise<string | undefined> {
   try {
     return await files.read(name);
   } catch (error) {
-    log.error(`${name} can't be read: ${messageOf(error)}`, { file: name });
+    // Whatever stands there instead of a file would keep the next one from being written, too.
+    await setAside({ files, log }, name, messageOf(error));
     return undefined;
   }
 }

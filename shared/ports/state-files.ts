@@ -10,8 +10,11 @@ export interface StateFiles {
    * text, never a part. Mode 0600. Rejects with `StateFilesError` when the disk refuses.
    */
   write(name: string, text: string): Promise<void>;
-  /** Renames a file that can't be used so that a person can look at it; returns its new name. */
-  setAside(name: string): Promise<string | undefined>;
+  /**
+   * Renames a file that can't be used so that a person can look at it; returns its new name, or undefined when there
+   * is none. `why` completes the sentence "it can't be used: …".
+   */
+  setAside(name: string, why: string): Promise<string | undefined>;
   remove(name: string): Promise<void>;
 }
 

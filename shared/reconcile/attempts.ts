@@ -17,6 +17,8 @@ export interface AttemptsDeps {
 
 export const ATTEMPTS_FILE = 'attempts.json';
 const MAX_KEYS = 256;
+/** 2100-01-01 in milliseconds since the Unix epoch. */
+const FAR_FLOOR = 4_102_444_800_000;
 
 const AttemptsFile = z.object({
   /** At least the highest number of every key that is no longer listed: a key that comes back counts on from here. */
@@ -64,14 +66,15 @@ export function count(
 }
 
 async function load({ files, clock, log }: AttemptsDeps): Promise<AttemptsFile> {
-  const text = await files.read(ATTEMPTS_FILE);
-  if (text === undefined) return { floor: 0, keys: [] };
   try {
-    return AttemptsFile.parse(JSON.parse(text));
+    const text = await files.read(ATTEMPTS_FILE);
+    return text === undefined ? { floor: 0, keys: [] } : AttemptsFile.parse(JSON.parse(text));
   } catch (error) {
-    const kept_as = await files.setAside(ATTEMPTS_FILE);
-    log.warn(`${ATTEMPTS_FILE} can't be read: put aside, attempts are numbered from the time on`, { kept_as, error: describeError(error) });
-    // Numbers grow slower than milliseconds, so the time is above every number that was ever given.
-    return { floor: Math.max(0, Math.floor(clock.now())), keys: [] };
+    const why = describeError(error);
+    const kept_as = await files.setAside(ATTEMPTS_FILE, why).catch(() => undefined);
+    log.warn(`${ATTEMPTS_FILE} can't be read: put aside, attempts are numbered from the time on`, { kept_as, error: why });
+    // Numbers grow slower than milliseconds, so the time is above every number that was ever given. A clock that
+    // starts at 1970 would number from the beginning again: then from beyond what any right clock has given.
+    return { floor: Math.floor(Math.max(0, clock.now()) + (clock.trusted() ? 0 : FAR_FLOOR)), keys: [] };
   }
 }

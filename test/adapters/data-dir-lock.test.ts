@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -112,11 +112,14 @@ describe('the lock on the data directory', () => {
     expect(error.message).toContain('--data-dir');
   });
 
-  test('a lock file that is no database is said, not overwritten', () => {
+  test('a lock file that is no database keeps nobody from starting, and what stood in it is kept', () => {
     lockDataDir(dir(), clock).release();
     writeFileSync(join(dir(), 'lock.sqlite'), 'not a database, but long enough to look at. '.repeat(50));
-    expect(refusal().kind).toBe('failed');
-    expect(readFileSync(join(dir(), 'lock.sqlite'), 'utf8')).toContain('not a database');
+    const lock = lockDataDir(dir(), clock);
+    expect(refusal().kind).toBe('held');
+    const [kept = ''] = readdirSync(dir()).filter((name) => name.startsWith('lock.sqlite.corrupt-'));
+    expect(readFileSync(join(dir(), kept), 'utf8')).toContain('not a database');
+    lock.release();
   });
 
   test.runIf(process.platform === 'linux')(

@@ -55,11 +55,11 @@ describe('state files', () => {
 
   test('are set aside under a name that says when, each time another', async () => {
     const one = files();
-    expect(await one.setAside('plan.json')).toBeUndefined();
+    expect(await one.setAside('plan.json', 'why')).toBeUndefined();
     const names: (string | undefined)[] = [];
     for (const text of ['first', 'second', 'third']) {
       await one.write('plan.json', text);
-      names.push(await one.setAside('plan.json'));
+      names.push(await one.setAside('plan.json', 'why'));
     }
     const name = 'plan.json.corrupt-2026-01-02T03-04-05.000Z';
     expect(names).toEqual([name, `${name}-2`, `${name}-3`]);
@@ -71,7 +71,7 @@ describe('state files', () => {
     'refuse the name %j',
     async (name) => {
       const one = files();
-      for (const call of [() => one.read(name), () => one.write(name, 'x'), () => one.remove(name), () => one.setAside(name)])
+      for (const call of [() => one.read(name), () => one.write(name, 'x'), () => one.remove(name), () => one.setAside(name, 'why')])
         await expect(call()).rejects.toMatchObject({
           name: 'StateFilesError',
           kind: 'failed',

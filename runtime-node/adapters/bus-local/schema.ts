@@ -1,5 +1,6 @@
 import type Sqlite from 'better-sqlite3';
 import { BusError } from '../../../shared/ports/event-bus.ts';
+import type { SetAside } from '../sqlite-file/damage.ts';
 import { faultOf } from '../sqlite-file/fault.ts';
 import { openSqliteFile } from '../sqlite-file/open.ts';
 
@@ -40,9 +41,9 @@ const SCHEMA = `
 `;
 
 /** Throws `BusError`. Exclusive: two processes with leases of their own on one file would deliver a message twice. */
-export function openQueues(path: string, max_bytes?: number): Sqlite.Database {
+export function openQueues(path: string, max_bytes?: number, set_aside?: SetAside): Sqlite.Database {
   try {
-    const database = openSqliteFile({ path, schema: SCHEMA, format: FORMAT, max_bytes });
+    const database = openSqliteFile({ path, schema: SCHEMA, format: FORMAT, max_bytes, set_aside });
     // What an earlier process had handed out and not settled is delivered again.
     database.prepare('update entries set leased = 0 where leased > 0').run();
     return database;

@@ -17,7 +17,7 @@ export function faultOf(error: unknown, path: string, what: string): Fault {
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
     return {
       kind: 'failed',
-      message: `${path} is damaged or is no database: move it away and restart; what it holds stays in the moved file`,
+      message: `${path} is damaged or is no database: restart the node, which sets it aside and keeps it, or move it away and restart`,
     };
   }
   if (error instanceof FormatError) return { kind: 'failed', message: error.message };

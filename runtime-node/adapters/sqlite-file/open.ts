@@ -1,9 +1,12 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
+import { openOrReplace, refuseDamage, type SetAside } from './damage.ts';
 import { FormatError } from './fault.ts';
+import { IN_MEMORY } from './in-memory.ts';
 
-export const IN_MEMORY = ':memory:';
+export { IN_MEMORY } from './in-memory.ts';
+
 const PAGE_BYTES = 4096;
 /** The other process is most likely a node that runs: waiting longer would only delay the message. */
 const WAIT_FOR_LOCK_MS = 200;
@@ -18,6 +21,8 @@ export interface SqliteFileOptions {
   readonly max_bytes: number | undefined;
   /** Loads extensions. */
   readonly load?: (database: Sqlite.Database) => void;
+  /** Moves a file that is damaged away, so that an empty one takes its place. Absent: it can't be opened. */
+  readonly set_aside?: SetAside | undefined;
 }
 
 /**
@@ -25,6 +30,10 @@ export interface SqliteFileOptions {
  * this process, also against another instance in it. Throws what SQLite throws, or `FormatError`.
  */
 export function openSqliteFile(options: SqliteFileOptions): Sqlite.Database {
+  return openOrReplace(options.path, options.set_aside, () => open(options));
+}
+
+function open(options: SqliteFileOptions): Sqlite.Database {
   if (options.path !== IN_MEMORY) {
     mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
     createPrivately(options.path);
@@ -44,10 +53,11 @@ export function createPrivately(path: string): void {
   closeSync(openSync(path, 'a', 0o600));
 }
 
-function prepare(database: Sqlite.Database, { path, schema, format, max_bytes, load }: SqliteFileOptions): void {
+function prepare(database: Sqlite.Database, { path, schema, format, max_bytes, load, set_aside }: SqliteFileOptions): void {
   load?.(database);
   database.pragma('locking_mode = exclusive');
   database.pragma('journal_mode = wal');
+  if (set_aside !== undefined) refuseDamage(database);
   database.pragma('synchronous = full');
   if (max_bytes !== undefined) database.pragma(`max_page_count = ${Math.max(1, Math.floor(max_bytes / PAGE_BYTES))}`);
   const found = database.pragma('user_version', { simple: true });

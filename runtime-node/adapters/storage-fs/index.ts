@@ -7,6 +7,8 @@ import type { Log } from '../../../shared/ports/log.ts';
 import type * as port from '../../../shared/ports/object-storage.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
+import { messageOf } from '../../thrown.ts';
+import { isDamage, type SetAside } from '../sqlite-file/damage.ts';
 import { syncFolder } from '../sync-folder.ts';
 import { Bodies, type BodyFile } from './bodies.ts';
 import { Buckets } from './buckets.ts';
@@ -24,6 +26,8 @@ export interface FsStorageOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Moves a folder whose catalog is damaged away, so that an empty one takes its place. Absent: it can't be opened. */
+  readonly set_aside?: SetAside;
 }
 
 /** Objects that one transaction of the expiry takes, so that it never holds up others for long. */
@@ -49,12 +53,20 @@ export async function createFsStorage(options: FsStorageOptions): Promise<FsStor
     await access(root, constants.W_OK);
     await syncFolder(root);
     const reserve = new Reserve(join(root, 'reserve'));
-    const db = openCatalogFile(join(root, 'catalog.sqlite'));
+    const db = openCatalogFile(join(root, 'catalog.sqlite'), { check: options.set_aside !== undefined });
     await reserve.fill();
     return new FsStorage(root, db, reserve, options);
   } catch (error) {
+    const { set_aside, ...rest } = options;
+    if (set_aside !== undefined && isDamage(error)) return replace(rest, set_aside, error);
     throw toStorageError(error, `open the storage folder ${options.root}`);
   }
+}
+
+/** The whole folder is kept: without its catalog the bodies in it are nameless, and a sweep beside a new one would remove them. */
+async function replace(options: FsStorageOptions, set_aside: SetAside, error: unknown): Promise<FsStorage> {
+  set_aside(options.root, `its catalog is damaged: ${messageOf(error)}`);
+  return createFsStorage(options);
 }
 
 export class FsStorage implements port.ObjectStorage {

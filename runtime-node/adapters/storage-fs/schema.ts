@@ -1,5 +1,6 @@
 import Database from 'better-sqlite3';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
+import { refuseDamage, refusePlainDamage } from '../sqlite-file/damage.ts';
 import { createPrivately } from '../sqlite-file/open.ts';
 
 const FORMAT = 1;
@@ -42,8 +43,10 @@ create index versions_without_age on versions (seq) where aged_from_ms is null;
 /**
  * Opens the catalog and keeps it locked: a second process gets \`SQLITE_BUSY\`, and the lock goes with
  * the process, also after kill -9. \`synchronous = full\` makes a commit durable before it is answered.
+ * With \`check\`, one in which something does not fit together is refused.
  */
-export function openCatalogFile(path: string): Database.Database {
+export function openCatalogFile(path: string, { check = false } = {}): Database.Database {
+  if (check) refusePlainDamage(path);
   createPrivately(path);
   const db = new Database(path, { timeout: 500 });
   try {
@@ -51,6 +54,7 @@ export function openCatalogFile(path: string): Database.Database {
     db.pragma('journal_mode = wal');
     db.pragma('synchronous = full');
     db.pragma('foreign_keys = on');
+    if (check) refuseDamage(db);
     db.transaction(() => migrate(db)).immediate();
     return db;
   } catch (error) {

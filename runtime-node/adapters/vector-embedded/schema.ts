@@ -1,6 +1,7 @@
 import type Sqlite from 'better-sqlite3';
 import * as sqliteVec from 'sqlite-vec';
 import { VectorError } from '../../../shared/ports/vector-index.ts';
+import type { SetAside } from '../sqlite-file/damage.ts';
 import { faultOf } from '../sqlite-file/fault.ts';
 import { openSqliteFile } from '../sqlite-file/open.ts';
 
@@ -24,9 +25,9 @@ const SCHEMA = `
 `;
 
 /** Throws `VectorError`. */
-export function openVectors(path: string, max_bytes?: number): Sqlite.Database {
+export function openVectors(path: string, max_bytes?: number, set_aside?: SetAside): Sqlite.Database {
   try {
-    return openSqliteFile({ path, schema: SCHEMA, format: FORMAT, max_bytes, load: sqliteVec.load });
+    return openSqliteFile({ path, schema: SCHEMA, format: FORMAT, max_bytes, load: sqliteVec.load, set_aside });
   } catch (error) {
     throw toVectorError(error, path);
   }

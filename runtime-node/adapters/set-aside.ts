@@ -1,0 +1,41 @@
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { toTimestamp } from '../../shared/contract/ids.ts';
+import { SIDE_FILES } from './sqlite-file/damage.ts';
+
+/** Stands between the name of a file and the time at which it was found damaged. */
+const MARK = '.corrupt-';
+/** So many copies of one file are kept: the first, which holds most, and the newest. */
+const KEPT = 3;
+
+/** Renames a file within its folder so that its name says when it was found damaged; returns the new name. */
+export function moveAside(path: string, nowMs: number): string {
+  const kept = freeName(dirname(path), basename(path), nowMs);
+  for (const end of ['', ...SIDE_FILES]) if (existsSync(path + end)) renameSync(path + end, join(dirname(path), kept + end));
+  return kept;
+}
+
+/** A name beside `name` that says when, and that nothing has yet. */
+export function freeName(folder: string, name: string, nowMs: number): string {
+  // Windows allows no colon in a file name.
+  const aside = `${name}${MARK}${toTimestamp(nowMs).replaceAll(':', '-')}`;
+  let free = aside;
+  for (let count = 2; existsSync(join(folder, free)); count += 1) free = `${aside}-${count}`;
+  return free;
+}
+
+/** Keeps the number of copies bounded: a disk that damages a file again and again must not fill up by it. */
+export function dropOldCopies(path: string): void {
+  const copies = listCopies(dirname(path)).filter((name) => name.startsWith(basename(path) + MARK));
+  // Their names hold the time. A clock that was set back only changes which of them stay.
+  for (const name of copies.slice(1, Math.max(1, copies.length - KEPT + 1))) {
+    for (const end of ['', ...SIDE_FILES]) rmSync(join(dirname(path), name + end), { force: true, recursive: true });
+  }
+}
+
+/** The names of everything in a folder that was set aside, the oldest of each file first. */
+export function listCopies(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.includes(MARK) && !SIDE_FILES.some((end) => name.endsWith(end)))
+    .sort();
+}
