@@ -1,0 +1,87 @@
+/** What is to happen, and when. `act` goes when the event is called off. */
+interface Event {
+  readonly at: number;
+  readonly order: number;
+  act: (() => void) | undefined;
+}
+
+/**
+ * The one time of a simulated world, in milliseconds from its beginning. It moves only from event to
+ * event, and only when nothing is left to do at the present one.
+ */
+export class Timeline {
+  #now = 0;
+  #order = 0;
+  readonly #heap: Event[] = [];
+  /** Events that have happened. */
+  happened = 0;
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** Lets `act` happen after `ms` milliseconds; events of one moment happen in the order in which they were asked for. Returns how to call it off. */
+  after(ms: number, act: () => void): () => void {
+    const event: Event = { at: this.#now + Math.max(0, ms), order: this.#order, act };
+    this.#order += 1;
+    push(this.#heap, event);
+    return () => {
+      event.act = undefined;
+    };
+  }
+
+  /** Lets time pass until `end`. `observe` is called after each event, when all that followed from it is done. */
+  async run(end: number, observe: () => void): Promise<void> {
+    await settle();
+    for (let next = this.#heap[0]; next !== undefined && next.at <= end; next = this.#heap[0]) {
+      pop(this.#heap);
+      if (next.act === undefined) continue;
+      this.#now = next.at;
+      this.happened += 1;
+      next.act();
+      await settle();
+      observe();
+    }
+    this.#now = end;
+  }
+}
+
+/** Node comes to the next immediate only when no promise is left that could go on: nothing else in a simulated world leaves the event loop. */
+const settle = (() => {
+  const { setImmediate } = globalThis;
+  return () => new Promise<void>((resolve) => setImmediate(resolve));
+})();
+
+function isBefore(a: Event, b: Event): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/** A binary heap, the earliest event first. */
+function push(heap: Event[], event: Event): void {
+  let index = heap.length;
+  heap.push(event);
+  while (index > 0) {
+    const above = (index - 1) >> 1;
+    const parent = heap[above];
+    if (parent === undefined || !isBefore(event, parent)) break;
+    heap[index] = parent;
+    index = above;
+  }
+  heap[index] = event;
+}
+
+function pop(heap: Event[]): void {
+  const last = heap.pop();
+  if (last === undefined || heap.length === 0) return;
+  let index = 0;
+  for (;;) {
+    const left = heap[2 * index + 1];
+    const right = heap[2 * index + 2];
+    const below = right !== undefined && left !== undefined && isBefore(right, left) ? 2 * index + 2 : 2 * index + 1;
+    const child = heap[below];
+    if (child === undefined || !isBefore(child, last)) break;
+    heap[index] = child;
+    index = below;
+  }
+  heap[index] = last;
+}

@@ -1,0 +1,176 @@
+import { deriveFleetKeys, type FleetKeys } from '../../shared/contract/fleet-keys.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
+import { MemoryLan } from '../support/memory-lan.ts';
+import { CLOUD_URL, Cloud } from './cloud.ts';
+import { type Exchange, fetchThrough, type Host, type HttpDeps } from './http.ts';
+import { Machine, type MachineWorld } from './machine.ts';
+import { MachineClock } from './machine-clock.ts';
+import { Network } from './network.ts';
+import { between, randomOf } from './random.ts';
+import { Timeline } from './timeline.ts';
+import { Trace, type TraceLevel, tracingLog } from './trace.ts';
+
+export const FLEET = 'sim';
+export const FLEET_KEY = 'the fleet key of a simulated fleet';
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly cloud: boolean;
+  readonly ttl_seconds: number;
+  /** Which lines of the trace are kept. The digest covers all. */
+  readonly keep?: readonly TraceLevel[];
+  /** Settings beside the usual ones, by node number from 0 on. */
+  readonly settings?: (node: number) => Readonly<Record<string, string>>;
+}
+
+/** One site: machines with real nodes on a simulated network, and perhaps a cloud, all on one simulated time. */
+export class World {
+  readonly options: WorldOptions;
+  readonly timeline = new Timeline();
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly lan: MemoryLan;
+  readonly clock: Clock;
+  readonly keys: FleetKeys;
+  readonly cloud: Cloud | undefined;
+  readonly machines: Machine[] = [];
+  /** How long a write takes on the disk of a machine, milliseconds; 0 where it is not there. */
+  readonly diskDelays = new Map<string, number>();
+  readonly watchers: Partial<Pick<HttpDeps, 'onRequest' | 'onArrival' | 'onAnswer'>>[] = [];
+  /** Told of each line that a node logs. */
+  readonly onLog: ((who: string, level: string, message: string) => void)[] = [];
+  readonly #http: HttpDeps;
+  readonly #shown = new Map<string, string>();
+
+  static async create(options: WorldOptions): Promise<World> {
+    return new World(options, await deriveFleetKeys(FLEET, FLEET_KEY));
+  }
+
+  private constructor(options: WorldOptions, keys: FleetKeys) {
+    this.options = options;
+    this.keys = keys;
+    this.trace = new Trace(this.timeline, options.keep);
+    this.network = new Network(this.timeline, randomOf(options.seed, 'network'));
+    this.clock = new MachineClock(this.timeline).ofProcess(() => true);
+    this.lan = new MemoryLan({ clock: this.clock, log: this.#log('lan'), path: (from, to) => this.network.packetDelays(from, to) });
+    this.cloud = options.cloud ? this.#createCloud() : undefined;
+    this.#http = this.#createHttp();
+    const random = randomOf(options.seed, 'machines');
+    for (let index = 0; index < options.nodes; index += 1) {
+      // A crystal is off by up to 100 parts in a million.
+      const clock = new MachineClock(this.timeline, between(random, 0.9999, 1.0001), between(random, -30_000, 30_000));
+      this.addMachine(`n${index + 1}`, `10.0.0.${index + 11}`, clock, options.settings?.(index));
+    }
+  }
+
+  addMachine(name: string, ip: string, clock: MachineClock, settings: Readonly<Record<string, string>> = {}): Machine {
+    const { cloud, ttl_seconds } = this.options;
+    const all = {
+      BOOTPLANE_FLEET: FLEET,
+      BOOTPLANE_API_KEY: FLEET_KEY,
+      BOOTPLANE_TTL_SECONDS: String(ttl_seconds),
+      ...(cloud ? { BOOTPLANE_CLOUD_URL: CLOUD_URL } : {}),
+      ...settings,
+    };
+    const machine = new Machine(this.#around(), { name, ip, clock, trueClock: this.clock, settings: all });
+    this.machines.push(machine);
+    return machine;
+  }
+
+  /** Lets simulated time pass; `observe` is called whenever something has happened. */
+  async run(ms: number, observe: () => void = () => undefined): Promise<void> {
+    await this.timeline.run(this.timeline.now + ms, () => {
+      this.#showStates();
+      observe();
+    });
+  }
+
+  /** A line for readers. */
+  say(who: string, text: string): void {
+    this.trace.add(who, 'step', text);
+  }
+
+  hostAt(origin: string): Host | undefined {
+    if (origin === CLOUD_URL) return this.cloud;
+    return this.machines.find((machine) => machine.origin === origin);
+  }
+
+  #createCloud(): Cloud {
+    const { seed, ttl_seconds } = this.options;
+    return new Cloud({
+      fleet: FLEET,
+      keys: this.keys,
+      ttl_seconds,
+      clock: this.clock,
+      random: randomOf(seed, 'cloud'),
+      log: this.#log('cloud'),
+    });
+  }
+
+  #createHttp(): HttpDeps {
+    const show = (exchange: Exchange, text: string) =>
+      this.trace.add(exchange.from, 'wire', `${exchange.method} ${exchange.to} ${exchange.url.pathname} ${text}`);
+    return {
+      network: this.network,
+      hostAt: (origin) => this.hostAt(origin),
+      onRequest: (exchange) => {
+        for (const watcher of this.watchers) watcher.onRequest?.(exchange);
+        show(exchange, 'asked');
+      },
+      onArrival: (exchange) => {
+        const ends = this.watchers.map((watcher) => watcher.onArrival?.(exchange));
+        return (response) => {
+          for (const end of ends) end?.(response);
+          show(exchange, `${response.status} given`);
+        };
+      },
+      onAnswer: (exchange, status, body) => {
+        for (const watcher of this.watchers) watcher.onAnswer?.(exchange, status, body);
+        show(exchange, `${status} heard`);
+      },
+    };
+  }
+
+  #around(): MachineWorld {
+    return {
+      fleetKey: FLEET_KEY,
+      fetchFrom: (machine, gate) => this.#fetchFrom(machine, gate),
+      joinLan: (machine) => {
+        const lan = this.lan.join(machine.name);
+        return { lan, crash: () => this.lan.crash(machine.name) };
+      },
+      randomOf: (purpose) => randomOf(this.options.seed, purpose),
+      logOf: (machine) => this.#log(machine.name),
+      diskDelay: (machine) => this.diskDelays.get(machine.name) ?? 0,
+      onBoot: (machine) => this.say(machine.name, machine.boots === 1 ? 'boots' : `boots for the ${machine.boots}th time`),
+      onEnd: (machine) => this.#shown.delete(machine.name),
+    };
+  }
+
+  #fetchFrom(machine: Machine, gate: { readonly isAlive: () => boolean }) {
+    return fetchThrough(this.#http, { host: machine.name, isAlive: gate.isAlive });
+  }
+
+  #log(who: string) {
+    return tracingLog(this.trace, who, (level, message) => {
+      for (const listener of this.onLog) listener(who, level, message);
+    });
+  }
+
+  /** One line whenever the way a node stands has changed. */
+  #showStates(): void {
+    for (const machine of this.machines) {
+      const { state } = machine;
+      if (state === undefined) continue;
+      this.trace.rename(state.node_id, machine.name);
+      const { phase, role, source, epoch, leader_node_id, provisional, confirmed, generations } = state;
+      const marks = `${provisional ? ' provisional' : ''}${confirmed ? ' confirmed' : ''}`;
+      const documents = `plan ${generations.plan ?? 'none'}, profile ${generations.profile ?? 'none'}`;
+      const text = `is ${phase}: ${role}, source ${source ?? 'none'}, follows ${epoch}/${leader_node_id ?? 'nobody'}${marks}, ${documents}`;
+      if (this.#shown.get(machine.name) === text) continue;
+      this.#shown.set(machine.name, text);
+      this.say(machine.name, text);
+    }
+  }
+}
