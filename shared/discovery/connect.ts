@@ -29,3 +29,8 @@ export function connect({ deps, credential, signal }: ConnectContext, target: Ta
     ...(token === undefined ? {} : { token }),
   });
 }
+
+/** A client for streams, which end when their reader or `signal` says so and not after a time. */
+export function connectStream({ credential, signal }: ConnectContext, { url, fetch }: Pick<Target, 'url' | 'fetch'>): Client {
+  return createClient({ url, credential, fetch, signal });
+}

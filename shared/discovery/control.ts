@@ -2,12 +2,12 @@ import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatIntervalMs } from '../decide/ttl.ts';
 import type { NodeContext } from './context.ts';
 import { locate } from './locate.ts';
-import { describe, type Located } from './located.ts';
+import { describe, type Located, type Takeover } from './located.ts';
 import { releaseLease } from './release.ts';
 import { runSession } from './session.ts';
 import type { Session } from './session-state.ts';
 import type { LocateReason } from './trace.ts';
-import { createWaker } from './waker.ts';
+import { createWaker, linkedAbort } from './waker.ts';
 
 const RETRY_BASE_MS = 500;
 
@@ -18,12 +18,18 @@ export interface Control {
   poke(): void;
   /** Says at once how the node stands. */
   heartbeat(): void;
+  /** Looks at once for another control plane. */
+  look(): void;
+  /** The node stops: it renews, claims and looks for nothing any more. What has to be reported still goes out. */
+  resign(): void;
 }
 
 export function createControl(node: NodeContext): Control {
   const { deps, standing } = node;
   const waker = createWaker(deps.clock);
+  const resigning = new AbortController();
   let session: Session | undefined;
+  let look_again_at = 0;
   const onOpen = (opened: Session) => {
     session = opened;
   };
@@ -33,36 +39,56 @@ export function createControl(node: NodeContext): Control {
   };
   return {
     async run(signal) {
+      const work = linkedAbort(signal);
+      resigning.signal.addEventListener('abort', work.abort, { once: true });
+      if (resigning.signal.aborted) work.abort();
+      const active = work.signal;
       let next: Located | undefined;
+      let takeover: Takeover | undefined;
       let reason: LocateReason = 'boot';
-      for (let failures = 0; !signal.aborted; ) {
-        if (failures > (next === undefined ? 0 : 1)) await pause(failures, signal);
-        if (signal.aborted) return;
-        const located = next ?? (await locate({ ...node, signal }, node.traces, reason));
+      for (let failures = 0; !active.aborted; ) {
+        if (failures > (next === undefined ? 0 : 1)) await pause(failures, active);
+        if (active.aborted) break;
+        const located =
+          next ?? (await locate({ ...node, signal: active, ...(takeover === undefined ? {} : { takeover }) }, node.traces, reason));
         next = undefined;
-        if (signal.aborted) return;
+        takeover = undefined;
+        if (active.aborted) {
+          // Granted while the node was about to stop: nobody would renew it.
+          if (located !== undefined && !signal.aborted) await releaseLease(node, located, signal, false);
+          break;
+        }
         if (located === undefined) {
           failures += 1;
+          reason = 'lost';
           loseControlPlane(node);
           continue;
         }
         follow(node, located);
         const began = deps.clock.monotonic();
-        const result = await runSession(node, located, signal, onOpen);
-        if (signal.aborted) return;
-        reason = 'lost';
-        next = result.next;
+        const result = await runSession(node, located, { signal, active }, onOpen);
+        if (active.aborted) break;
+        ({ next, takeover } = result);
+        reason = takeover === undefined ? 'lost' : 'takeover';
         const isShort = deps.clock.monotonic() - began < heartbeatIntervalMs(standing.ttl_seconds());
-        failures = isShort || !result.isProven ? failures + 1 : 0;
+        failures = result.isProven && (!isShort || takeover !== undefined) ? 0 : failures + 1;
         deps.log.info(next === undefined ? `looks for a control plane again: ${result.why}` : result.why);
-        if (next !== undefined && next.url !== located.url) void releaseLease(node, located, signal);
+        if (next?.url !== located.url) void releaseLease(node, result.located, signal, true);
       }
+      work.dispose();
     },
     poke() {
       waker.wake();
       session?.polls.wake();
     },
     heartbeat: () => session?.heartbeats.wake(),
+    look() {
+      const now = deps.clock.monotonic();
+      if (now < look_again_at) return;
+      look_again_at = now + heartbeatIntervalMs(standing.ttl_seconds());
+      session?.looks.wake();
+    },
+    resign: () => resigning.abort(),
   };
 }
 

@@ -45,10 +45,12 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   let living: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
 
-  const stop = async () => {
+  const stop = async (leaves: boolean) => {
     parts.standing.phase = 'stopping';
     working.abort();
-    if (parts.opened !== undefined) await farewell(parts.opened.node, ending, () => living ?? Promise.resolve());
+    const { opened } = parts;
+    const endings = { end: () => ending.abort(), ended: () => living ?? Promise.resolve() };
+    if (opened !== undefined) await farewell(opened.node, { ...endings, resign: opened.control.resign }, leaves);
     else await deps.services.stop();
     ending.abort();
     parts.standing.phase = 'stopped';
@@ -62,9 +64,14 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       else deps.services.detach();
     },
     stop() {
-      stopping ??= stop();
+      stopping ??= stop(false);
       return stopping;
     },
+    leave() {
+      stopping ??= stop(true);
+      return stopping;
+    },
+    look: () => parts.opened?.control.look(),
     poke: () => parts.opened?.control.poke(),
     diff: async () => (await parts.opened?.appliers.diff()) ?? [],
     state: () => stateOf(parts),

@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
+import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import { messageOf } from './json-file.ts';
 import { holds } from './lease.ts';
@@ -6,33 +7,84 @@ import { releaseLease } from './release.ts';
 
 /** Beside what the services' own grace adds up to, milliseconds. */
 const SERVICES_MARGIN_MS = 15_000;
+const HAND_OVER_LIMIT_MS = 2500;
+const LEAVE_LIMIT_MS = 3000;
 const REPORTS_LIMIT_MS = 1000;
 const LOOPS_LIMIT_MS = 5000;
-const GOODBYE_LIMIT_MS = 1000;
+
+/** What is told to the loops of a node that stops. */
+export interface Endings {
+  /** Lead no more and look for nobody; the last reports still go out. */
+  readonly resign: () => void;
+  readonly end: () => void;
+  /** Resolves when all loops have ended. */
+  readonly ended: () => Promise<void>;
+}
 
 /**
- * An orderly end: services stop in reverse order while the lease is still held, the last reports go
- * out, the loops end, the lease is released, and the node says goodbye on its LAN. Each part has a
- * limit of its own, so that one that hangs does not keep the others from their turn.
+ * An orderly end. The node hands over first, so that another leads at once: it releases its leases, which says
+ * goodbye to those that follow it, and takes its advert back. Then services stop in reverse order, the last reports
+ * go out, and the loops end. One that leaves for good (`leaves`) says so before its services stop, and then reports
+ * nothing more, which would bring it back. Each part has a limit of its own, so that one that hangs does not keep
+ * the others from their turn.
  */
-export async function farewell(node: NodeContext, ending: AbortController, loopsEnd: () => Promise<void>): Promise<void> {
-  const { clock, log, services, lan } = node.deps;
+export async function farewell(node: NodeContext, { resign, end, ended }: Endings, leaves: boolean): Promise<void> {
+  const { clock, log, services } = node.deps;
   const bounded = async (what: string, limit_ms: number, act: () => Promise<unknown>) => {
     if (!(await settlesWithin(clock, limit_ms, act(), (error) => log.warn(`${what}: ${messageOf(error)}`)))) {
       log.warn(`${what} took longer than ${limit_ms} ms; it is not waited for`);
     }
   };
   const began = clock.monotonic();
-  log.info('stop', { step: true, result: 'stops what runs; a second signal ends at once' });
+  log.info('stop', { step: true, result: 'hands over and stops what runs; a second signal ends at once' });
+  resign();
+  await bounded('handing over', HAND_OVER_LIMIT_MS, () => handOver(node));
+  if (leaves) {
+    end();
+    await bounded('leaving', LEAVE_LIMIT_MS, () => leave(node));
+  }
   await bounded('stopping the services', servicesLimitMs(node), () => services.stop());
-  await sendLastReports(node);
-  const { located } = node.standing;
-  ending.abort();
-  await bounded('ending the loops', LOOPS_LIMIT_MS, loopsEnd);
-  if (located?.lease !== undefined && holds(located.lease, clock)) await releaseLease(node, located, new AbortController().signal);
+  if (!leaves) await sendLastReports(node);
+  end();
+  await bounded('ending the loops', LOOPS_LIMIT_MS, ended);
   node.standing.located = undefined;
-  if (lan !== undefined) await bounded('the goodbye on the LAN', GOODBYE_LIMIT_MS, () => lan.advertise(undefined));
   log.info('stopped', { step: true, result: 'what was applied stays', duration_ms: clock.monotonic() - began });
+}
+
+/** What was held is given back, also while the advert still waits for a network to be taken back on. */
+async function handOver(node: NodeContext): Promise<void> {
+  const { deps, standing } = node;
+  const { located } = standing;
+  const isLeader = located !== undefined && holds(located.lease, deps.clock);
+  if (isLeader) {
+    const { lease: _lease, cloud_lease: _cloud, ...rest } = located;
+    standing.located = rest;
+  }
+  await Promise.all([
+    isLeader ? releaseLease(node, located, new AbortController().signal, false) : undefined,
+    deps.lan?.advertise(undefined).catch((error: unknown) => deps.log.warn(`the goodbye on the LAN: ${messageOf(error)}`)),
+  ]);
+  node.changed();
+}
+
+/** Tells the control plane, and the cloud where a leader is seen there too, that this node is not expected any more. */
+async function leave(node: NodeContext): Promise<void> {
+  const { deps, standing } = node;
+  const { config, identity, log, fetch } = deps;
+  const { located } = standing;
+  const targets = new Map(located === undefined ? [] : [[located.url, located.fetch]]);
+  if (config.cloud_url !== undefined && located?.source === 'self') targets.set(config.cloud_url, fetch);
+  if (targets.size === 0) log.warn('no control plane was told that this node leaves: there it counts as lost after three TTLs');
+  const { signal } = new AbortController();
+  const tell = async ([url, reach]: [string, typeof fetch]) => {
+    try {
+      await connect({ ...node, signal }, { url, fetch: reach, timeout_ms: () => LEAVE_LIMIT_MS - 500 }).leave(identity.node_id);
+      log.info('leave', { step: true, result: `left ${url}` });
+    } catch (error) {
+      log.warn(`${url} was not told that this node leaves: ${messageOf(error)}`, { url });
+    }
+  };
+  await Promise.all([...targets].map(tell));
 }
 
 function servicesLimitMs({ documents }: NodeContext): number {

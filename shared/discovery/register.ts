@@ -15,6 +15,7 @@ export async function register({ deps, documents }: NodeContext, client: Client)
     capabilities: [...config.capabilities],
     ...deps.host(),
     versions: { ...config.versions },
+    lead: config.lead,
     services_running: reportsOf(services),
     desired: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
   });

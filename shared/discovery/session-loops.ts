@@ -1,4 +1,3 @@
-import type { Answer } from '../client.ts';
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
@@ -6,6 +5,7 @@ import { sendHeartbeat } from './heartbeat.ts';
 import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
 import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
+import { heedAnswer } from './news-loop.ts';
 import { poll } from './poll.ts';
 import { createResync, QUIET_TTLS } from './resync.ts';
 import type { Session } from './session-state.ts';
@@ -20,7 +20,7 @@ const GATHER_MS = 100;
  * the wait after a failure, else a Supervisor that announces what it can't deliver would be asked without end.
  */
 export async function pollLoop(session: Session): Promise<void> {
-  const { node, client, polls, signal } = session;
+  const { node, client, polls, active: signal } = session;
   const resync = createResync(node);
   let isFirst = true;
   polls.wake();
@@ -48,19 +48,10 @@ export async function heartbeatLoop(session: Session): Promise<void> {
     const delay = heartbeatDelayMs(standing.ttl_seconds(), deps.random.next());
     await heartbeats.wait(signal, failures > 0 ? retryDelayMs(session, failures) : delay);
     if (signal.aborted) return;
-    const result = await session.call('heartbeat', async () => heedNews(session, await sendHeartbeat(node, client)));
+    const result = await session.call('heartbeat', async () => heedAnswer(session, await sendHeartbeat(node, client)));
     failures = result === 'ok' ? 0 : failures + 1;
     node.changed();
   }
-}
-
-/** The headers of an answer are hints: they only make the node look. */
-function heedNews(session: Session, { desired, token }: Answer<unknown>): void {
-  const followed = session.node.standing.token;
-  const hasMoved = desired.plan !== session.desired.plan || desired.profile !== session.desired.profile;
-  const isOtherLeader = token !== undefined && (token.epoch !== followed?.epoch || token.node_id !== followed.node_id);
-  if (hasMoved || isOtherLeader) session.polls.wake();
-  if (isOtherLeader) session.looks.wake();
 }
 
 /**
@@ -97,7 +88,7 @@ async function sendReports(session: Session): Promise<boolean> {
 
 /** Looks for a control plane that is as good or better, so that a node never stays with a worse one for long. */
 export async function lookLoop(session: Session): Promise<void> {
-  const { node, looks, signal } = session;
+  const { node, looks, active: signal } = session;
   while (!signal.aborted) {
     await looks.wait(signal, lookDelayMs(session));
     if (signal.aborted) return;
@@ -111,12 +102,17 @@ export async function lookLoop(session: Session): Promise<void> {
 }
 
 function isSameStanding(current: Located, found: Located): boolean {
-  return current.source === found.source && current.url === found.url && current.lease?.epoch === found.lease?.epoch;
+  return (
+    current.source === found.source &&
+    current.url === found.url &&
+    current.lease?.epoch === found.lease?.epoch &&
+    current.cloud_lease?.epoch === found.cloud_lease?.epoch
+  );
 }
 
 /** Holds the lease as long as the session lasts; without it the session has no ground. */
 export async function leaseLoop(session: Session): Promise<void> {
-  const { node, located, signal } = session;
+  const { node, located, active: signal } = session;
   const { lease } = located;
   if (lease === undefined) return;
   const timeout_ms = () => Math.max(1, Math.min(CALL_TIMEOUT_MS, leaseLeftMs(lease, node.deps.clock)));
@@ -131,7 +127,9 @@ export async function leaseLoop(session: Session): Promise<void> {
 async function leadAnew({ node, located, end }: Session, lease: Lease): Promise<void> {
   await node.epochs.note(lease.epoch);
   node.deps.log.warn('the lease had lapsed before its renewal came, and nobody else had claimed it', { epoch: lease.epoch });
-  end({ why: `this node leads again, epoch ${lease.epoch}`, next: { ...located, lease } });
+  const { cloud_lease, ...own } = located;
+  const provisional = own.provisional || cloud_lease !== undefined;
+  end({ why: `this node leads again, epoch ${lease.epoch}`, next: { ...own, lease, provisional } });
 }
 
 function retryDelayMs({ node }: Session, failures: number): number {

@@ -5,14 +5,17 @@ import type { NodeContext } from './context.ts';
 import { type FailureAction, onFailure } from './failure.ts';
 import { createFailureRecord } from './failure-record.ts';
 import { messageOf } from './json-file.ts';
-import type { Located } from './located.ts';
+import type { Located, Takeover } from './located.ts';
 import { register } from './register.ts';
+import { createRegistration } from './registration.ts';
 import { createWaker, type Waker } from './waker.ts';
 
 /** Why a session ended, and what to follow next where that is known already. */
 export interface SessionEnd {
   readonly why: string;
   readonly next?: Located;
+  /** Present when somebody has to take over from the leader that was followed. */
+  readonly takeover?: Takeover;
 }
 
 /** Calls that fail and recover apart from each other. */
@@ -23,18 +26,24 @@ export interface Session {
   readonly node: NodeContext;
   readonly client: Client;
   readonly signal: AbortSignal;
+  /** Aborts before `signal` when the node stops: it leads no more, looks for nobody, and only its last reports go out. */
+  readonly active: AbortSignal;
   readonly polls: Waker;
   readonly heartbeats: Waker;
   readonly looks: Waker;
   located: Located;
-  /** What the last look said is current. */
-  desired: DesiredGenerations;
+  /** What the last look said is current; undefined before the first. */
+  desired: DesiredGenerations | undefined;
   /**
    * Makes a call as a registered node, registering first where needed. Never rejects: says what went
    * wrong. While this node counts as a clone only its heartbeat is sent, to see whether that has cleared.
    */
   call(kind: CallKind, act: () => Promise<void>): Promise<'ok' | FailureAction>;
   readonly end: (end: SessionEnd) => void;
+  /** The control plane lives: something came from it, an answer or anything on its stream. */
+  readonly heard: () => void;
+  /** Milliseconds since anything came from it. */
+  readonly quietMs: () => number;
   /** True once any call worked. */
   readonly isProven: boolean;
 }
@@ -44,10 +53,25 @@ export interface Session {
  * Then it looks whether that has cleared: a person may have stopped the other one.
  */
 const DUPLICATE_SILENCE_TTLS = 2;
-const DUPLICATE_ADVICE =
+export const DUPLICATE_ADVICE =
   'to mend it: stop one of the two, remove node.json from its data directory, start it again. Services stay as they are';
 
-export function openSession(node: NodeContext, located: Located, signal: AbortSignal, end: (end: SessionEnd) => void): Session {
+/** True for a leader on the network of this node: its news are listened to, and others take over from it. */
+export function isOnLan({ source, lease }: Located): boolean {
+  return lease === undefined && (source === 'mdns' || source === 'peer');
+}
+
+export interface SessionSignals {
+  readonly signal: AbortSignal;
+  readonly active: AbortSignal;
+}
+
+export function openSession(
+  node: NodeContext,
+  located: Located,
+  { signal, active }: SessionSignals,
+  end: (end: SessionEnd) => void,
+): Session {
   const { deps, standing } = node;
   const { clock } = deps;
   const client = connect({ deps, credential: node.credential, signal }, { ...located, token: () => standing.token });
@@ -57,6 +81,7 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
   );
   const failures = createFailureRecord(standing.waits, deps.log, client.url);
   let lastGood = clock.monotonic();
+  let lastHeard = lastGood;
   let isProven = false;
 
   const fail = (kind: CallKind, error: unknown): FailureAction => {
@@ -69,7 +94,9 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
       registration.forget();
       standing.silent_until = undefined;
     }
-    if (standing.silent_until === undefined && clock.monotonic() - lastGood >= ttl_ms)
+    // A leader on the LAN that is silent altogether is no matter of its answers: `newsLoop` asks it once more, then it is taken over from.
+    const isSilent = isOnLan(located) && clock.monotonic() - lastHeard >= ttl_ms / 2;
+    if (standing.silent_until === undefined && !isSilent && clock.monotonic() - lastGood >= ttl_ms)
       end({ why: `no good answer for a TTL: ${messageOf(error)}` });
     return action;
   };
@@ -77,12 +104,17 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
     node,
     client,
     signal,
+    active,
     polls: createWaker(clock),
     heartbeats: createWaker(clock),
     looks: createWaker(clock),
     located,
-    desired: {},
+    desired: undefined,
     end,
+    heard: () => {
+      lastHeard = clock.monotonic();
+    },
+    quietMs: () => clock.monotonic() - lastHeard,
     get isProven() {
       return isProven;
     },
@@ -95,37 +127,13 @@ export function openSession(node: NodeContext, located: Located, signal: AbortSi
         await act();
         if (kind === 'heartbeat') standing.silent_until = undefined;
         lastGood = clock.monotonic();
+        lastHeard = lastGood;
         isProven = true;
         failures.clear(kind);
         return 'ok';
       } catch (error) {
         return signal.aborted ? 'retry' : fail(kind, error);
       }
-    },
-  };
-}
-
-/**
- * Registers when needed, again when the address of this node has changed; calls that overlap wait for
- * the same registration.
- */
-function createRegistration(act: () => Promise<void>, address: () => string): { ensure(): Promise<void>; forget(): void } {
-  let registered: Promise<void> | undefined;
-  let registeredAs = '';
-  const ensure = () => {
-    const now = address();
-    if (now !== registeredAs) registered = undefined;
-    registeredAs = now;
-    registered ??= act().catch((error) => {
-      registered = undefined;
-      throw error;
-    });
-    return registered;
-  };
-  return {
-    ensure,
-    forget() {
-      registered = undefined;
     },
   };
 }

@@ -1,11 +1,19 @@
+import { cloudLeaseLoop, cloudLoop } from './cloud-session.ts';
 import type { NodeContext } from './context.ts';
 import type { Located } from './located.ts';
+import { newsLoop } from './news-loop.ts';
 import { heartbeatLoop, leaseLoop, lookLoop, pollLoop, reportLoop } from './session-loops.ts';
-import { openSession, type Session, type SessionEnd } from './session-state.ts';
+import { openSession, type Session, type SessionEnd, type SessionSignals } from './session-state.ts';
 import { linkedAbort } from './waker.ts';
 
 /** How a session ended, and whether any call of it worked. */
-export type SessionResult = SessionEnd & { readonly isProven: boolean };
+export type SessionResult = SessionEnd & {
+  readonly isProven: boolean;
+  /** What was followed at the end: a lease of the cloud may have run out meanwhile. */
+  readonly located: Located;
+};
+
+const LOOPS = [pollLoop, heartbeatLoop, reportLoop, newsLoop, lookLoop, leaseLoop, cloudLeaseLoop, cloudLoop];
 
 /**
  * Follows one control plane: registers, polls, heartbeats, reports, renews the lease where this node
@@ -15,19 +23,24 @@ export type SessionResult = SessionEnd & { readonly isProven: boolean };
 export async function runSession(
   node: NodeContext,
   located: Located,
-  signal: AbortSignal,
+  { signal, active }: SessionSignals,
   onOpen: (session: Session) => void,
 ): Promise<SessionResult> {
   const life = linkedAbort(signal);
+  const work = linkedAbort(life.signal);
+  active.addEventListener('abort', work.abort, { once: true });
+  if (active.aborted) work.abort();
   let result: SessionEnd = { why: 'this node stops' };
   const end = (why: SessionEnd) => {
     if (life.signal.aborted) return;
     result = why;
     life.abort();
   };
-  const session = openSession(node, located, life.signal, end);
+  const session = openSession(node, located, { signal: life.signal, active: work.signal }, end);
   onOpen(session);
-  await Promise.all([pollLoop, heartbeatLoop, reportLoop, lookLoop, leaseLoop].map((loop) => loop(session)));
+  await Promise.all(LOOPS.map((loop) => loop(session)));
+  active.removeEventListener('abort', work.abort);
+  work.dispose();
   life.dispose();
-  return { ...result, isProven: session.isProven };
+  return { ...result, isProven: session.isProven, located: session.located };
 }

@@ -49,7 +49,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
         leads,
         ...leadership(deps, standing, leads),
         ...urls(deps, standing),
-        provisional: standing.located?.provisional ?? false,
+        provisional: isProvisional(deps, standing, leads),
         confirmed: leads && holds(standing.located?.cloud_lease, deps.clock),
         ttl_seconds: standing.ttl_seconds(),
         ...(source === undefined ? {} : { source }),
@@ -58,6 +58,12 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
     },
   };
   return standing;
+}
+
+/** The cloud confirmed it once, but by the own clock that has lapsed: it leads on without. */
+function isProvisional({ clock }: Pick<DiscoveryDeps, 'clock'>, { located }: Standing, leads: boolean): boolean {
+  if (located === undefined) return false;
+  return located.provisional || (leads && located.cloud_lease !== undefined && !holds(located.cloud_lease, clock));
 }
 
 /** A node that was told to lead but holds no lease any more is a worker until it is told anew. */

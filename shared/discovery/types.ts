@@ -96,8 +96,12 @@ export interface Discovery {
    * `signal` aborts: then nothing is stopped and nothing is released, as after a crash. Never rejects.
    */
   run(signal: AbortSignal): Promise<void>;
-  /** Stops the services in reverse order, releases the lease, says goodbye. Resolves when `run` has. */
+  /** Releases the lease and says goodbye, stops the services in reverse order. Resolves when `run` has. */
   stop(): Promise<void>;
+  /** As `stop`, and tells the control plane before that this node is not expected any more. Does nothing more when it stops already. */
+  leave(): Promise<void>;
+  /** Something says that another leads: look for it now, at most once in a heartbeat's interval. */
+  look(): void;
   /** Something was published or changed: look now instead of at the next heartbeat. */
   poke(): void;
   /** What the next apply of the held documents would do, by component; empty while none is held. */

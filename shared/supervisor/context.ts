@@ -1,3 +1,4 @@
+import type { FencingToken } from '../contract/headers.ts';
 import type { Problem } from '../contract/problem.ts';
 import type { ReconcileDiff } from '../contract/reconcile.ts';
 import type { Health } from '../contract/status.ts';
@@ -15,6 +16,7 @@ import { createLeaseStore, type LeaseStore } from './store/leases.ts';
 import { createNodeStore, type NodeStore } from './store/nodes.ts';
 import { createStateStore, type StateStore } from './store/state.ts';
 import { createStatusStore, type StatusStore } from './store/status.ts';
+import { createVersionStore, type VersionStore } from './store/versions.ts';
 import { createVerifiedDocuments, type VerifiedDocuments } from './verified-documents.ts';
 
 /** The node that a Supervisor runs inside; absent on Workers. */
@@ -40,6 +42,8 @@ export interface Self {
     /** Whom it follows. */
     readonly follows?: NonNullable<Problem['leader']>;
   };
+  /** A node follows a leader of a later epoch than this Supervisor knows: a hint to look for that leader. */
+  onHigherToken?(token: FencingToken): void;
   /** What came along with a challenge and may be the advert of the challenger: a hint, checked by who hears it. */
   hear(advert: unknown): void;
 }
@@ -82,7 +86,7 @@ export interface Context {
   readonly status: StatusStore;
   readonly state: StateStore;
   readonly events: EventStore;
-  readonly documents: { readonly store: DocumentStore; readonly verified: VerifiedDocuments };
+  readonly documents: { readonly store: DocumentStore; readonly versions: VersionStore; readonly verified: VerifiedDocuments };
   readonly hub: Hub;
   /** Woken when what `GET /v1/news` tells may have changed. */
   readonly news: Hub;
@@ -119,7 +123,7 @@ export function createContext(options: SupervisorOptions): Context {
     status: createStatusStore(database),
     state: createStateStore(database, ttl_seconds),
     events,
-    documents: { store: documents, verified: createVerifiedDocuments(documents) },
+    documents: { store: documents, versions: createVersionStore(database), verified: createVerifiedDocuments(documents) },
     hub,
     news,
     metrics,

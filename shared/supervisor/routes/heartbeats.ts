@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { FencingToken } from '../../contract/headers.ts';
+import { type FencingToken, parseToken } from '../../contract/headers.ts';
 import { Id } from '../../contract/ids.ts';
 import { HeartbeatRequest, HeartbeatsAnswer, HeartbeatsRequest } from '../../contract/node.ts';
 import { fence } from '../../decide/leadership.ts';
@@ -35,10 +35,17 @@ function heartbeat(context: Context): Route {
       const current = await nodes.heartbeat(caller.fleet, body, token);
       if (current === undefined) return refuse(context, caller.fleet, body, token);
       heard.add();
+      heedToken(context, token, current.leader);
       context.notify('overlay.heartbeat', { fleet: caller.fleet, ...body }, `heartbeat/${body.node_id}/${context.options.clock.now()}`);
       return empty(204, currentHeaders(current));
     },
   });
+}
+
+/** A later leader than the one that is known here is no reason to refuse anything: it is a hint to look for that one. */
+function heedToken({ options }: Context, token: FencingToken | undefined, leader: string | null): void {
+  const known = leader === null ? undefined : parseToken(leader);
+  if (token !== undefined && token.epoch > (known?.epoch ?? 0)) options.self?.onHigherToken?.(token);
 }
 
 async function refuse(context: Context, fleet: string, body: HeartbeatRequest, token: FencingToken | undefined): Promise<Response> {
