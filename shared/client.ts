@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { type DesiredGenerations, type DocumentKind, History, PublishAnswer } from './contract/document.ts';
+import { type DesiredGenerations, type DocumentKind, History, OfferAnswer, PublishAnswer, type VersionsOffer } from './contract/document.ts';
 import { type BootstrapEvent, EventList, EventRecord } from './contract/event.ts';
 import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, formatToken, parseDesired, parseToken } from './contract/headers.ts';
 import { ClaimAnswer, type ClaimRequest, Leader, type ReleaseRequest } from './contract/leader.ts';
@@ -115,8 +115,19 @@ export function createClient(options: ClientOptions) {
         schema: PublishAnswer,
       }),
     history: (kind: DocumentKind) => send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history`, schema: History }),
-    version: (kind: DocumentKind, generation: number) =>
-      send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history/${generation}`, schema: WireDocument }),
+    /** The history; undefined when `etag` is still current. */
+    changedHistory: (kind: DocumentKind, etag: string | undefined) =>
+      send<History | undefined>({
+        method: 'GET',
+        path: `${DOCUMENT_PATHS[kind]}/history`,
+        headers: etag === undefined ? {} : { 'if-none-match': etag },
+        schema: History,
+      }),
+    version: (kind: DocumentKind, generation: number, hash?: string) =>
+      send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history/${generation}`, query: { hash }, schema: WireDocument }),
+    /** Hands versions to a Supervisor that may lack them. `decider: sender` is for a node that mirrors into its own. */
+    offerVersions: (kind: DocumentKind, offer: VersionsOffer, query: { site?: string; decider?: 'receiver' | 'sender' } = {}) =>
+      send({ method: 'POST', path: `${DOCUMENT_PATHS[kind]}/versions`, query, body: offer, schema: OfferAnswer }),
     status: (node_id: string) => send({ method: 'GET', path: '/v1/bootstrap/status', query: { node_id }, schema: NodeStatus }),
     report: (body: BootstrapEvent | BootstrapEvent[]) => send({ method: 'POST', path: '/v1/bootstrap/events', body }),
     nodes: (query: { site?: string; after?: string; limit?: number } = {}) =>

@@ -75,8 +75,16 @@ function signedFields(kind: DocumentKind, fleet: string, meta: Omit<DocumentMeta
   return { purpose: 'document', kind, fleet, ...meta };
 }
 
-/** One line of a document's history. `conflict`: it lost to another after a partition and waits for a person. */
-export const HistoryEntry = DocumentMeta.extend({ current: z.boolean(), conflict: z.boolean() }).meta({ id: 'HistoryEntry' });
+/**
+ * One line of a document's history. `conflict`: it lost to another after a partition and waits for a
+ * person. `resolved`: it lost, and somebody has published since.
+ */
+export const HistoryEntry = DocumentMeta.extend({
+  current: z.boolean(),
+  conflict: z.boolean(),
+  resolved: z.boolean().default(false),
+}).meta({ id: 'HistoryEntry' });
+export type HistoryEntry = z.infer<typeof HistoryEntry>;
 export const History = z.object({ versions: z.array(HistoryEntry) }).meta({ id: 'History' });
 export type History = z.infer<typeof History>;
 
@@ -93,3 +101,49 @@ export type PublishAnswer = z.infer<typeof PublishAnswer>;
 
 export const DesiredGenerations = z.object({ plan: Count.optional(), profile: Count.optional() });
 export type DesiredGenerations = z.infer<typeof DesiredGenerations>;
+
+/** Names one version: neither alone does, for a rollback has the hash of an older one. */
+export const VersionName = z.object({ generation: Count, hash: Sha256 });
+export type VersionName = z.infer<typeof VersionName>;
+
+/** How many versions one offer holds at most. */
+export const MAX_OFFERED_VERSIONS = 16;
+export const MAX_OFFERED_CONFLICTS = 1000;
+
+/** Versions of one document that one Supervisor has and another may lack. Their signatures say what may be believed. */
+export const VersionsOffer = z
+  .strictObject({
+    /** In the wire's form, oldest first. */
+    versions: z.array(z.record(z.string(), z.unknown())).max(MAX_OFFERED_VERSIONS).default([]),
+    /** The current version of who offers; offered here, or known already. Without it the versions are kept and nothing is decided. */
+    current: VersionName.optional(),
+    /** Versions that lost where they come from. What is not known here is passed over. */
+    conflicts: z
+      .array(VersionName.extend({ resolved: z.boolean() }))
+      .max(MAX_OFFERED_CONFLICTS)
+      .default([]),
+  })
+  .meta({ id: 'VersionsOffer' });
+export type VersionsOffer = z.input<typeof VersionsOffer>;
+
+/**
+ * What came of an offer. `kept`: what was current here is. `conflict`: it is, and what was offered is kept as a conflict.
+ * `adopted`: the offered version is current now. `republished`: the own one is, once more and above the offered one.
+ * `waits`: the offered one stands but is not above the own one, so that the other side has to publish it again.
+ */
+export const OfferOutcome = z.enum(['kept', 'conflict', 'adopted', 'republished', 'waits']);
+export type OfferOutcome = z.infer<typeof OfferOutcome>;
+
+export const OfferAnswer = z
+  .object({
+    outcome: OfferOutcome,
+    /** What is current here now; absent while nothing is. */
+    current: VersionName.optional(),
+    /** Conflicts that wait for a person. */
+    open_conflicts: Count,
+  })
+  .meta({ id: 'OfferAnswer' });
+export type OfferAnswer = z.infer<typeof OfferAnswer>;
+
+/** `published_by` of a version that a Supervisor published again because two had diverged. */
+export const MERGED_BY = 'merge';

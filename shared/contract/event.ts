@@ -29,7 +29,16 @@ export const BootstrapEvents = z.union([BootstrapEvent, z.array(BootstrapEvent).
 
 /** What the overlay carries beside the bootstrap events. `overlay.heartbeat` is never stored. */
 export const EventType = z
-  .enum(['overlay.register', 'overlay.leave', 'overlay.bootstrap', 'overlay.leader', 'overlay.plan', 'overlay.profile', 'overlay.refused'])
+  .enum([
+    'overlay.register',
+    'overlay.leave',
+    'overlay.bootstrap',
+    'overlay.leader',
+    'overlay.plan',
+    'overlay.profile',
+    'overlay.conflict',
+    'overlay.refused',
+  ])
   .meta({ id: 'EventType' });
 export type EventType = z.infer<typeof EventType>;
 

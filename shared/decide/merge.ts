@@ -52,6 +52,8 @@ export function merge(ours: Versions, theirs: Versions, decider: Side): Merge {
   if (result.relation === 'same' || their === undefined) return { action: 'keep' };
   if (our === undefined) return { action: 'adopt', version: their };
   if (result.relation === 'descends') return result.newer === 'theirs' ? { action: 'adopt', version: their } : { action: 'keep' };
+  // Both sides came to the same content: nothing was lost, and the higher generation is fine for both.
+  if (our.hash === their.hash) return their.generation > our.generation ? { action: 'adopt', version: their } : { action: 'keep' };
   return decider === 'ours' ? standFast(our, their) : giveWay(our, their);
 }
 
@@ -73,6 +75,14 @@ export function headOf(versions: Versions): Version | undefined {
     (head, one) => (head === undefined || one.generation > head.generation ? one : head),
     undefined,
   );
+}
+
+/** The version that `head` names and what it was published on, newest first, as far as `versions` go. */
+export function lineOf(versions: Versions, head: Pick<Version, 'generation' | 'hash'> | undefined): Version[] {
+  const line: Version[] = [];
+  let at = head && versions.find(({ generation, hash }) => generation === head.generation && hash === head.hash);
+  for (; at !== undefined; at = replacedBy(versions, at)) line.push(at);
+  return line;
 }
 
 function isSame(a: Version, b: Version): boolean {

@@ -77,12 +77,8 @@ export async function publish(
   if (before !== undefined && isPublished(state, hash)) return answer(generation, hash, false, options.dry_run, changes);
   if (options.dry_run) return answer(generation + 1, hash, true, true, changes);
   const { published_by, site } = options;
-  const document = await sign(
-    keys,
-    checked,
-    { generation: generation + 1, epoch: state.epoch, published_by, parent: state.head?.hash },
-    clock,
-  );
+  const draft = { generation: generation + 1, epoch: state.epoch, published_by, parent: state.head?.hash };
+  const document = await signVersion(keys, kind, body, draft, clock);
   const event = await swap(store, document, checked, state.head, site);
   if (event === undefined) throw moved(kind, (await store.head(keys.fleet, kind))?.generation ?? 0, generation);
   return { ...answer(document.meta.generation, hash, true, false, changes), event };
@@ -105,7 +101,7 @@ export async function seed(
   const head = await store.head(keys.fleet, kind);
   if (head !== undefined && head.generation > 0) return { outcome: 'superseded' };
   if (head?.hash === (await documentHash(body))) return { outcome: 'unchanged' };
-  const document = await sign(keys, checked, { generation: 0, epoch: 0, published_by: 'seed', parent: undefined }, clock);
+  const document = await signVersion(keys, kind, body, { generation: 0, epoch: 0, published_by: 'seed', parent: undefined }, clock);
   const event = await swap(store, document, checked, head, 'default');
   return event === undefined ? { outcome: 'superseded' } : { outcome: 'seeded', event };
 }
@@ -118,23 +114,33 @@ function checkDocument(kind: DocumentKind, body: Body): Checked {
   throw new ProblemError('invalid_body', `${first.pointer}: ${first.detail}`, { errors: errors.slice(0, 20) });
 }
 
-/** A seed that someone publishes as it is becomes a version of its own, so that its file can't replace it any more. */
-function isPublished({ head }: PublishState, hash: string): boolean {
-  return head !== undefined && head.generation > 0 && head.hash === hash;
+/**
+ * A seed that someone publishes as it is becomes a version of its own, so that its file can't replace it any
+ * more. So does the current version while conflicts are open: that says that it is the one that is meant.
+ */
+function isPublished({ head, open_conflicts }: PublishState, hash: string): boolean {
+  return head !== undefined && head.generation > 0 && head.hash === hash && open_conflicts === 0;
 }
 
 function holds({ generation, hash_prefix }: Precondition, head: HeadRow | undefined): boolean {
   return generation === (head?.generation ?? 0) && (head?.hash ?? '').startsWith(hash_prefix);
 }
 
-interface Draft {
+export interface VersionDraft {
   readonly generation: number;
   readonly epoch: number;
   readonly published_by: string;
   readonly parent: string | undefined;
 }
 
-function sign(keys: FleetKeys, { kind, body }: Checked, { parent, ...draft }: Draft, clock: Clock): Promise<SignedDocument> {
+/** A version of this fleet, hashed and signed. */
+export function signVersion(
+  keys: FleetKeys,
+  kind: DocumentKind,
+  body: SignedDocument['body'],
+  { parent, ...draft }: VersionDraft,
+  clock: Clock,
+): Promise<SignedDocument> {
   const published_at = toTimestamp(clock.now());
   return signDocument(keys.documents, {
     kind,
@@ -151,17 +157,21 @@ async function swap(
   replaces: HeadRow | undefined,
   site: string,
 ): Promise<NewEvent | undefined> {
-  const { fleet, kind, meta } = document;
+  const event = versionEvent(document, site);
+  const ttl_seconds = 'ttl_seconds' in parsed ? parsed.ttl_seconds : undefined;
+  return (await store.swap({ document, replaces, ttl_seconds, site, event })) ? event : undefined;
+}
+
+/** Tells that a version is the current one now. */
+export function versionEvent({ fleet, kind, meta }: SignedDocument, site: string): NewEvent {
   const { generation, hash, parent, published_by, epoch } = meta;
-  const event: NewEvent = {
+  return {
     fleet,
     type: kind === 'plan' ? 'overlay.plan' : 'overlay.profile',
     site,
     data: { generation, hash, published_by, epoch, ...(parent === undefined ? {} : { parent }) },
     dedupe: `${kind}/${generation}/${hash}`,
   };
-  const ttl_seconds = 'ttl_seconds' in parsed ? parsed.ttl_seconds : undefined;
-  return (await store.swap({ document, replaces, ttl_seconds, site, event })) ? event : undefined;
 }
 
 function answer(generation: number, hash: string, changed: boolean, dry_run: boolean, changes: Change[]): Published {

@@ -11,6 +11,7 @@ import { openApiCases } from './openapi.cases.ts';
 import { planCases } from './plan.cases.ts';
 import { stateCases } from './state.cases.ts';
 import { storedDocumentCases } from './stored-documents.cases.ts';
+import { versionCases } from './versions.cases.ts';
 
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
 export function apiCases(start: Start): void {
@@ -22,6 +23,7 @@ export function apiCases(start: Start): void {
   eventCases(start);
   documentCases(start);
   storedDocumentCases(start);
+  versionCases(start);
   planCases(start);
   stateCases(start);
   artifactCases(start);

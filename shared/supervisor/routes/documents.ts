@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { sha256Hex } from '../../contract/canonical.ts';
 import {
   type DocumentKind,
   type DocumentMeta,
@@ -10,7 +11,8 @@ import {
   PublishedProfile,
   toWire,
 } from '../../contract/document.ts';
-import { Count, Id } from '../../contract/ids.ts';
+import { Count, Id, Sha256 } from '../../contract/ids.ts';
+import { lineOf } from '../../decide/merge.ts';
 import type { Caller } from '../auth.ts';
 import { check, DOCUMENT_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
@@ -19,6 +21,7 @@ import { ProblemError } from '../problem.ts';
 import { empty, json, type RawCall, type Route, route } from '../route.ts';
 import type { HeadRow, VersionRow } from '../store/documents.ts';
 import { readFollowing, verify } from '../verified-documents.ts';
+import { offerRoute } from './versions.ts';
 
 interface Noun {
   readonly kind: DocumentKind;
@@ -34,7 +37,13 @@ const NOUNS: readonly Noun[] = [
 ];
 
 export function documentRoutes(context: Context): Route[] {
-  return NOUNS.flatMap((noun) => [read(context, noun), write(context, noun), history(context, noun), version(context, noun)]);
+  return NOUNS.flatMap((noun) => [
+    read(context, noun),
+    write(context, noun),
+    offerRoute(context, noun),
+    history(context, noun),
+    version(context, noun),
+  ]);
 }
 
 function read({ documents }: Context, { kind, path, title, published, missing }: Noun): Route {
@@ -108,10 +117,16 @@ function history({ documents }: Context, { kind, path, title }: Noun): Route {
     path: `${path}/history`,
     tag: 'documents',
     summary: `The newest ${LISTED_VERSIONS} versions of the ${title}, newest first, without their bodies`,
-    answers: { 200: { description: 'The versions.', schema: History } },
-    async handle({ caller }) {
+    headers: z.object({ 'If-None-Match': z.string().optional() }),
+    answers: {
+      200: { description: 'The versions.', schema: History },
+      304: { description: 'The list that If-None-Match names is still the current one.' },
+    },
+    async handle({ caller, request }) {
       const rows = await documents.store.history(caller.fleet, kind, LISTED_VERSIONS);
-      return json({ versions: rows.map(toEntry) });
+      const headers = { etag: await etagOfHistory(rows) };
+      if (names(request.headers.get('if-none-match'), headers.etag)) return empty(304, headers);
+      return json({ versions: rows.map(toEntry) }, headers);
     },
   });
 }
@@ -129,14 +144,20 @@ function version({ documents }: Context, { kind, path, title, published }: Noun)
         .transform(Number)
         .pipe(Count),
     }),
-    answers: { 200: { description: 'The version.', schema: published } },
+    query: z.object({ hash: Sha256.optional().describe('Of two versions of one generation, the one that is meant.') }),
+    answers: {
+      200: { description: 'The version. Of several, the one that is current or that the current one was made from.', schema: published },
+    },
     problems: ['no_such_generation', 'storage_corrupt'],
-    async handle({ caller, params: { generation } }) {
-      const row = await documents.store.ofGeneration(caller.fleet, kind, generation);
+    async handle({ caller, params: { generation }, query: { hash } }) {
+      const row =
+        hash === undefined
+          ? await ofGeneration(documents, caller.fleet, kind, generation)
+          : await documents.store.version(caller.fleet, kind, generation, hash);
       if (row === undefined) {
         throw new ProblemError(
           'no_such_generation',
-          `the ${title} has no generation ${generation}; GET ${path}/history lists those there are`,
+          `the ${title} has no generation ${generation}${hash === undefined ? '' : ` with hash ${hash}`}; GET ${path}/history lists those there are`,
         );
       }
       return json(toWire(await verify(caller.keys, row)), { etag: etagOf(row) });
@@ -145,7 +166,23 @@ function version({ documents }: Context, { kind, path, title, published }: Noun)
 }
 
 function toEntry({ fleet: _fleet, kind: _kind, parent, current, conflict, ...meta }: VersionRow): z.infer<typeof HistoryEntry> {
-  return { ...meta, ...(parent === null ? {} : { parent }), current: current === 1, conflict: conflict === 1 };
+  return { ...meta, ...(parent === null ? {} : { parent }), current: current === 1, conflict: conflict === 1, resolved: conflict === 2 };
+}
+
+/** After a partition a generation may have several versions: the one in the line of the current version is meant. */
+async function ofGeneration({ store, versions }: Context['documents'], fleet: string, kind: DocumentKind, generation: number) {
+  const rows = await store.ofGeneration(fleet, kind, generation);
+  if (rows.length <= 1) return rows[0];
+  const state = await versions.state(fleet, kind);
+  const all = state.versions.map(({ parent, ...one }) => ({ ...one, ...(parent === null ? {} : { parent }) }));
+  const meant = lineOf(all, state.head).find((one) => one.generation === generation);
+  return rows.find(({ hash }) => hash === meant?.hash) ?? rows[0];
+}
+
+/** Two Supervisors that hold the same versions have the same one. */
+async function etagOfHistory(rows: readonly VersionRow[]): Promise<string> {
+  const lines = rows.map(({ generation, hash, conflict, current }) => `${generation} ${hash} ${conflict} ${current}`);
+  return `"${(await sha256Hex(lines.sort().join('\n'))).slice(0, 32)}"`;
 }
 
 /** Who published, as the document says it: the credential's own name, for the fleet key is one for all. */

@@ -34,6 +34,7 @@ function state({ state: store, leases, documents, options }: Context): Route {
         site,
         nodes: read.nodes,
         desired: Object.fromEntries(read.generations.map(({ kind, generation }) => [kind, generation])),
+        conflicts: { plan: 0, profile: 0, ...Object.fromEntries(read.conflicts.map(({ kind, open }) => [kind, open])) },
         services: withPlanned(
           read.services.map(({ nodes, ...service }) => ({ ...service, nodes: z.array(z.string()).parse(JSON.parse(nodes)) })),
           planned,

@@ -15,7 +15,7 @@ export const documents = sqliteTable(
     epoch: integer().notNull(),
     key_id: text().notNull(),
     signature: text().notNull(),
-    conflict: integer().notNull(),
+    conflict: integer().$type<0 | 1 | 2>().notNull(),
     body: text().notNull(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.kind, table.generation, table.hash] })],

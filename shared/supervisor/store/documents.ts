@@ -16,6 +16,8 @@ export interface PublishState {
   readonly row: DocumentRow | undefined;
   /** Of the site's lease; 0 while nobody leads. */
   readonly epoch: number;
+  /** Versions that lost to another and wait for a person. */
+  readonly open_conflicts: number;
 }
 
 export interface NewVersion {
@@ -39,21 +41,27 @@ export function createDocumentStore(database: Database) {
       return queries.head.read(rows)[0];
     },
     async state(fleet: string, kind: DocumentKind, site: string): Promise<PublishState> {
-      const [head, row, lease] = await database.batch([
+      const [head, row, lease, open] = await database.batch([
         queries.head.bind({ fleet, kind }),
         queries.current.bind({ fleet, kind }),
         queries.epoch.bind({ fleet, site }),
+        queries.open.bind({ fleet, kind }),
       ]);
-      return { head: queries.head.read(head)[0], row: queries.current.read(row)[0], epoch: queries.epoch.read(lease)[0]?.epoch ?? 0 };
+      return {
+        head: queries.head.read(head)[0],
+        row: queries.current.read(row)[0],
+        epoch: queries.epoch.read(lease)[0]?.epoch ?? 0,
+        open_conflicts: queries.open.read(open)[0]?.open_conflicts ?? 0,
+      };
     },
     async version(fleet: string, kind: DocumentKind, generation: number, hash: string): Promise<DocumentRow | undefined> {
       const [rows] = await database.batch([queries.version.bind({ fleet, kind, generation, hash })]);
       return queries.version.read(rows)[0];
     },
-    /** The version of a generation that was current once, else one that lost. */
-    async ofGeneration(fleet: string, kind: DocumentKind, generation: number): Promise<DocumentRow | undefined> {
+    /** The versions of a generation: more than one only after a partition. Those that are no conflict come first. */
+    async ofGeneration(fleet: string, kind: DocumentKind, generation: number): Promise<DocumentRow[]> {
       const [rows] = await database.batch([queries.ofGeneration.bind({ fleet, kind, generation })]);
-      return queries.ofGeneration.read(rows)[0];
+      return queries.ofGeneration.read(rows);
     },
     /** The newest versions, newest first. */
     async history(fleet: string, kind: DocumentKind, limit: number): Promise<VersionRow[]> {
@@ -68,6 +76,7 @@ export function createDocumentStore(database: Database) {
         queries.swap.bind({ ...key, ttl_seconds: ttl_seconds ?? null, old: replaces?.generation ?? -1, old_hash: replaces?.hash ?? '' }),
         queries.insert.bind({ ...columnsOf(meta), ...key, body: JSON.stringify(document.body) }),
         queries.dropSeed.bind(key),
+        queries.resolve.bind(key),
         queries.announce.bind({ ...key, type: event.type, dedupe: event.dedupe, site, data: JSON.stringify(event.data) }),
       ]);
       return won?.length === 1;
@@ -75,7 +84,7 @@ export function createDocumentStore(database: Database) {
   };
 }
 
-function columnsOf(meta: DocumentMeta) {
+export function columnsOf(meta: DocumentMeta) {
   const { published_by, published_at, epoch, key_id, signature, parent = null } = meta;
   return { published_by, published_at, epoch, key_id, signature, parent };
 }
@@ -85,7 +94,8 @@ export function toDocument({ fleet, kind, parent, body, conflict: _conflict, ...
   return { fleet, kind, meta: { ...meta, ...(parent === null ? {} : { parent }) }, body: JSON.parse(body) };
 }
 
-const META = sql`generation, hash, parent, published_by, published_at, epoch, key_id, signature, conflict`;
+/** The columns of a version without its body. */
+export const META = sql`generation, hash, parent, published_by, published_at, epoch, key_id, signature, conflict`;
 
 function compileQueries(database: Database) {
   const now = nowOf(database);
@@ -103,7 +113,7 @@ function compileQueries(database: Database) {
       sql`select * from documents where ${ofKind} and generation = ${arg('generation')} and hash = ${arg('hash')}`,
     ),
     ofGeneration: compileSql<DocumentRow>(
-      sql`select * from documents where ${ofKind} and generation = ${arg('generation')} order by conflict limit 1`,
+      sql`select * from documents where ${ofKind} and generation = ${arg('generation')} order by conflict, hash limit 100`,
     ),
     history: compileSql<VersionRow>(sql`
       select fleet, kind, ${META}, (generation, hash) = (${head}) as current
@@ -123,6 +133,9 @@ function compileQueries(database: Database) {
     dropSeed: compileSql<never>(sql`
       delete from documents where ${ofKind} and generation = 0 and ${arg('generation')} = 0 and hash <> ${arg('hash')}
         and exists (select 1 ${isCurrent})`),
+    // Whoever publishes has seen what stands here, or could have.
+    resolve: compileSql<never>(sql`update documents set conflict = 2 where ${ofKind} and conflict = 1 and exists (select 1 ${isCurrent})`),
+    open: compileSql<{ open_conflicts: number }>(sql`select count(*) as open_conflicts from documents where ${ofKind} and conflict = 1`),
     announce: compileSql<never>(sql`
       insert into events (fleet, seq, type, site, at, dedupe, data)
       select fleet, (select coalesce(max(seq), 0) from events where fleet = ${arg('fleet')}) + 1, ${arg('type')}, ${arg('site')}, ${now},

@@ -67,7 +67,7 @@ function compileQueries(database: Database) {
       on conflict do nothing returning seq`),
     list: compileSql<EventRow>(sql`${range} ${page}`, events),
     listSite: compileSql<EventRow>(
-      sql`${range} and (site = ${arg('site')} or type in ('overlay.plan', 'overlay.profile')) ${page}`,
+      sql`${range} and (site = ${arg('site')} or type in ('overlay.plan', 'overlay.profile', 'overlay.conflict')) ${page}`,
       events,
     ),
     newest: compileSql<{ seq: number }>(sql`select (${newest}) as seq`),

@@ -36,12 +36,13 @@ export function createStateStore(database: Database, ttl_seconds: number) {
     /** One consistent read. */
     async ofSite(fleet: string, site: string) {
       const values = { fleet, site };
-      const [nodes, services, components, generations, devices] = await database.batch([
+      const [nodes, services, components, generations, devices, conflicts] = await database.batch([
         queries.siteNodes.bind(values),
         queries.services.bind(values),
         queries.components.bind(values),
         queries.generations.bind(values),
         queries.devices.bind(values),
+        queries.conflicts.bind(values),
       ]);
       return {
         nodes: queries.siteNodes.read(nodes)[0] ?? none,
@@ -49,6 +50,7 @@ export function createStateStore(database: Database, ttl_seconds: number) {
         components: queries.components.read(components),
         generations: queries.generations.read(generations),
         devices: queries.devices.read(devices)[0]?.devices ?? 0,
+        conflicts: queries.conflicts.read(conflicts),
       };
     },
     async ofFleet(fleet: string) {
@@ -94,6 +96,9 @@ function compileQueries(database: Database, ttl_seconds: number) {
         and node_id in (select nodes.node_id from ${ofSite} where ${here} and left_at is null)
       group by component, status`),
     generations: compileSql<Generation>(sql`select kind, generation from desired where fleet = ${arg('fleet')}`),
+    conflicts: compileSql<{ kind: 'plan' | 'profile'; open: number }>(
+      sql`select kind, count(*) as open from documents where fleet = ${arg('fleet')} and conflict = 1 group by kind`,
+    ),
     devices: compileSql<{ devices: number }>(
       sql`select coalesce(sum(json_array_length(devices)), 0) as devices from ${ofSite} where ${here} and ${alive}`,
     ),
