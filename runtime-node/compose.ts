@@ -1,8 +1,10 @@
 import { join } from 'node:path';
+import { isLoopback } from '../shared/contract/loopback.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import type { Database } from '../shared/ports/database.ts';
 import type { EventBus } from '../shared/ports/event-bus.ts';
 import type { HealthProbe } from '../shared/ports/health-probe.ts';
+import type { Lan } from '../shared/ports/lan.ts';
 import type { Log } from '../shared/ports/log.ts';
 import type { ObjectStorage } from '../shared/ports/object-storage.ts';
 import type { ProcessHost } from '../shared/ports/process-host.ts';
@@ -93,4 +95,23 @@ export async function compose(
       await Promise.all([storage.run(signal), logs.run(signal)]);
     },
   };
+}
+
+/**
+ * The local network. Undefined when it is switched off, and for a node that listens for its own machine
+ * only, unless an interface is named.
+ */
+export async function openLan(
+  { mdns, interfaces, host, advertise_url }: Pick<Config, 'mdns' | 'interfaces' | 'host' | 'advertise_url'>,
+  { clock, random, log }: Machine,
+  undo: Undo,
+): Promise<Lan | undefined> {
+  // By what is configured, not by the addresses of now: the network may come later than the node.
+  const own = advertise_url ?? `http://${host.includes(':') ? `[${host}]` : host}`;
+  if (!mdns || (interfaces.length === 0 && isLoopback(own))) return undefined;
+  // A node that needs no network does not load the library.
+  const { createMdnsLan } = await import('./adapters/mdns.ts');
+  const lan = createMdnsLan({ clock, random, log, interfaces });
+  undo.add(() => lan.close());
+  return lan;
 }

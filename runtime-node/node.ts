@@ -1,7 +1,7 @@
 import { identify } from '../shared/discovery/identify.ts';
 import { lockDataDir } from './adapters/data-dir-lock.ts';
 import type { RunningNode } from './commands/io.ts';
-import { compose, type Machine, openMachine } from './compose.ts';
+import { compose, type Machine, openLan, openMachine } from './compose.ts';
 import type { Config } from './config.ts';
 import { Door } from './door.ts';
 import { fleetKey } from './fleet-key.ts';
@@ -36,7 +36,9 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   const door = await Door.open(config, machine.clock);
   undo.add(() => door.close());
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
-  const life = await createNodeLife({ config, machine, identity, ports, door, fleetKey: key, damages: machine.damages });
+  const lan = await openLan(config, machine, undo);
+  const around = { door, damages: machine.damages, ...(lan === undefined ? {} : { lan }) };
+  const life = await createNodeLife({ config, machine, identity, ports, fleetKey: key, ...around });
   door.admit(life.answer);
   undo.add(() => forgetListening(config.data_dir));
   // It only helps commands: a full disk must not keep a node from starting.
