@@ -14,9 +14,12 @@ export class SimulatedClock implements Clock {
   #elapsed = 0;
   #trusted = true;
   #sleepers: Sleeper[] = [];
+  readonly #settle: () => Promise<void>;
 
-  constructor(start = Date.UTC(2026, 0, 1)) {
+  /** `whenSettled` resolves when all work is done that does not wait for this clock. */
+  constructor(start = Date.UTC(2026, 0, 1), whenSettled = settle) {
     this.#wall = start;
+    this.#settle = whenSettled;
   }
 
   now(): number {
@@ -50,12 +53,12 @@ export class SimulatedClock implements Clock {
   /** Lets `ms` milliseconds pass. */
   async advance(ms: number): Promise<void> {
     const end = this.#elapsed + ms;
-    await settle();
+    await this.#settle();
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
       this.#moveTo(Math.max(next.at, this.#elapsed));
       this.#sleepers = this.#sleepers.filter((one) => one !== next);
       next.wake();
-      await settle();
+      await this.#settle();
     }
     this.#moveTo(end);
   }
