@@ -15,6 +15,8 @@ export const CurrentNews = z
     profile: Count.nullable(),
     /** Who takes over from this leader, in order. */
     successors: z.array(z.object({ node_id: Id, url: HttpUrl })),
+    /** Grows when a service has moved: who waits for a place asks for its plan. */
+    places: Count,
   })
   .meta({ id: 'CurrentNews' });
 export type CurrentNews = z.infer<typeof CurrentNews>;

@@ -1,8 +1,9 @@
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
+import type { NodeContext } from './context.ts';
 import { sendHeartbeat } from './heartbeat.ts';
-import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
+import { holdLease, holds, type Lease, leaseLeftMs } from './lease.ts';
 import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
 import { heedAnswer } from './news-loop.ts';
@@ -21,7 +22,7 @@ const GATHER_MS = 100;
  */
 export async function pollLoop(session: Session): Promise<void> {
   const { node, client, polls, active: signal } = session;
-  const resync = createResync(node);
+  const resync = createResync(node, session.located);
   let isFirst = true;
   polls.wake();
   for (let failures = 0; !signal.aborted; ) {
@@ -92,7 +93,8 @@ export async function lookLoop(session: Session): Promise<void> {
   while (!signal.aborted) {
     await looks.wait(signal, lookDelayMs(session));
     if (signal.aborted) return;
-    const found = await locate({ ...node, signal, current: session.located }, node.traces, 'periodic');
+    const stepDown = (why: string) => session.end({ why });
+    const found = await locate({ ...node, signal, current: session.located, stepDown }, node.traces, 'periodic');
     if (found === undefined || signal.aborted) continue;
     if (!isSameStanding(session.located, found)) return session.end({ why: `this node now ${describe(found)}`, next: found });
     session.located = found;
@@ -119,8 +121,15 @@ export async function leaseLoop(session: Session): Promise<void> {
   const end = await holdLease(node.deps, connect({ ...node, signal }, { ...located, timeout_ms }), lease, signal);
   if (end === 'ended') return;
   if (typeof end === 'object') return leadAnew(session, end.regained);
+  // A look that met another leader has taken a higher epoch meanwhile: the session ends with that.
+  if (end === 'lost' && isLeadingAbove(node, lease)) return;
   node.deps.log.warn(end === 'lost' ? 'another node leads now' : 'the lease ran out before it could be renewed', { epoch: lease.epoch });
   session.end({ why: `the lease is ${end}` });
+}
+
+function isLeadingAbove({ standing, deps }: NodeContext, { epoch }: Lease): boolean {
+  const now = standing.located?.lease;
+  return now !== undefined && now.epoch > epoch && holds(now, deps.clock);
 }
 
 /** The control plane saw the lease lapse before the renewal came, and nobody else had claimed it: what follows has a new epoch. */

@@ -34,6 +34,8 @@ export interface Session {
   located: Located;
   /** What the last look said is current; undefined before the first. */
   desired: DesiredGenerations | undefined;
+  /** `places` of the last news. */
+  places: number | undefined;
   /**
    * Makes a call as a registered node, registering first where needed. Never rejects: says what went
    * wrong. While this node counts as a clone only its heartbeat is sent, to see whether that has cleared.
@@ -110,6 +112,7 @@ export function openSession(
     looks: createWaker(clock),
     located,
     desired: undefined,
+    places: undefined,
     end,
     heard: () => {
       lastHeard = clock.monotonic();

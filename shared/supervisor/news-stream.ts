@@ -48,8 +48,8 @@ async function* follow({ options, leases, news }: Context, { fleet, site, signal
   }
 }
 
-function currentOf({ leader, plan, profile, successors }: NewsRow): CurrentNews {
-  return { leader, plan, profile, successors: [...(successors ?? [])] };
+function currentOf({ leader, plan, profile, successors, places }: NewsRow): CurrentNews {
+  return { leader, plan, profile, successors: [...(successors ?? [])], places: places ?? 0 };
 }
 
 function goodbyeOf({ released_by, released_epoch }: NewsRow): string {

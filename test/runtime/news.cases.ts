@@ -44,7 +44,7 @@ export function newsCases(start: Start): void {
       call(harness, 'POST /v1/leader/release', { body: { node_id, epoch, ...more } });
     const publish = (generation: number, body: unknown) =>
       call(harness, 'PUT /v1/cluster/plan', { body, headers: { 'if-match': `"${generation}"` } });
-    const nobody = { leader: null, plan: null, profile: null, successors: [] };
+    const nobody = { leader: null, plan: null, profile: null, successors: [], places: 0 };
 
     it('are told at once, also when there are none yet', async () => {
       stream = await listen(harness);
@@ -84,6 +84,23 @@ export function newsCases(start: Start): void {
       await register(harness, 'b', { url: 'http://b.elsewhere.test:7420' });
       await call(harness, 'POST /v1/nodes/plan', { body: { node_id: 'b' } });
       expect(await stream.next()).toMatchObject({ current: { successors: [{ node_id: 'b', url: 'http://b.elsewhere.test:7420' }] } });
+    });
+
+    it('tell that a service has moved', async () => {
+      const services = [{ name: 'api', version: '1', command: ['x'], placement: { count: 1, roles: ['worker'] } }];
+      await claim('a');
+      await publish(0, { services });
+      await call(harness, 'POST /v1/nodes/plan', { body: { node_id: 'a' } });
+      stream = await listen(harness);
+      const first = await stream.next();
+      expect(first).toMatchObject({ current: { places: 0 } });
+      await call(harness, 'POST /v1/nodes/leave', { body: { node_id: 'b' } });
+      await register(harness, 'c', { url: url('c') });
+      await age(harness, 15_000);
+      await claim('a');
+      await stream.next();
+      await call(harness, 'POST /v1/nodes/plan', { body: { node_id: 'c' } });
+      expect(await stream.next()).toMatchObject({ current: { places: 1 } });
     });
 
     it('say goodbye when the leader releases its lease, also to one who listens later, until another leads', async () => {

@@ -64,8 +64,13 @@ async function placementFor(
   if (placement !== undefined && isFresh(placement, task)) return placement;
   const computed = placeSite(task, await store.members(task.fleet, task.node.site), placement);
   await store.save(computed);
-  if (JSON.stringify(computed.successors) !== JSON.stringify(placement?.successors)) news.wake(task.fleet);
+  if (isNews(computed, placement)) news.wake(task.fleet);
   return computed;
+}
+
+function isNews(computed: NewPlacement, before: NewPlacement | undefined): boolean {
+  const told = (placement: NewPlacement | undefined) => JSON.stringify([placement?.successors, placement?.placed]);
+  return told(computed) !== told(before);
 }
 
 function answerOf(

@@ -40,6 +40,7 @@ export const placements = sqliteTable(
     placed: text({ mode: 'json' }).$type<Record<string, string[]>>().notNull(),
     proxies: text({ mode: 'json' }).$type<Reachable[]>().notNull(),
     successors: text({ mode: 'json' }).$type<Reachable[]>().notNull(),
+    revision: integer().notNull(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.site] })],
 );

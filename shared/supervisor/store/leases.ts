@@ -35,9 +35,19 @@ export interface NewsRow {
   /** Of a Cluster Plan that sets one. */
   readonly ttl_seconds: number | null;
   readonly successors: readonly Reachable[] | null;
+  readonly places: number | null;
 }
 
-const NO_NEWS: NewsRow = { leader: null, released_by: null, released_epoch: null, plan: null, profile: null, ttl_seconds: null, successors: null };
+const NO_NEWS: NewsRow = {
+  leader: null,
+  released_by: null,
+  released_epoch: null,
+  plan: null,
+  profile: null,
+  ttl_seconds: null,
+  successors: null,
+  places: null,
+};
 
 export type LeaseStore = ReturnType<typeof createLeaseStore>;
 
@@ -135,7 +145,8 @@ function compileQueries(database: Database, ttl_seconds: number) {
           (select generation from desired where fleet = ${arg('fleet')} and kind = 'profile') as profile,
           (select ttl_seconds from desired where fleet = ${arg('fleet')} and kind = 'plan') as ttl_seconds,
           (select successors from placements where placements.fleet = leases.fleet and placements.site = leases.site
-            and placements.epoch = leases.epoch and placements.leader_node_id = leases.node_id) as successors
+            and placements.epoch = leases.epoch and placements.leader_node_id = leases.node_id) as successors,
+          (select revision from placements where placements.fleet = leases.fleet and placements.site = leases.site) as places
         from leases where ${here}`,
       placements,
     ),

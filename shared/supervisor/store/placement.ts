@@ -6,7 +6,7 @@ import { nodes } from './schema.ts';
 import { arg, compileSql, nowOf } from './sql.ts';
 
 type PlacementColumns = typeof placements.$inferSelect;
-export type NewPlacement = Omit<PlacementColumns, 'computed_at'>;
+export type NewPlacement = Omit<PlacementColumns, 'computed_at' | 'revision'>;
 /** A site's placement with its age by the database's clock. */
 export type PlacementRow = PlacementColumns & { readonly age_ms: number };
 
@@ -87,7 +87,7 @@ function compileQueries(database: Database) {
       values (${arg('fleet')}, ${arg('site')}, ${arg('plan_hash')}, ${arg('epoch')}, ${arg('leader_node_id')}, ${arg('takeover')}, ${now},
         ${arg('placed')}, ${arg('proxies')}, ${arg('successors')})
       on conflict (fleet, site) do update set plan_hash = excluded.plan_hash, epoch = excluded.epoch,
-        leader_node_id = excluded.leader_node_id, takeover = excluded.takeover, computed_at = excluded.computed_at,
+        revision = placements.revision + (placements.placed <> excluded.placed), leader_node_id = excluded.leader_node_id, takeover = excluded.takeover, computed_at = excluded.computed_at,
         placed = excluded.placed, proxies = excluded.proxies, successors = excluded.successors`),
   };
 }
