@@ -58,6 +58,8 @@ export interface NodeLife {
   /** Resolves after an orderly stop, or at once when `crash` aborts: then nothing is stopped or released. */
   run(crash: AbortSignal): Promise<void>;
   stop(): Promise<void>;
+  /** Stops in order, and tells the control plane before that this node is not expected any more. */
+  leave(): Promise<void>;
   state(): DiscoveryState;
 }
 
@@ -88,6 +90,7 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
     answer: createFrontDoor({ own: supervisor.fetch, fetch: parts.surroundings.fetch, followed }),
     run: (crash) => live(parts, supervisor, discovery, crash),
     stop: () => discovery.stop(),
+    leave: () => discovery.leave(),
     state: () => discovery.state(),
   };
 }
@@ -139,6 +142,9 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
       origins: () => door.origins,
       provisional: () => state()?.provisional ?? false,
       confirmed: () => state()?.confirmed ?? false,
+      leadership: () => discovery()?.leadership() ?? { leads: false, epoch_seen: 0, eligible: config.lead },
+      hear: (advert) => discovery()?.hear(advert),
+      onHigherToken: () => discovery()?.look(),
     },
     emit: (topic, body, key) => {
       // The node that published, or whose Supervisor did, need not wait for its next heartbeat.
