@@ -36,7 +36,7 @@ export class MachineClock {
   }
 
   /** The clock port of one process: its monotonic time counts from its start, and a dead process never wakes. */
-  ofProcess(isAlive: () => boolean): Clock {
+  ofProcess(isAlive: () => boolean, owner?: string): Clock {
     const timeline = this.#timeline;
     const { rate } = this;
     const started = timeline.now;
@@ -51,7 +51,7 @@ export class MachineClock {
             signal?.removeEventListener('abort', cut);
             if (isAlive()) resolve();
           };
-          const callOff = timeline.after(ms / rate, wake);
+          const callOff = timeline.after(ms / rate, wake, owner);
           const cut = () => {
             callOff();
             if (isAlive()) resolve();

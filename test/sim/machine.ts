@@ -6,6 +6,7 @@ import type { DiscoveryState } from '../../shared/discovery/types.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Lan } from '../../shared/ports/lan.ts';
 import type { Log } from '../../shared/ports/log.ts';
+import type { ProcessHost, ProcessSpec } from '../../shared/ports/process-host.ts';
 import type { Random } from '../../shared/ports/random.ts';
 import { FakeMachine, fakeProcessHost } from '../support/fake-process-host.ts';
 import { memoryStateFiles } from '../support/memory-state-files.ts';
@@ -14,6 +15,18 @@ import { gated } from './gate.ts';
 import type { Host, Listener } from './http.ts';
 import type { MachineClock } from './machine-clock.ts';
 import { databaseOn } from './simulated-database.ts';
+
+/** What is done to the process of a service. */
+export type ServiceEvent =
+  | { readonly kind: 'start'; readonly spec: ProcessSpec }
+  | { readonly kind: 'signal'; readonly name: string; readonly version: string; readonly spec_hash: string };
+
+/** A call of a node to one of its backends. */
+export interface PortCall {
+  readonly port: 'storage' | 'bus' | 'vector';
+  readonly method: string;
+  readonly args: readonly unknown[];
+}
 
 /** What a machine finds around it. */
 export interface MachineWorld {
@@ -27,6 +40,8 @@ export interface MachineWorld {
   diskDelay(machine: Machine): number;
   onBoot(machine: Machine): void;
   onEnd(machine: Machine): void;
+  onService(machine: Machine, event: ServiceEvent): void;
+  onPort(machine: Machine, call: PortCall): void;
 }
 
 export interface MachineLan {
@@ -65,6 +80,8 @@ export class Machine implements Host {
   ip: string;
   disk: Disk;
   boots = 0;
+  /** The end of the present run was brought about from outside. */
+  wasAsked = false;
   #on = true;
   #run: Run | undefined;
   readonly #trueClock: Clock;
@@ -86,6 +103,12 @@ export class Machine implements Host {
 
   get state(): DiscoveryState | undefined {
     return this.#run?.life?.state();
+  }
+
+  /** It follows another Supervisor, to which it passes calls on. */
+  get isPassingOn(): boolean {
+    const source = this.state?.source;
+    return source === 'mdns' || source === 'peer' || source === 'cloud';
   }
 
   get isRunning(): boolean {
@@ -114,6 +137,7 @@ export class Machine implements Host {
     if (this.#run !== undefined) return;
     this.#on = true;
     this.boots += 1;
+    this.wasAsked = false;
     const run: Run = { alive: true, ends: new Set(), lan: this.#world.joinLan(this), life: undefined, answer: starting, diskFree: 0 };
     this.#run = run;
     this.#world.onBoot(this);
@@ -122,12 +146,14 @@ export class Machine implements Host {
 
   /** `kill -9`: what runs beside the node goes on. */
   crash(): void {
+    this.wasAsked = true;
     this.#end();
   }
 
   /** The power fails: all that runs ends, and the disk stays. */
   powerOff(): void {
     this.#on = false;
+    this.wasAsked = true;
     this.#end();
     for (const process of this.services.processes) if (process.alive || process.child) this.services.end(process, {});
   }
@@ -139,8 +165,14 @@ export class Machine implements Host {
     for (const process of this.services.processes) if (process.alive || process.child) this.services.end(process, {});
   }
 
+  /** Asks the node as a client on the same machine does. */
+  ask(path: string): Promise<Response> {
+    return (this.#run?.answer ?? starting)(new Request(`http://127.0.0.1:7420${path}`));
+  }
+
   /** Asks the node to stop in order. */
   stop(): Promise<void> {
+    this.wasAsked = true;
     return this.#run?.life?.stop() ?? Promise.resolve();
   }
 
@@ -156,7 +188,7 @@ export class Machine implements Host {
 
   async #live(run: Run): Promise<void> {
     const gate = { isAlive: () => run.alive };
-    const clock = this.clock.ofProcess(gate.isAlive);
+    const clock = this.clock.ofProcess(gate.isAlive, this.name);
     const random = this.#world.randomOf(`${this.name} boot ${this.boots}`);
     const log = this.#world.logOf(this);
     const turn = () => this.#diskTurn(clock, run);
@@ -166,13 +198,12 @@ export class Machine implements Host {
     const identity = await identify(machine);
     const { database, storage, bus, vector } = this.disk;
     database.useClock(() => this.clock.now());
-    const host = fakeProcessHost(this.services);
     const ports = {
       database: databaseOn(database, turn),
-      storage: gated(storage, gate),
-      bus: gated(bus, gate),
-      vector: gated(vector, gate),
-      processes: gated(host, gate),
+      storage: gated(this.#watched('storage', storage), gate),
+      bus: gated(this.#watched('bus', bus), gate),
+      vector: gated(this.#watched('vector', vector), gate),
+      processes: gated(this.#watchedHost(), gate),
       probe: gated({ probe: async (_check: unknown, { service }: { service: string }) => this.#probe(service) }, gate),
       run: async () => undefined,
     };
@@ -197,6 +228,35 @@ export class Machine implements Host {
     run.answer = life.answer;
     await life.run(new AbortController().signal);
     if (run.alive) this.#end();
+  }
+
+  /** A backend that tells of each call before it is made. */
+  #watched<Port extends object>(port: PortCall['port'], backend: Port): Port {
+    const entries = Object.entries(backend).map(([method, value]) => {
+      if (typeof value !== 'function') return [method, value];
+      const call = (...args: unknown[]) => {
+        this.#world.onPort(this, { port, method, args });
+        return value.apply(backend, args);
+      };
+      return [method, call];
+    });
+    return Object.fromEntries(entries) as Port;
+  }
+
+  #watchedHost(): ProcessHost {
+    const host = fakeProcessHost(this.services);
+    return {
+      ...host,
+      start: (spec) => {
+        this.#world.onService(this, { kind: 'start', spec });
+        return host.start(spec);
+      },
+      signal: (ref, signal) => {
+        const process = this.services.find(ref);
+        if (process?.alive === true) this.#world.onService(this, { kind: 'signal', ...process.spec });
+        return host.signal(ref, signal);
+      },
+    };
   }
 
   #door() {

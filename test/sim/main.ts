@@ -1,40 +1,42 @@
 import { parseArgs } from 'node:util';
 import { installSyncCrypto } from './sync-crypto.ts';
 
-installSyncCrypto();
-const { World } = await import('./world.ts');
-
-/** The first form of it: boots the nodes and prints what happens. */
+/** `npm run sim -- --seeds N --nodes 5 --seconds 120 [--from S] [--seed S] [--log] [--wire]` */
 const { values } = parseArgs({
   options: {
-    seed: { type: 'string', default: '1' },
-    nodes: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '60' },
-    ttl: { type: 'string', default: '15' },
-    cloud: { type: 'boolean', default: false },
+    seeds: { type: 'string', default: '100' },
+    from: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    nodes: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '120' },
     log: { type: 'boolean', default: false },
     wire: { type: 'boolean', default: false },
-    kill: { type: 'string' },
+    'keep-going': { type: 'boolean', default: false },
   },
 });
+
+installSyncCrypto();
+const { runSeed } = await import('./run-seed.ts');
+const [nodes, seconds] = [Number(values.nodes), Number(values.seconds)];
 const keep = ['step' as const, ...(values.log ? ['log' as const] : []), ...(values.wire ? ['wire' as const] : [])];
-const world = await World.create({
-  seed: Number(values.seed),
-  nodes: Number(values.nodes),
-  cloud: values.cloud,
-  ttl_seconds: Number(values.ttl),
-  keep,
-});
-for (const machine of world.machines) machine.boot();
-const half = (Number(values.seconds) * 1000) / 2;
-await world.run(half);
-if (values.kill !== undefined) {
-  const leader = world.machines.find(({ state }) => state?.leads);
-  world.say(leader?.name ?? '', `is ended: ${values.kill}`);
-  if (values.kill === 'crash') leader?.crash();
-  if (values.kill === 'power') leader?.powerOff();
-  if (values.kill === 'stop') void leader?.stop();
+
+if (values.seed !== undefined) {
+  const result = await runSeed(Number(values.seed), { nodes, seconds, keep });
+  process.stdout.write(`${result.transcript}\n${result.digest}\n${result.broken?.message ?? 'all is well'}\n`);
+  process.exit(result.broken === undefined ? 0 : 1);
 }
-await world.run(half);
-process.stdout.write(`${world.trace.render()}\n${world.trace.digest}\n`);
-process.exit(0);
+const began = performance.now();
+let failed = 0;
+const totals: Record<string, number> = {};
+for (let seed = Number(values.from); seed < Number(values.from) + Number(values.seeds); seed += 1) {
+  const { broken, faults, covered } = await runSeed(seed, { nodes, seconds });
+  for (const [name, count] of [...Object.entries(faults).map(([n, c]) => [`fault ${n}`, c] as const), ...Object.entries(covered)])
+    totals[name] = (totals[name] ?? 0) + count;
+  if (broken === undefined) continue;
+  failed += 1;
+  process.stdout.write(`seed ${seed}: ${broken.message}\n`);
+  if (!values['keep-going']) break;
+}
+for (const [name, count] of Object.entries(totals).sort()) process.stdout.write(`${String(count).padStart(8)}  ${name}\n`);
+process.stdout.write(`${failed} failed; ${Math.round((performance.now() - began) / Number(values.seeds))} ms a seed\n`);
+process.exit(failed === 0 ? 0 : 1);

@@ -68,6 +68,10 @@ export class Network {
   /** Fair weather, all links whole. */
   heal(): void {
     this.mendAll();
+    this.calm();
+  }
+
+  calm(): void {
     Object.assign(this.lan, FAIR);
     Object.assign(this.internet, INTERNET);
   }
@@ -79,10 +83,14 @@ export class Network {
     let delay = extra_ms + this.#delay(weather);
     for (let resend = RESEND_MS; resend < 10_000 && chance(this.#random, weather.loss); resend *= 2) delay += resend;
     if (from === to) delay = 0.05;
-    this.#timeline.after(delay, () => {
-      if (this.isCut(from, to)) this.#parked.push({ from, to, at: this.#timeline.now, deliver });
-      else deliver();
-    });
+    this.#timeline.after(
+      delay,
+      () => {
+        if (this.isCut(from, to)) this.#parked.push({ from, to, at: this.#timeline.now, deliver });
+        else deliver();
+      },
+      to,
+    );
   }
 
   /** A datagram may be lost or come twice: when each copy of it arrives, in milliseconds. */

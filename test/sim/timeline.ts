@@ -2,6 +2,8 @@
 interface Event {
   readonly at: number;
   readonly order: number;
+  /** The machine that it happens to, where it is one. */
+  readonly owner: string | undefined;
   act: (() => void) | undefined;
 }
 
@@ -13,6 +15,7 @@ export class Timeline {
   #now = 0;
   #order = 0;
   readonly #heap: Event[] = [];
+  readonly #suspended = new Map<string, Event[]>();
   /** Events that have happened. */
   happened = 0;
 
@@ -20,29 +23,56 @@ export class Timeline {
     return this.#now;
   }
 
-  /** Lets `act` happen after `ms` milliseconds; events of one moment happen in the order in which they were asked for. Returns how to call it off. */
-  after(ms: number, act: () => void): () => void {
-    const event: Event = { at: this.#now + Math.max(0, ms), order: this.#order, act };
-    this.#order += 1;
+  /**
+   * Lets `act` happen to `owner` after `ms` milliseconds; events of one moment happen in the order in which they were
+   * asked for. Returns how to call it off.
+   */
+  after(ms: number, act: () => void, owner?: string): () => void {
+    const event: Event = { at: this.#now + Math.max(0, ms), order: this.#nextOrder(), owner, act };
     push(this.#heap, event);
     return () => {
       event.act = undefined;
     };
   }
 
-  /** Lets time pass until `end`. `observe` is called after each event, when all that followed from it is done. */
-  async run(end: number, observe: () => void): Promise<void> {
+  /** From now on nothing happens to `owner` until it is resumed: then all that was due happens at once. */
+  suspend(owner: string): void {
+    if (!this.#suspended.has(owner)) this.#suspended.set(owner, []);
+  }
+
+  resume(owner: string): void {
+    const due = this.#suspended.get(owner) ?? [];
+    this.#suspended.delete(owner);
+    for (const event of due) push(this.#heap, { ...event, at: this.#now, order: this.#nextOrder(), act: () => event.act?.() });
+  }
+
+  isSuspended(owner: string): boolean {
+    return this.#suspended.has(owner);
+  }
+
+  /** Lets time pass until `end`. `observe` is called after each event, when all that followed from it is done, and says whether to go on. */
+  async run(end: number, observe: (owner: string | undefined) => boolean): Promise<void> {
     await settle();
     for (let next = this.#heap[0]; next !== undefined && next.at <= end; next = this.#heap[0]) {
       pop(this.#heap);
       if (next.act === undefined) continue;
+      const waiting = next.owner === undefined ? undefined : this.#suspended.get(next.owner);
+      if (waiting !== undefined) {
+        waiting.push(next);
+        continue;
+      }
       this.#now = next.at;
       this.happened += 1;
       next.act();
       await settle();
-      observe();
+      if (!observe(next.owner)) return;
     }
     this.#now = end;
+  }
+
+  #nextOrder(): number {
+    this.#order += 1;
+    return this.#order;
   }
 }
 

@@ -1,17 +1,24 @@
+import type { Fetch } from '../../shared/client.ts';
 import { deriveFleetKeys, type FleetKeys } from '../../shared/contract/fleet-keys.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { MemoryLan } from '../support/memory-lan.ts';
 import { CLOUD_URL, Cloud } from './cloud.ts';
-import { type Exchange, fetchThrough, type Host, type HttpDeps } from './http.ts';
+import { type Dialler, type Exchange, fetchThrough, type Host, type HttpDeps } from './http.ts';
 import { Machine, type MachineWorld } from './machine.ts';
 import { MachineClock } from './machine-clock.ts';
 import { Network } from './network.ts';
 import { between, randomOf } from './random.ts';
 import { Timeline } from './timeline.ts';
 import { Trace, type TraceLevel, tracingLog } from './trace.ts';
+import type { Watcher } from './watcher.ts';
 
 export const FLEET = 'sim';
 export const FLEET_KEY = 'the fleet key of a simulated fleet';
+
+/** Of the node with this number, from 0 on. */
+export function addressOf(node: number): string {
+  return `10.0.0.${node + 11}`;
+}
 
 export interface WorldOptions {
   readonly seed: number;
@@ -20,6 +27,8 @@ export interface WorldOptions {
   readonly ttl_seconds: number;
   /** Which lines of the trace are kept. The digest covers all. */
   readonly keep?: readonly TraceLevel[];
+  /** Whether packets to all get through; default true. */
+  readonly multicast?: boolean;
   /** Settings beside the usual ones, by node number from 0 on. */
   readonly settings?: (node: number) => Readonly<Record<string, string>>;
 }
@@ -37,10 +46,9 @@ export class World {
   readonly machines: Machine[] = [];
   /** How long a write takes on the disk of a machine, milliseconds; 0 where it is not there. */
   readonly diskDelays = new Map<string, number>();
-  readonly watchers: Partial<Pick<HttpDeps, 'onRequest' | 'onArrival' | 'onAnswer'>>[] = [];
-  /** Told of each line that a node logs. */
-  readonly onLog: ((who: string, level: string, message: string) => void)[] = [];
+  readonly watchers: Watcher[] = [];
   readonly #http: HttpDeps;
+  #halted = false;
   readonly #shown = new Map<string, string>();
 
   static async create(options: WorldOptions): Promise<World> {
@@ -53,14 +61,18 @@ export class World {
     this.trace = new Trace(this.timeline, options.keep);
     this.network = new Network(this.timeline, randomOf(options.seed, 'network'));
     this.clock = new MachineClock(this.timeline).ofProcess(() => true);
-    this.lan = new MemoryLan({ clock: this.clock, log: this.#log('lan'), path: (from, to) => this.network.packetDelays(from, to) });
+    this.lan = new MemoryLan({
+      clock: this.clock,
+      log: this.#log('lan'),
+      path: (from, to) => (options.multicast === false ? [] : this.network.packetDelays(from, to)),
+    });
     this.cloud = options.cloud ? this.#createCloud() : undefined;
     this.#http = this.#createHttp();
     const random = randomOf(options.seed, 'machines');
     for (let index = 0; index < options.nodes; index += 1) {
       // A crystal is off by up to 100 parts in a million.
       const clock = new MachineClock(this.timeline, between(random, 0.9999, 1.0001), between(random, -30_000, 30_000));
-      this.addMachine(`n${index + 1}`, `10.0.0.${index + 11}`, clock, options.settings?.(index));
+      this.addMachine(`n${index + 1}`, addressOf(index), clock, options.settings?.(index));
     }
   }
 
@@ -78,12 +90,26 @@ export class World {
     return machine;
   }
 
+  removeMachine(machine: Machine): void {
+    this.machines.splice(this.machines.indexOf(machine), 1);
+  }
+
   /** Lets simulated time pass; `observe` is called whenever something has happened. */
-  async run(ms: number, observe: () => void = () => undefined): Promise<void> {
-    await this.timeline.run(this.timeline.now + ms, () => {
-      this.#showStates();
-      observe();
+  async run(ms: number): Promise<void> {
+    await this.timeline.run(this.timeline.now + ms, (owner) => {
+      for (const machine of this.machines) if (owner === undefined || machine.name === owner) this.#look(machine);
+      return !this.#halted;
     });
+  }
+
+  /** Nothing more happens. */
+  halt(): void {
+    this.#halted = true;
+  }
+
+  close(): void {
+    for (const { disk } of this.machines) disk.database.close();
+    this.cloud?.file.close();
   }
 
   /** A line for readers. */
@@ -94,6 +120,11 @@ export class World {
   hostAt(origin: string): Host | undefined {
     if (origin === CLOUD_URL) return this.cloud;
     return this.machines.find((machine) => machine.origin === origin);
+  }
+
+  /** `fetch` for a person: on one of the machines, or outside the site. */
+  fetchAs(who: string): Fetch {
+    return fetchThrough(this.#http, { host: who, isAlive: () => true });
   }
 
   #createCloud(): Cloud {
@@ -143,34 +174,45 @@ export class World {
       randomOf: (purpose) => randomOf(this.options.seed, purpose),
       logOf: (machine) => this.#log(machine.name),
       diskDelay: (machine) => this.diskDelays.get(machine.name) ?? 0,
-      onBoot: (machine) => this.say(machine.name, machine.boots === 1 ? 'boots' : `boots for the ${machine.boots}th time`),
-      onEnd: (machine) => this.#shown.delete(machine.name),
+      onBoot: (machine) => {
+        this.say(machine.name, machine.boots === 1 ? 'boots' : `boots again (boot ${machine.boots})`);
+        for (const watcher of this.watchers) watcher.onBoot?.(machine);
+      },
+      onEnd: (machine) => {
+        this.#shown.delete(machine.name);
+        for (const watcher of this.watchers) watcher.onEnd?.(machine);
+      },
+      onService: (machine, event) => {
+        for (const watcher of this.watchers) watcher.onService?.(machine, event);
+      },
+      onPort: (machine, call) => {
+        for (const watcher of this.watchers) watcher.onPort?.(machine, call);
+      },
     };
   }
 
-  #fetchFrom(machine: Machine, gate: { readonly isAlive: () => boolean }) {
+  #fetchFrom(machine: Machine, gate: Pick<Dialler, 'isAlive'>): Fetch {
     return fetchThrough(this.#http, { host: machine.name, isAlive: gate.isAlive });
   }
 
   #log(who: string) {
     return tracingLog(this.trace, who, (level, message) => {
-      for (const listener of this.onLog) listener(who, level, message);
+      for (const watcher of this.watchers) watcher.onLog?.(who, level, message);
     });
   }
 
-  /** One line whenever the way a node stands has changed. */
-  #showStates(): void {
-    for (const machine of this.machines) {
-      const { state } = machine;
-      if (state === undefined) continue;
-      this.trace.rename(state.node_id, machine.name);
-      const { phase, role, source, epoch, leader_node_id, provisional, confirmed, generations } = state;
-      const marks = `${provisional ? ' provisional' : ''}${confirmed ? ' confirmed' : ''}`;
-      const documents = `plan ${generations.plan ?? 'none'}, profile ${generations.profile ?? 'none'}`;
-      const text = `is ${phase}: ${role}, source ${source ?? 'none'}, follows ${epoch}/${leader_node_id ?? 'nobody'}${marks}, ${documents}`;
-      if (this.#shown.get(machine.name) === text) continue;
-      this.#shown.set(machine.name, text);
-      this.say(machine.name, text);
-    }
+  /** Tells whoever watches how a node stands, and writes a line when that has changed. */
+  #look(machine: Machine): void {
+    const { state } = machine;
+    if (state === undefined) return;
+    for (const watcher of this.watchers) watcher.onState?.(machine, state);
+    const { phase, role, source, epoch, leader_node_id, provisional, confirmed, generations } = state;
+    const marks = `${provisional ? ' provisional' : ''}${confirmed ? ' confirmed' : ''}`;
+    const documents = `plan ${generations.plan ?? 'none'}, profile ${generations.profile ?? 'none'}`;
+    const text = `is ${phase}: ${role}, source ${source ?? 'none'}, follows ${epoch}/${leader_node_id ?? 'nobody'}${marks}, ${documents}`;
+    if (this.#shown.get(machine.name) === text) return;
+    this.#shown.set(machine.name, text);
+    this.trace.rename(state.node_id, machine.name);
+    this.say(machine.name, text);
   }
 }

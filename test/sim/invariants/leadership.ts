@@ -1,0 +1,68 @@
+import { EPOCH_HEADER, type FencingToken, parseToken } from '../../../shared/contract/headers.ts';
+import { fence } from '../../../shared/decide/leadership.ts';
+import type { DatabaseFile } from '../simulated-database.ts';
+import type { Invariant } from './invariant.ts';
+
+/** The lease of the site as a database holds it, lapsed or not. */
+export function leaseIn(file: DatabaseFile): (FencingToken & { readonly url: string; readonly expires_at: number }) | undefined {
+  const [row] = file.read("select node_id, url, epoch, expires_at from leases where site = 'default'");
+  if (row === undefined) return undefined;
+  return { node_id: String(row.node_id), url: String(row.url), epoch: Number(row.epoch), expires_at: Number(row.expires_at) };
+}
+
+/** A node that calls itself confirmed holds the one row of the cloud, at this epoch, unexpired by the cloud's clock. */
+export const oneConfirmedLeader: Invariant = ({ world, broken }) => ({
+  onState(machine, { leads, confirmed, epoch, node_id }) {
+    if (!leads || !confirmed || world.cloud === undefined) return;
+    const lease = leaseIn(world.cloud.file);
+    const why = [
+      lease?.node_id !== node_id && `the cloud's lease is that of ${lease?.node_id}`,
+      lease?.url !== machine.origin && `the cloud's lease names ${lease?.url}`,
+      lease !== undefined && lease.epoch < epoch && `the cloud's lease is at epoch ${lease.epoch}`,
+      lease !== undefined && lease.expires_at <= world.clock.now() && 'the lease in the cloud has lapsed',
+    ].filter((one) => one !== false);
+    if (why.length > 0) broken('one confirmed leader', `${machine.name} leads at epoch ${epoch} as confirmed, but ${why.join(', ')}`);
+    const others = world.machines.filter((one) => one !== machine && one.state?.leads === true && one.state.confirmed);
+    if (others.length > 0)
+      broken('one confirmed leader', `${machine.name} and ${others.map(({ name }) => name).join(', ')} are both confirmed`);
+  },
+});
+
+/** Within one boot the token of whom a node follows only grows: never a lower epoch, never another leader at the same. */
+export const followsUpwards: Invariant = ({ broken }) => {
+  const followed = new Map<string, FencingToken>();
+  return {
+    onBoot: ({ name }) => void followed.delete(name),
+    onState({ name }, { source, epoch, leader_node_id }) {
+      if (source === undefined || source === 'cache' || leader_node_id === undefined) return;
+      const before = followed.get(name);
+      if (before !== undefined && fence({ epoch, node_id: leader_node_id }, before) === 'stale')
+        broken('only upwards', `${name} followed ${before.epoch}/${before.node_id} and now follows ${epoch}/${leader_node_id}`);
+      followed.set(name, { epoch, node_id: leader_node_id });
+    },
+  };
+};
+
+/** What is fenced: whatever a Supervisor keeps of what a node tells. Claims and publishing have their own compare-and-swap. */
+const FENCED = new Set(['/v1/nodes/heartbeat', '/v1/nodes/heartbeats', '/v1/bootstrap/events']);
+
+/** A Supervisor takes no write whose sender follows a lower epoch than it knows, or another leader at the same one. */
+export const noStaleWrite: Invariant = ({ world, broken, count }) => ({
+  onArrival({ to, from, url, headers }) {
+    const token = parseToken(headers.get(EPOCH_HEADER) ?? '');
+    if (!FENCED.has(url.pathname) || token === undefined) return undefined;
+    const machine = world.machines.find(({ name }) => name === to);
+    if (machine?.isPassingOn === true) return undefined;
+    const file = machine?.disk.database ?? world.cloud?.file;
+    const lease = file && leaseIn(file);
+    if (lease === undefined || fence(token, lease) === 'accept') return undefined;
+    return ({ ok, status }) => {
+      count(`stale write answered ${status}`);
+      if (ok)
+        broken(
+          'no stale write',
+          `${to} took ${url.pathname} of ${from}, which follows ${token.epoch}/${token.node_id}; known there is ${lease.epoch}/${lease.node_id}`,
+        );
+    };
+  },
+});

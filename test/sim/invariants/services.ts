@@ -1,0 +1,127 @@
+import type { PlannedService } from '../../../shared/contract/plan.ts';
+import type { Machine } from '../machine.ts';
+import type { Published } from '../published.ts';
+import type { World } from '../world.ts';
+import type { Invariant, Judge } from './invariant.ts';
+
+/** Why a node may stop or restart a healthy service. The last two are the only ones that leadership may bring about. */
+export type StopReason = 'the plan' | 'the node stops' | 'a second copy' | 'surplus above count' | 'a role was lost';
+
+/** For so long a copy elsewhere explains the stop of this one: what the leader knew is as old as a few TTLs at most. */
+const SURPLUS_MEMORY_TTLS = 3;
+
+export function servicesInvariants(published: Published): Invariant {
+  return (judge) => {
+    const copies = new CopyMemory(judge.world);
+    return {
+      onService(machine, event) {
+        if (event.kind === 'start') {
+          copies.note();
+          checkStart(judge, published, machine, event.spec);
+        } else {
+          const reason = reasonOf(published, copies, machine, event);
+          copies.note();
+          judge.count(`stop: ${reason ?? 'no reason'}`);
+          if (reason === undefined)
+            judge.broken(
+              'no healthy service stopped',
+              `${machine.name} stops ${event.name} ${event.version}${copies.describe(event.name)}`,
+            );
+        }
+      },
+      onState({ name, services }) {
+        const [double] = services.doubles;
+        if (double !== undefined) judge.broken('never two copies on one node', `${name} runs ${double} twice`);
+      },
+    };
+  };
+}
+
+function checkStart(
+  { broken }: Judge,
+  published: Published,
+  { name, disk }: Machine,
+  spec: { readonly name: string; readonly version: string; readonly command: readonly string[] },
+): void {
+  const isPlanned = published
+    .services()
+    .some(
+      (service) => service.name === spec.name && service.version === spec.version && service.command.join(' ') === spec.command.join(' '),
+    );
+  if (!isPlanned) return broken('only what was signed runs', `${name} starts ${spec.name} ${spec.version}, which nobody published`);
+  // The cached plan was verified before it was kept, and is kept before anything of it starts.
+  const held = heldServices(disk.texts.get('plan.json'));
+  if (held !== undefined && !held.some((one) => one.name === spec.name && one.version === spec.version))
+    broken('only what was signed runs', `${name} starts ${spec.name} ${spec.version}, which the plan that it holds does not name`);
+}
+
+type HeldService = Pick<PlannedService, 'name' | 'version'> & {
+  readonly command?: readonly string[];
+  readonly placement?: Partial<PlannedService['placement']>;
+};
+
+/** The services of the plan that a node keeps; undefined where it keeps none. */
+export function heldServices(text: string | undefined): readonly HeldService[] | undefined {
+  if (text === undefined) return undefined;
+  const { document } = JSON.parse(text) as { document: { services?: HeldService[] } };
+  return document.services ?? [];
+}
+
+interface Stopped {
+  readonly name: string;
+  readonly version: string;
+}
+
+function reasonOf(published: Published, copies: CopyMemory, machine: Machine, { name, version }: Stopped): StopReason | undefined {
+  const { state } = machine;
+  if (state === undefined || state.phase === 'stopping' || state.phase === 'stopped') return 'the node stops';
+  const held = heldServices(machine.disk.texts.get('plan.json'));
+  const service = held?.find((one) => one.name === name);
+  if (service === undefined || service.version !== version) return 'the plan';
+  const { roles = [], nodes = [], count } = service.placement ?? {};
+  if (nodes.length > 0 && !nodes.includes(state.node_id)) return 'the plan';
+  if (machine.services.alive(name).length > 1) return 'a second copy';
+  if (roles.length > 0 && !copies.hasRole(machine, roles)) return 'a role was lost';
+  const wanted = published.lowestCount(name) ?? count;
+  if (wanted !== undefined && copies.elsewhere(name, machine) >= wanted) return 'surplus above count';
+  return undefined;
+}
+
+/** Which machines ran which service when. */
+class CopyMemory {
+  readonly #world: World;
+  /** By service: machine and when it was last seen there. */
+  readonly #seen = new Map<string, Map<string, number>>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  note(): void {
+    const { now } = this.#world.timeline;
+    for (const { name: machine, services } of this.#world.machines) {
+      for (const { name, alive } of services.processes) {
+        if (!alive) continue;
+        const seen = this.#seen.get(name) ?? new Map<string, number>();
+        this.#seen.set(name, seen.set(machine, now));
+      }
+    }
+  }
+
+  elsewhere(name: string, here: Machine): number {
+    const since = this.#world.timeline.now - SURPLUS_MEMORY_TTLS * this.#world.options.ttl_seconds * 1000;
+    this.note();
+    return [...(this.#seen.get(name) ?? [])].filter(([machine, at]) => machine !== here.name && at >= since).length;
+  }
+
+  hasRole({ state }: Machine, roles: readonly string[]): boolean {
+    return state !== undefined && roles.includes(state.role);
+  }
+
+  describe(name: string): string {
+    const seen = [...(this.#seen.get(name) ?? [])].map(
+      ([machine, at]) => `${machine} (${Math.round(this.#world.timeline.now - at)} ms ago)`,
+    );
+    return `; copies were seen on ${seen.join(', ') || 'no machine'}`;
+  }
+}
