@@ -12,7 +12,8 @@ import { packageRoot, packageVersion } from './package-root.ts';
  */
 export async function main(argv: readonly string[]): Promise<void> {
   const words = argv.slice(2);
-  for (const output of [process.stdout, process.stderr]) output.on('error', words[0] === 'up' ? () => undefined : leaveQuietly);
+  for (const output of [process.stdout, process.stderr])
+    output.on('error', words[0] === 'up' || words[0] === 'join' ? () => undefined : leaveQuietly);
   process.exitCode = await runCli(words, processIo());
 }
 
@@ -46,6 +47,7 @@ export function processIo(signal: AbortSignal = new AbortController().signal): I
     },
     // imported only by `up`: it brings the Supervisor, the database and all adapters
     startNode: async (config) => (await import('./node.ts')).startNode(config),
+    joinFleet: async (request) => (await import('./join-fleet.ts')).joinFleet(request),
     onStopRequest,
     quit: (code) => process.exit(code),
   };

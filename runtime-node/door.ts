@@ -1,14 +1,13 @@
-import type { Fetch } from '../shared/client.ts';
 import { PROBLEM_JSON, problem } from '../shared/contract/problem.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import type { Config } from './config.ts';
-import { type HttpServer, listen } from './http-server.ts';
+import { type Handler, type HttpServer, listen } from './http-server.ts';
 import { loopbackUrl, reachableUrl } from './own-address.ts';
 
 type Address = Pick<Config, 'host' | 'advertise_url'>;
 
 interface Inside {
-  answer: Fetch;
+  answer: Handler;
 }
 
 /** For so long an address of this machine counts as unchanged, milliseconds: to list the interfaces is too dear for each request. */
@@ -32,12 +31,12 @@ export class Door {
   /** Rejects with `ListenError`. */
   static async open(config: Address & Pick<Config, 'port'>, clock: Pick<Clock, 'monotonic'>): Promise<Door> {
     const inside: Inside = { answer: async () => starting() };
-    const server = await listen((request) => inside.answer(request), config.host, config.port);
+    const server = await listen((request, here) => inside.answer(request, here), config.host, config.port);
     return new Door(config, server, inside, clock);
   }
 
   /** From now on requests go to `answer`. */
-  admit(answer: Fetch): void {
+  admit(answer: Handler): void {
     this.#inside.answer = answer;
   }
 

@@ -32,7 +32,7 @@ export async function fleetKey(dataDir: string, configured: string | undefined, 
     await warnOfAnother(path, configured, log);
     return configured;
   }
-  const found = await read(path);
+  const found = await readFleetKey(path);
   if (found === undefined) return make(files, random);
   await tighten(path, log);
   if (found.length >= MIN_FLEET_KEY_LENGTH) return found;
@@ -43,20 +43,35 @@ export async function fleetKey(dataDir: string, configured: string | undefined, 
 
 /** What the directory's own key signed is refused under another one: told here, since it looks like damage later. */
 async function warnOfAnother(path: string, configured: string, log: Log): Promise<void> {
-  const own = await read(path).catch(() => undefined);
+  const own = await readFleetKey(path).catch(() => undefined);
   if (own === undefined || own === '' || own === configured) return;
   log.warn(
     `BOOTPLANE_API_KEY is not the key in ${path}: the plan and the profile that are kept here were signed with that one and are not used; for a node of another fleet give a directory of its own with --data-dir`,
   );
 }
 
-async function read(path: string): Promise<string | undefined> {
+/** Undefined when there is no such file. Rejects with `FleetKeyError`. */
+export async function readFleetKey(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new FleetKeyError(`${path} can't be read (${(error as Error).message}): run as the user that owns it`, { cause: error });
   }
+}
+
+/** Keys that bootplane makes: one that was cut off on its way would begin a fleet of its own. */
+const MADE = /^bpk_[A-Za-z0-9_-]{43}$/;
+
+/** Throws `FleetKeyError` for a text that can't be a fleet key. The message never holds it. */
+export function checkFleetKey(key: string): void {
+  const refuse = (why: string) => {
+    throw new FleetKeyError(`that is no fleet key: it ${why}; \`bootplane key show\` prints it on a machine of the fleet`);
+  };
+  if (key.length < MIN_FLEET_KEY_LENGTH) refuse(`has ${key.length} characters, and at least ${MIN_FLEET_KEY_LENGTH} are needed`);
+  if (key.length > 4096 || !/^[\x21-\x7e]+$/.test(key)) refuse('holds blanks or characters that no key has');
+  if (key.startsWith('bpk_') && !MADE.test(key))
+    refuse(`has ${key.length} characters instead of 47, so a part of it is missing or doubled`);
 }
 
 /** The data directory's lock keeps a second process from making another one meanwhile. */

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
-import { createAdaptorServer } from '@hono/node-server';
+import type { Socket } from 'node:net';
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
 
 export interface HttpServer {
   /** The one that was asked for, or the one that the system chose for 0. */
@@ -13,15 +14,29 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
+/** `here` is true for a request that comes from this machine. */
+export type Handler = (request: Request, here: boolean) => Response | Promise<Response>;
+
 /** Serves `handler` over HTTP. Rejects with `ListenError`. */
-export async function listen(handler: (request: Request) => Response | Promise<Response>, host: string, port: number): Promise<HttpServer> {
-  const server = createAdaptorServer({ fetch: handler, overrideGlobalObjects: false }) as Server;
+export async function listen(handler: Handler, host: string, port: number): Promise<HttpServer> {
+  const answer = (request: Request, { incoming }: HttpBindings) => handler(request, isFromHere(incoming.socket));
+  // hono types the bindings of HTTP/2 too; this server speaks HTTP/1.1 only
+  const server = createAdaptorServer({
+    fetch: answer as (request: Request, bindings: unknown) => Response | Promise<Response>,
+    overrideGlobalObjects: false,
+  }) as Server;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(explain(error, host, port), { cause: error })));
     server.listen(port, host, resolve);
   });
   const address = server.address();
   return { port: typeof address === 'object' && address !== null ? address.port : port, close: () => close(server) };
+}
+
+/** What comes from an address of this machine itself comes from it: an answer to a forged one would never get out of it. */
+function isFromHere({ remoteAddress, localAddress }: Socket): boolean {
+  if (remoteAddress === undefined) return false;
+  return remoteAddress === localAddress || remoteAddress === '::1' || /^(::ffff:)?127\./.test(remoteAddress);
 }
 
 function close(server: Server): Promise<void> {

@@ -6,6 +6,7 @@ import type { Config } from './config.ts';
 import { Door } from './door.ts';
 import { fleetKey } from './fleet-key.ts';
 import { forgetListening, rememberListening } from './listen-file.ts';
+import { createNodeControl } from './node-control.ts';
 import { createNodeLife } from './node-life.ts';
 import { runLife } from './run-life.ts';
 import { Undo } from './undo.ts';
@@ -39,11 +40,15 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   const lan = await openLan(config, machine, undo);
   const around = { door, damages: machine.damages, ...(lan === undefined ? {} : { lan }) };
   const life = await createNodeLife({ config, machine, identity, ports, fleetKey: key, ...around });
-  door.admit(life.answer);
+  const late: { node?: RunningNode } = {};
+  // How the leaving went is what `stopped` says.
+  const leave = () => void late.node?.leave().catch(() => undefined);
+  door.admit(createNodeControl({ node_id: identity.node_id, fleetKey: key, answer: life.answer, leave }));
   undo.add(() => forgetListening(config.data_dir));
   // It only helps commands: a full disk must not keep a node from starting.
   await rememberListening(machine.files, door.loopback, machine.clock).catch((error: unknown) =>
     machine.log.warn('commands on this machine will not find this node without --url', { error }),
   );
-  return runLife(life, door.loopback, undo);
+  late.node = runLife(life, door.loopback, undo);
+  return late.node;
 }

@@ -5,20 +5,22 @@ import { SIDE_FILES } from './sqlite-file/damage.ts';
 
 /** Stands between the name of a file and the time at which it was found damaged. */
 const MARK = '.corrupt-';
+/** Why a file was moved, as its name says it. */
+type Reason = 'corrupt' | 'replaced';
 /** So many copies of one file are kept: the first, which holds most, and the newest. */
 const KEPT = 3;
 
-/** Renames a file within its folder so that its name says when it was found damaged; returns the new name. */
-export function moveAside(path: string, nowMs: number): string {
-  const kept = freeName(dirname(path), basename(path), nowMs);
+/** Renames a file within its folder so that its name says when and why; returns the new name. */
+export function moveAside(path: string, nowMs: number, reason: Reason = 'corrupt'): string {
+  const kept = freeName(dirname(path), basename(path), nowMs, reason);
   for (const end of ['', ...SIDE_FILES]) if (existsSync(path + end)) renameSync(path + end, join(dirname(path), kept + end));
   return kept;
 }
 
 /** A name beside `name` that says when, and that nothing has yet. */
-export function freeName(folder: string, name: string, nowMs: number): string {
+export function freeName(folder: string, name: string, nowMs: number, reason: Reason = 'corrupt'): string {
   // Windows allows no colon in a file name.
-  const aside = `${name}${MARK}${toTimestamp(nowMs).replaceAll(':', '-')}`;
+  const aside = `${name}.${reason}-${toTimestamp(nowMs).replaceAll(':', '-')}`;
   let free = aside;
   for (let count = 2; existsSync(join(folder, free)); count += 1) free = `${aside}-${count}`;
   return free;

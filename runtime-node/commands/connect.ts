@@ -43,7 +43,8 @@ export async function findLocalNode(dataDir: string): Promise<ListenFile> {
   return parsed.data;
 }
 
-async function findCredential(settings: Settings): Promise<string> {
+/** The fleet key that the settings name. Rejects with what was found instead. */
+export async function findCredential(settings: Settings): Promise<string> {
   if (settings.api_key !== undefined) return settings.api_key;
   const path = join(settings.data_dir, FLEET_KEY_FILE);
   const key = (await readOptional(path))?.trim();

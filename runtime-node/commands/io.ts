@@ -1,5 +1,6 @@
 import picocolors from 'picocolors';
 import type { Config, Environment } from '../config.ts';
+import type { Joined, JoinRequest } from '../join-fleet.ts';
 
 export interface Output {
   write(text: string): unknown;
@@ -16,6 +17,8 @@ export interface RunningNode {
   readonly stopped: Promise<number>;
   /** Stops in order: services, lease, listener. */
   stop(): Promise<void>;
+  /** Stops in order, and for good: the fleet places its services elsewhere at once. */
+  leave(): Promise<void>;
   /** Ends at once what runs; nothing is waited for. */
   kill(): void;
 }
@@ -46,6 +49,8 @@ export interface Io {
   /** The last lines, and then each new one until `signal` aborts. */
   followLog(path: string, lines: number): AsyncIterable<string>;
   startNode(config: Config): Promise<RunningNode>;
+  /** Writes the key of a fleet into a data directory. */
+  joinFleet(request: JoinRequest): Promise<Joined>;
   /** Calls the handler for each request to stop (SIGINT, SIGTERM, SIGHUP); returns the way to stop listening. */
   onStopRequest(handler: () => void): () => void;
   /** Ends the process without waiting for anything. */

@@ -11,6 +11,9 @@ interface Entry {
 
 const ENTRIES: Readonly<Record<string, Entry>> = {
   up: { summary: 'run a node in the foreground', load: () => import('./up.ts') },
+  join: { summary: 'make this machine a node of a fleet, and run it', load: () => import('./join.ts') },
+  leave: { summary: 'take the node on this machine out of its fleet', load: () => import('./leave.ts') },
+  key: { summary: 'the fleet key, and how another machine joins with it', load: () => import('./key.ts') },
   status: { summary: 'how a node stands: role, leader, components, services', load: () => import('./status.ts') },
   why: { summary: 'why this node is what it is: its last discovery', load: () => import('./why.ts') },
   nodes: { summary: 'the nodes of the fleet', load: () => import('./nodes.ts') },

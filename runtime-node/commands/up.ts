@@ -33,7 +33,7 @@ export const define: Define = (command, run) => {
       run(async (io, command) => {
         const settings = settingsFrom(io, command);
         refuseUnsupported(settings);
-        return runNode(io, await withSeeds(io, settings, command.opts().examples === true));
+        return runNode(io, settings, command.opts().examples === true);
       }),
     );
 };
@@ -51,8 +51,13 @@ async function withSeeds(io: Io, settings: Settings, examples: boolean): Promise
   };
 }
 
-/** Runs a node until it has stopped. A request to stop that comes while it starts is kept. */
-async function runNode(io: Io, config: Config): Promise<number> {
+/** Runs a node until it has stopped, with the seeds that the settings name. Resolves with its exit code. */
+export async function runNode(io: Io, settings: Settings, examples = false): Promise<number> {
+  return live(io, await withSeeds(io, settings, examples));
+}
+
+/** A request to stop that comes while the node starts is kept. */
+async function live(io: Io, config: Config): Promise<number> {
   let node: RunningNode | undefined;
   let requestedAt: number | undefined;
   // How the stop ended is what `stopped` says.

@@ -21,6 +21,7 @@ function notedNode() {
     url: 'http://127.0.0.1:7420',
     stopped: stopped.promise,
     stop: async () => void calls.push('stop'),
+    leave: async () => void calls.push('leave'),
     kill: () => void calls.push('kill'),
   };
   let handler: () => void = () => undefined;

@@ -14,20 +14,31 @@ function notedUndo() {
 describe('the end of a node', () => {
   it('has exit code 0 when it was asked for', async () => {
     const ended = Promise.withResolvers<void>();
-    const node = runLife({ run: () => ended.promise, stop: async () => ended.resolve() }, 'http://n', new Undo());
+    const node = runLife(
+      { run: () => ended.promise, stop: async () => ended.resolve(), leave: async () => undefined },
+      'http://n',
+      new Undo(),
+    );
     await node.stop();
     expect(await node.stopped).toBe(0);
   });
 
   it('has exit code 1 when nobody asked: it was a fault', async () => {
-    expect(await runLife({ run: async () => undefined, stop: async () => undefined }, 'http://n', new Undo()).stopped).toBe(1);
+    expect(
+      await runLife({ run: async () => undefined, stop: async () => undefined, leave: async () => undefined }, 'http://n', new Undo())
+        .stopped,
+    ).toBe(1);
   });
 
   it('lets go of everything also after a fault that is thrown', async () => {
     const undone: string[] = [];
     const undo = new Undo();
     undo.add(() => void undone.push('lock'));
-    const node = runLife({ run: () => Promise.reject(new Error('out of order')), stop: async () => undefined }, 'http://n', undo);
+    const node = runLife(
+      { run: () => Promise.reject(new Error('out of order')), stop: async () => undefined, leave: async () => undefined },
+      'http://n',
+      undo,
+    );
     await expect(node.stopped).rejects.toThrow('out of order');
     expect(undone).toEqual(['lock']);
   });

@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openSqlite } from '../../runtime-node/adapters/sqlite.ts';
+import { readMigrations } from '../../runtime-node/adapters/sqlite-migrations.ts';
+import type { Config } from '../../runtime-node/config.ts';
+import { type RunOptions, run } from '../support/cli.ts';
+import { systemClock } from '../support/system-clock.ts';
+
+const KEY = `bpk_${'a'.repeat(43)}`;
+const OTHER = `bpk_${'b'.repeat(43)}`;
+
+let folder: string;
+let dir: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bootplane-join-'));
+  dir = join(folder, 'state');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Runs with a node that notes its settings and ends at once. */
+function joining() {
+  const configs: Config[] = [];
+  const options: RunOptions = {
+    startNode: async (config) => {
+      configs.push(config);
+      const nothing = async () => undefined;
+      return { url: 'http://n', stopped: Promise.resolve(0), stop: nothing, leave: nothing, kill: () => undefined };
+    },
+  };
+  return { configs, options };
+}
+
+const joinWith = (argv: readonly string[], options: RunOptions = {}) => run(['join', ...argv, '--data-dir', dir], options);
+const keyIn = async () => (await readFile(join(dir, 'fleet.key'), 'utf8')).trim();
+const published = (generation: number) => JSON.stringify({ line: 'x', document: { generation }, answer: {} });
+
+describe('join', () => {
+  it('writes the key for its user alone and runs the node with the settings of up', async () => {
+    const { configs, options } = joining();
+    const ran = await joinWith([KEY, '--fleet', 'shops', '--site', 'lab', '--port', '0', '--no-lead'], options);
+    expect(ran.code).toBe(0);
+    expect(await keyIn()).toBe(KEY);
+    expect((await stat(join(dir, 'fleet.key'))).mode & 0o777).toBe(0o600);
+    expect(configs).toMatchObject([{ data_dir: dir, fleet: 'shops', site: 'lab', port: 0, lead: false }]);
+    expect(ran.out).toContain(`bootplane up --data-dir ${dir} --fleet shops --site lab`);
+    expect(ran.out + ran.err).not.toContain(KEY);
+  });
+
+  it('reads the key from standard input, and starts nothing when told so', async () => {
+    const { configs, options } = joining();
+    expect((await joinWith(['-', '--no-start'], { ...options, stdin: `${KEY}\n` })).code).toBe(0);
+    expect(await keyIn()).toBe(KEY);
+    expect(configs).toEqual([]);
+  });
+
+  it('a second time with the same key changes nothing', async () => {
+    await joinWith([KEY, '--no-start']);
+    const { mtimeMs } = await stat(join(dir, 'fleet.key'));
+    const again = await joinWith([KEY, '--no-start']);
+    expect(again).toMatchObject({ code: 0, out: expect.stringContaining('already') });
+    expect((await stat(join(dir, 'fleet.key'))).mtimeMs).toBe(mtimeMs);
+  });
+
+  it.each([
+    ['too short', 'at least 20'],
+    [KEY.slice(0, -1), 'instead of 47'],
+    [`${KEY}${KEY}`, 'instead of 47'],
+    ['words with blanks in between them', 'blanks'],
+  ])('refuses %j', async (key, why) => {
+    const ran = await joinWith(['-', '--no-start'], { stdin: key });
+    expect(ran.code).toBe(1);
+    expect(ran.err).toContain(why);
+    expect(ran.err).not.toContain(key);
+    expect(existsSync(dir)).toBe(false);
+  });
+
+  it('does not overwrite another key, and says what can be done', async () => {
+    await joinWith([OTHER, '--no-start']);
+    const ran = await joinWith([KEY, '--no-start']);
+    expect(ran).toMatchObject({ code: 1, err: expect.stringMatching(/another fleet: nothing was changed.*--replace.*--data-dir/) });
+    expect(await keyIn()).toBe(OTHER);
+  });
+
+  it('replaces it when told so, and keeps what belonged to the other fleet', async () => {
+    await joinWith([OTHER, '--no-start']);
+    await writeFile(join(dir, 'plan.json'), published(0));
+    await writeFile(join(dir, 'node.json'), '{"node_id":"node-1"}');
+    const ran = await joinWith([KEY, '--no-start', '--replace']);
+    expect(ran.code).toBe(0);
+    expect(await keyIn()).toBe(KEY);
+    const names = await readdir(dir);
+    const kept = names.find((name) => name.startsWith('fleet.key.replaced-')) ?? expect.fail();
+    expect((await readFile(join(dir, kept), 'utf8')).trim()).toBe(OTHER);
+    expect((await stat(join(dir, kept))).mode & 0o777).toBe(0o600);
+    expect(names).toContain('node.json');
+    expect(names).not.toContain('plan.json');
+    expect(ran.out).toMatch(/ {2}plan\.json\.replaced-/);
+  });
+
+  it.each(['plan', 'profile'])('never where a published %s would become useless', async (kind) => {
+    await joinWith([OTHER, '--no-start']);
+    await writeFile(join(dir, `${kind}.json`), published(3));
+    const ran = await joinWith([KEY, '--no-start', '--replace']);
+    expect(ran).toMatchObject({ code: 1, err: expect.stringContaining(`its ${kind} of generation 3`) });
+    expect(await keyIn()).toBe(OTHER);
+    expect(await readdir(dir)).toContain(`${kind}.json`);
+  });
+
+  it('nor where only the database holds it', async () => {
+    await joinWith([OTHER, '--no-start']);
+    const database = openSqlite({ path: join(dir, 'supervisor.sqlite'), clock: systemClock, migrations: readMigrations('migrations') });
+    const sql = "insert into desired (fleet, kind, generation, hash) values ('default', 'plan', 2, 'h')";
+    await database.batch([{ sql, params: [] }]);
+    await database.close();
+    expect((await joinWith([KEY, '--no-start', '--replace'])).err).toContain('its plan of generation 2');
+    expect(await keyIn()).toBe(OTHER);
+  });
+
+  it('changes nothing while a node runs on the directory', async () => {
+    await joinWith([OTHER, '--no-start']);
+    await writeFile(join(dir, 'listen.json'), JSON.stringify({ url: 'http://127.0.0.1:1', pid: process.pid }));
+    const ran = await joinWith([KEY, '--no-start', '--replace']);
+    expect(ran).toMatchObject({ code: 1, err: expect.stringContaining('bootplane leave') });
+    expect(await keyIn()).toBe(OTHER);
+  });
+
+  it('refuses a variable that would win over the key', async () => {
+    const ran = await joinWith([KEY, '--no-start'], { env: { BOOTPLANE_API_KEY: OTHER } });
+    expect(ran).toMatchObject({ code: 64, err: expect.stringContaining('BOOTPLANE_API_KEY') });
+    expect(existsSync(dir)).toBe(false);
+  });
+});
+
+describe('key show', () => {
+  const show = (argv: readonly string[] = [], options: RunOptions = {}) => run(['key', 'show', ...argv, '--data-dir', dir], options);
+  beforeEach(() => joinWith([KEY, '--no-start']));
+
+  it('prints the key and the command that adds a machine, and warns a person', async () => {
+    const { code, out, err } = await show([], { terminal: true });
+    expect(code).toBe(0);
+    expect(out).toContain(`bootplane join ${KEY}\n`);
+    expect(out).toContain('bootplane key show --quiet | ssh MACHINE bootplane join - --no-start');
+    expect(err).toContain('owns the fleet');
+    expect((await show()).err).toBe('');
+  });
+
+  it('--quiet prints what join reads, and --json says all', async () => {
+    const { out } = await show(['--quiet']);
+    expect(out).toBe(`${KEY}\n`);
+    expect(JSON.parse((await show(['--json'])).out)).toEqual({
+      key: KEY,
+      fleet: 'default',
+      site: 'default',
+      join: `bootplane join ${KEY}`,
+    });
+  });
+
+  it('tells the names of fleet and site under which the node ran', async () => {
+    await writeFile(join(dir, 'cluster.json'), JSON.stringify({ fleet: 'shops', site: 'lab' }));
+    expect((await show()).out).toContain(`bootplane join ${KEY} --fleet shops --site lab\n`);
+    expect((await show(['--site', 'other'])).out).toContain('--fleet shops --site other');
+  });
+
+  it('the key that is set wins, and without one it says where it looked', async () => {
+    expect((await show(['--quiet'], { env: { BOOTPLANE_API_KEY: OTHER } })).out).toBe(`${OTHER}\n`);
+    await rm(join(dir, 'fleet.key'));
+    expect(await show()).toMatchObject({ code: 64, out: '', err: expect.stringContaining(join(dir, 'fleet.key')) });
+  });
+});
