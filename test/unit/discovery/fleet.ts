@@ -23,6 +23,7 @@ export const TTL_MS = 15_000;
 interface Connection {
   readonly from: string;
   readonly to: string;
+  readonly isNews: boolean;
   /** One of the two processes died: the other sees it end. */
   breakOff(): void;
 }
@@ -36,7 +37,10 @@ export class Fleet {
   readonly log = recordingLog();
   readonly lan = new MemoryLan({ clock: this.clock, log: this.log, path: (from, to) => (this.isCut(from, to) ? [] : [1]) });
   readonly machines = new Map<string, FleetMachine>();
+  /** Addresses of machines that no packet reaches or leaves. */
   readonly cut = new Set<string>();
+  /** Addresses whose news stall, while all else of them goes through. */
+  readonly muted = new Set<string>();
   /** Called with each request that arrives, whoever it is from; for looking on. */
   onRequest: ((from: string, to: string, request: Request) => void) | undefined;
   readonly #connections = new Set<Connection>();
@@ -111,8 +115,17 @@ export class Fleet {
       if (isSilent) return aborted(request.signal);
       if (answers === undefined) throw refused(hostname);
       this.onRequest?.(from, to, request);
-      return this.#carry({ from, to }, await answers(request), request.signal);
+      const isNews = new URL(request.url).pathname === '/v1/news';
+      return this.#carry({ from, to, isNews }, await answers(request), request.signal);
     };
+  }
+
+  /** A machine gets another address while its node runs on, as from DHCP. */
+  move(machine: FleetMachine, address: string): void {
+    this.machines.delete(machine.address);
+    this.breakConnections(machine.address);
+    machine.address = address;
+    this.machines.set(address, machine);
   }
 
   /** A process is dead: whoever talks to it sees that. */
@@ -121,7 +134,7 @@ export class Fleet {
   }
 
   /** Passes an answer on as long as both processes live and nothing is cut between them. */
-  #carry(ends: Pick<Connection, 'from' | 'to'>, response: Response, signal: AbortSignal): Response {
+  #carry(ends: Omit<Connection, 'breakOff'>, response: Response, signal: AbortSignal): Response {
     const { body, status, headers } = response;
     if (body === null) return response;
     const reader = body.getReader();
@@ -144,7 +157,12 @@ export class Fleet {
         for (;;) {
           const part = await reader.read().catch(() => undefined);
           if (part === undefined) return;
-          if (this.isCut(ends.from, ends.to) || (ends.to === CLOUD && !this.cloud.reachable)) continue;
+          const isLost = this.isCut(ends.from, ends.to) || (ends.to === CLOUD && !this.cloud.reachable);
+          if (isLost || (ends.isNews && this.muted.has(ends.to))) {
+            // Not even its end arrives.
+            if (part.done) return;
+            continue;
+          }
           if (part.done) controller.close();
           else controller.enqueue(part.value);
           if (part.done) this.#connections.delete(connection);
@@ -175,6 +193,8 @@ interface Running {
   readonly services: ReturnType<typeof recordingServices>;
   readonly crash: AbortController;
   readonly lan: Lan;
+  /** The address that its LAN knows it by. */
+  readonly joined: string;
   readonly ended: Promise<void>;
 }
 
@@ -257,7 +277,7 @@ export class FleetMachine {
     });
     late.discovery = discovery;
     const crash = new AbortController();
-    this.running = { discovery, services, crash, lan, answer: supervisor.fetch, ended: discovery.run(crash.signal) };
+    this.running = { discovery, services, crash, lan, joined: this.address, answer: supervisor.fetch, ended: discovery.run(crash.signal) };
   }
 
   /** The process is dead; the machine refuses connections. */
@@ -266,7 +286,7 @@ export class FleetMachine {
     if (running === undefined) return;
     this.running = undefined;
     running.crash.abort();
-    this.#fleet.lan.crash(this.address);
+    this.#fleet.lan.crash(running.joined);
     this.#fleet.breakConnections(this.address);
   }
 
