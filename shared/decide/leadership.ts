@@ -35,3 +35,13 @@ export function fence(token: FencingToken | undefined, lease: FencingToken | und
   if (token === undefined || lease === undefined || token.epoch > lease.epoch) return 'accept';
   return token.epoch === lease.epoch && token.node_id === lease.node_id ? 'accept' : 'stale';
 }
+
+/**
+ * Whether a node may turn to a proved leader: never to a lower epoch than the highest that it has
+ * seen (`known`), and away from a leader that is well (`followed`) only to a higher one.
+ */
+export function isFollowable(leader: FencingToken, known: number, followed?: FencingToken): boolean {
+  if (isEpochJump(known, leader.epoch)) return false;
+  if (followed === undefined) return leader.epoch >= known;
+  return leader.epoch > followed.epoch || (leader.epoch === followed.epoch && leader.node_id === followed.node_id);
+}

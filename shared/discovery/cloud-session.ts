@@ -9,6 +9,7 @@ import { claimLease, holdLease, type Lease, leaseLeftMs } from './lease.ts';
 import { register } from './register.ts';
 import { createRegistration } from './registration.ts';
 import { DUPLICATE_ADVICE, type Session } from './session-state.ts';
+import { heedCloudVersions } from './sync-loop.ts';
 
 /**
  * Renews the cloud's lease beside the node's own. Where another holds it, this node steps down; where the cloud
@@ -69,7 +70,7 @@ export async function cloudLoop(session: Session): Promise<void> {
   while (!active.aborted) {
     try {
       await registration.ensure();
-      await sendHeartbeat(node, client);
+      heedCloudVersions(session, (await sendHeartbeat(node, client)).desired);
       failures.clear('cloud');
     } catch (error) {
       if (active.aborted) break;

@@ -1,5 +1,7 @@
+import type { Adverts } from './adverts.ts';
 import type { Documents } from './documents.ts';
 import type { EpochMemory } from './epoch-memory.ts';
+import type { Peers } from './peers.ts';
 import type { Refusals } from './refusals.ts';
 import type { Standing } from './standing.ts';
 import type { StepsLog } from './steps-log.ts';
@@ -13,6 +15,8 @@ export interface NodeContext {
   readonly credential: string;
   readonly epochs: EpochMemory;
   readonly traces: TraceKeeper;
+  readonly adverts: Adverts;
+  readonly peers: Peers;
   readonly documents: Documents;
   readonly refusals: Refusals;
   readonly standing: Standing;

@@ -30,6 +30,10 @@ export function createControl(node: NodeContext): Control {
   const resigning = new AbortController();
   let session: Session | undefined;
   let look_again_at = 0;
+  node.adverts.onNews(() => {
+    waker.wake();
+    session?.looks.wake();
+  });
   const onOpen = (opened: Session) => {
     session = opened;
   };
@@ -80,6 +84,7 @@ export function createControl(node: NodeContext): Control {
     poke() {
       waker.wake();
       session?.polls.wake();
+      session?.syncs.wake();
     },
     heartbeat: () => session?.heartbeats.wake(),
     look() {

@@ -1,3 +1,4 @@
+import { createAdverts } from './adverts.ts';
 import { type Appliers, createAppliers } from './appliers.ts';
 import { createClusterFile } from './cluster-file.ts';
 import type { NodeContext } from './context.ts';
@@ -6,11 +7,13 @@ import { type Documents, openDocuments } from './documents.ts';
 import { openEpochMemory } from './epoch-memory.ts';
 import { farewell } from './farewell.ts';
 import { messageOf } from './json-file.ts';
+import { holds } from './lease.ts';
+import { openPeers } from './peers.ts';
 import { createRefusals, type Refusals } from './refusals.ts';
 import { createStanding, type Standing } from './standing.ts';
 import { createStepsLog } from './steps-log.ts';
 import { createTraceKeeper, type TraceKeeper } from './trace.ts';
-import type { Discovery, DiscoveryDeps, DiscoveryState } from './types.ts';
+import type { Discovery, DiscoveryDeps, DiscoveryState, LeadershipState } from './types.ts';
 import { aborted, linkedAbort } from './waker.ts';
 
 /** A boot that has no answer after this long, milliseconds, applies what is cached meanwhile. */
@@ -75,6 +78,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     poke: () => parts.opened?.control.poke(),
     diff: async () => (await parts.opened?.appliers.diff()) ?? [],
     state: () => stateOf(parts),
+    leadership: () => leadershipOf(parts),
+    hear: (advert) => void parts.opened?.node.adverts.hear(advert),
     token: () => parts.standing.token,
   };
 }
@@ -89,7 +94,12 @@ async function live(parts: Parts, signal: AbortSignal, ending: AbortSignal, work
     working.addEventListener('abort', work.abort, { once: true });
     if (ending.aborted) life.abort();
     if (working.aborted) work.abort();
-    await Promise.all([opened.appliers.run(work.signal), opened.control.run(life.signal), startCold(parts, opened, work.signal)]);
+    await Promise.all([
+      opened.appliers.run(work.signal),
+      opened.control.run(life.signal),
+      opened.node.adverts.run(life.signal),
+      startCold(parts, opened, work.signal),
+    ]);
     life.dispose();
     work.dispose();
   } catch (error) {
@@ -99,15 +109,19 @@ async function live(parts: Parts, signal: AbortSignal, ending: AbortSignal, work
 
 async function open(parts: Parts): Promise<Opened> {
   const { deps, standing, refusals, traces } = parts;
-  const [documents, epochs, credential] = await Promise.all([
+  const { node_id } = deps.identity;
+  const [documents, peers, epochs, credential] = await Promise.all([
     openDocuments(deps),
+    openPeers(deps, { node_id, url: deps.config.advertise_url }),
     openEpochMemory(deps),
-    deps.fleetKeys.nodeCredential(deps.identity.node_id),
+    deps.fleetKeys.nodeCredential(node_id),
   ]);
   standing.answer = documents.plan?.answer;
   const clusterFile = createClusterFile(deps, () => stateOf(parts));
+  const adverts = createAdverts(deps, epochs, standing);
   const changed = () => {
     becomeReady(parts);
+    adverts.update();
     void clusterFile.update();
   };
   const onApplied = () => {
@@ -120,7 +134,7 @@ async function open(parts: Parts): Promise<Opened> {
     if (parts.standing.phase === 'starting' || parts.standing.phase === 'running') appliers.applyHeld();
     changed();
   };
-  const node = { deps, credential, epochs, traces, documents, refusals, standing, steps, applyHeld, changed };
+  const node = { deps, credential, epochs, traces, adverts, peers, documents, refusals, standing, steps, applyHeld, changed };
   return { node, documents, appliers, control: createControl(node) };
 }
 
@@ -160,4 +174,11 @@ function stateOf({ standing, refusals, traces, opened }: Parts): DiscoveryState 
     waiting_for: [...snapshot.waiting_for, ...refusals.messages(), ...pending],
     ...(traces.last === undefined ? {} : { trace: traces.last }),
   };
+}
+
+function leadershipOf({ deps, standing, opened }: Parts): LeadershipState {
+  const { located } = standing;
+  const leads = holds(located?.lease, deps.clock);
+  const follows = leads || located?.leader === undefined ? {} : { follows: located.leader };
+  return { leads, epoch_seen: opened?.node.epochs.highest ?? 0, eligible: deps.config.lead, ...follows };
 }

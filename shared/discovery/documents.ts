@@ -5,9 +5,8 @@ import { type FileDeps, readJsonFile, setAside, writeJsonFile } from './json-fil
 import type { DiscoveryDeps } from './types.ts';
 import { type Verified, verifyWire } from './verify.ts';
 
-/** A verified document with where it came from. */
+/** A verified document with the tag that it came with. */
 export interface Held<K extends DocumentKind> extends Verified<K> {
-  readonly line: string;
   readonly etag?: string;
 }
 
@@ -23,7 +22,7 @@ export interface Documents {
 /** One file holds the plan and its answer, so that a crash between two writes can't leave them apart. */
 const FILES = { plan: 'plan.json', profile: 'profile.json' } as const;
 
-const Kept = z.object({ line: z.string(), etag: z.string().optional(), document: z.record(z.string(), z.unknown()) });
+const Kept = z.object({ etag: z.string().optional(), document: z.record(z.string(), z.unknown()) });
 const KeptPlan = Kept.extend({ answer: NodePlan });
 
 type OpenDeps = FileDeps & Pick<DiscoveryDeps, 'config' | 'fleetKeys'>;
@@ -50,8 +49,8 @@ export async function openDocuments(deps: OpenDeps): Promise<Documents> {
   };
 }
 
-function toKept({ line, etag, document }: Held<DocumentKind>): z.input<typeof Kept> {
-  return { line, etag, document: toWire(document) };
+function toKept({ etag, document }: Held<DocumentKind>): z.input<typeof Kept> {
+  return { etag, document: toWire(document) };
 }
 
 async function readPlan(deps: OpenDeps): Promise<Documents['plan']> {
@@ -66,9 +65,9 @@ async function readProfile(deps: OpenDeps): Promise<Documents['profile']> {
 }
 
 async function verifyKept<K extends DocumentKind>(deps: OpenDeps, kind: K, kept: z.infer<typeof Kept>): Promise<Held<K> | undefined> {
-  const { line, etag, document: wire } = kept;
+  const { etag, document: wire } = kept;
   const verdict = await verifyWire(kind, deps.config.fleet, deps.fleetKeys.documents, wire);
-  if ('verified' in verdict) return { ...verdict.verified, line, ...(etag === undefined ? {} : { etag }) };
+  if ('verified' in verdict) return { ...verdict.verified, ...(etag === undefined ? {} : { etag }) };
   await setAside(deps, FILES[kind], verdict.refused);
   return undefined;
 }

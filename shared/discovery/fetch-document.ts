@@ -2,18 +2,21 @@ import { ApiError, type Client, UnreachableError } from '../client.ts';
 import type { DocumentKind } from '../contract/document.ts';
 import type { Held } from './documents.ts';
 import type { DiscoveryDeps } from './types.ts';
-import { SELF_LINE, verifyWire, whyOlder } from './verify.ts';
+import { verifyWire, whyOlder } from './verify.ts';
 
-/** How one look at a published document ended. `missing` is a refusal only for a node that holds one. */
+/**
+ * How one look at a published document ended. `missing` is a refusal only for a node that holds one. `behind`: what is
+ * published must not replace what is held.
+ */
 export type Fetched<K extends DocumentKind> =
   | { readonly outcome: 'current' }
   | { readonly outcome: 'accepted'; readonly held: Held<K> }
   | { readonly outcome: 'missing' }
-  | { readonly outcome: 'refused'; readonly reason: string; readonly generation?: number; readonly hash?: string };
+  | { readonly outcome: 'behind'; readonly reason: string; readonly generation: number; readonly hash: string }
+  | { readonly outcome: 'refused'; readonly reason: string };
 
 export interface DocumentSource<K extends DocumentKind> {
   readonly client: Client;
-  readonly line: string;
   readonly kind: K;
   readonly held: Held<K> | undefined;
 }
@@ -25,9 +28,9 @@ type Deps = Pick<DiscoveryDeps, 'config' | 'fleetKeys'>;
  * Rejects when the Supervisor does not answer or does not know this node; then nothing was learnt.
  */
 export async function fetchDocument<K extends DocumentKind>(deps: Deps, source: DocumentSource<K>): Promise<Fetched<K>> {
-  const { client, line, kind, held } = source;
+  const { client, kind, held } = source;
   try {
-    const { status, body, etag } = await client.document(kind, held?.line === line ? held.etag : undefined);
+    const { status, body, etag } = await client.document(kind, held?.etag);
     if (status === 304) return { outcome: 'current' };
     return await judge(deps, source, body, etag);
   } catch (error) {
@@ -39,7 +42,7 @@ export async function fetchDocument<K extends DocumentKind>(deps: Deps, source: 
 
 async function judge<K extends DocumentKind>(
   deps: Deps,
-  { kind, line, held }: DocumentSource<K>,
+  { kind, held }: DocumentSource<K>,
   wire: Record<string, unknown> | undefined,
   etag: string | undefined,
 ): Promise<Fetched<K>> {
@@ -47,10 +50,10 @@ async function judge<K extends DocumentKind>(
   const verdict = await verifyWire(kind, deps.config.fleet, deps.fleetKeys.documents, wire);
   if ('refused' in verdict) return { outcome: 'refused', reason: verdict.refused };
   const { generation, hash } = verdict.verified.document.meta;
-  if (isHeld(held, generation, hash) && (line === held?.line || line === SELF_LINE)) return { outcome: 'current' };
-  const older = whyOlder(held && { line: held.line, ...held.document.meta }, { line, generation, hash });
-  if (older !== undefined) return { outcome: 'refused', reason: older, generation, hash };
-  return { outcome: 'accepted', held: { ...verdict.verified, line, ...(etag === undefined ? {} : { etag }) } };
+  if (isHeld(held, generation, hash)) return { outcome: 'current' };
+  const older = whyOlder(held?.document.meta, { generation, hash });
+  if (older !== undefined) return { outcome: 'behind', reason: older, generation, hash };
+  return { outcome: 'accepted', held: { ...verdict.verified, ...(etag === undefined ? {} : { etag }) } };
 }
 
 function isHeld(held: Held<DocumentKind> | undefined, generation: number, hash: string): boolean {

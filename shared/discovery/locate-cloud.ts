@@ -1,43 +1,67 @@
 import { ApiError, type Client, UnreachableError } from '../client.ts';
 import type { Leader } from '../contract/leader.ts';
+import { isFollowable } from '../decide/leadership.ts';
+import type { Found, FoundLeader } from './candidate.ts';
 import { connect } from './connect.ts';
+import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
 import { claimLease, holds } from './lease.ts';
-import type { KnownLeader, Located, StepContext, StepResult } from './located.ts';
+import type { KnownLeader, Located } from './located.ts';
+import { createLook } from './look.ts';
+import { leadConfirmed } from './own-supervisor.ts';
 import { whyUnproved } from './prove.ts';
+import { releaseLease } from './release.ts';
+import type { StepContext, StepResult } from './round.ts';
+
+const CHALLENGE_TIMEOUT_MS = 1000;
+/** Who has to take over can't wait long for a cloud that is away, milliseconds. */
+const TAKEOVER_TIMEOUT_MS = 1000;
 
 /**
- * Asks the cloud who leads the site. Where nobody does and this node may, it claims the lease there;
- * else it follows the cloud.
+ * Asks the cloud who leads the site. Where nobody does and this node may, it claims the lease there and
+ * leads by its own Supervisor at the same epoch; else it follows the leader, or the cloud while that
+ * leader does not prove itself.
  */
 export async function locateCloud(context: StepContext): Promise<StepResult> {
-  const url = context.deps.config.cloud_url;
+  const { deps, takeover } = context;
+  const url = deps.config.cloud_url;
   if (url === undefined) return { outcome: 'off', detail: 'BOOTPLANE_CLOUD_URL is not set' };
   const unproved = whyUnproved(url);
   if (unproved !== undefined) return { outcome: 'rejected', url, detail: unproved };
-  const client = connect(context, { url, fetch: context.deps.fetch });
+  const limit = takeover === undefined ? {} : { timeout_ms: () => TAKEOVER_TIMEOUT_MS };
+  const client = connect(context, { url, fetch: deps.fetch, ...limit });
   try {
-    const located = await join(context, client);
-    return { outcome: 'found', url, detail: located.lease !== undefined ? 'this node leads' : 'this node follows', located };
+    return { url, ...(await join(context, client)) };
   } catch (error) {
     return { ...explain(error), url };
   }
 }
 
-async function join(context: StepContext, client: Client): Promise<Located> {
+async function join(context: StepContext, client: Client): Promise<StepResult> {
   const { deps, epochs, current } = context;
   const leader = await readLeader(client, deps.config.site);
   await epochs.note(leader?.epoch);
   const isOurs = leader !== undefined && isThisMachine(context, leader);
-  if (isOurs && current?.url === client.url && current.lease?.epoch === leader.epoch && holds(current.lease, deps.clock)) return current;
-  if ((leader !== undefined && !isOurs) || !deps.config.lead) return follow(context, client, leader);
+  if (isOurs && current?.cloud_lease?.epoch === leader.epoch && holds(current.cloud_lease, deps.clock)) {
+    return { outcome: 'found', detail: 'this node leads', located: current };
+  }
+  if ((leader !== undefined && !isOurs) || !mayClaim(context)) return turnTo(context, client, leader);
   const claim = await claimLease(deps, client, epochs.highest === 0 ? {} : { epoch_seen: epochs.highest });
   if ('lost_to' in claim) {
     await epochs.note(claim.lost_to.epoch);
-    return follow(context, client, claim.lost_to);
+    return turnTo(context, client, claim.lost_to);
   }
   await epochs.note(claim.granted.epoch);
-  return { ...base(context, client), lease: claim.granted };
+  const located = await leadConfirmed(context, client, claim.granted);
+  if (located !== undefined) return { outcome: 'found', detail: 'this node leads', located };
+  await releaseLease(context, { ...base(context, client), lease: claim.granted }, context.signal, true);
+  return { outcome: 'rejected', detail: "the cloud granted its lease, but this node's own Supervisor did not" };
+}
+
+/** A provisional leader that this node follows gets its lease confirmed itself. A copy of a node with more right to lead claims nothing. */
+function mayClaim({ deps, current, round }: StepContext): boolean {
+  if (!deps.config.lead || round.clone?.yields !== undefined) return false;
+  return current === undefined || current.source === 'self' || current.source === 'cloud';
 }
 
 /**
@@ -48,14 +72,51 @@ function isThisMachine({ deps: { config, identity } }: StepContext, leader: Know
   return leader.node_id === identity.node_id && leader.leader_url === config.advertise_url();
 }
 
-function follow(context: StepContext, client: Client, leader: (KnownLeader & Pick<Leader, 'expires_in_ms'>) | undefined): Located {
-  if (leader === undefined) return base(context, client);
+type CloudLeader = KnownLeader & Pick<Leader, 'expires_in_ms'>;
+
+/** The leader that the cloud names is followed where it proves itself; it is no better than itself where it is followed already. */
+async function turnTo(context: StepContext, client: Client, leader: CloudLeader | undefined): Promise<StepResult> {
+  const { current } = context;
+  const isOnLan = current?.source === 'mdns' || current?.source === 'peer';
+  if (isOnLan && (leader === undefined || leader.node_id === current.leader?.node_id))
+    return { outcome: 'rejected', detail: 'it names no other leader' };
+  if (leader === undefined)
+    return { outcome: 'found', detail: 'this node follows the cloud; nobody leads', located: base(context, client) };
+  const proved = await proveLeader(context, leader);
+  if ('located' in proved) return proved;
   const { node_id, leader_url, epoch, expires_in_ms } = leader;
-  return { ...base(context, client), leader: { node_id, leader_url, epoch }, look_again_ms: expires_in_ms };
+  const located = { ...base(context, client), leader: { node_id, leader_url, epoch }, look_again_ms: expires_in_ms };
+  return {
+    outcome: 'found',
+    detail: `this node follows the cloud; the leader ${node_id} does not prove itself at ${leader_url}`,
+    ...proved,
+    located,
+  };
+}
+
+async function proveLeader(
+  context: StepContext,
+  { node_id, leader_url, epoch }: KnownLeader,
+): Promise<StepResult | Pick<StepResult, 'candidates'>> {
+  if (node_id === context.deps.identity.node_id) return {};
+  const isLeader = (one: Found): one is FoundLeader => one.leads !== undefined && isFollowable(one.leads, epoch);
+  const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: isLeader });
+  look.add({ url: leader_url, node_id, epoch, via: 'peer' });
+  await look.settled();
+  await context.peers.remember(look.found);
+  const found = look.found.find(isLeader);
+  if (found === undefined) return { candidates: look.traced };
+  await context.epochs.note(found.leads.epoch);
+  return {
+    outcome: 'found',
+    detail: `this node follows the leader, ${found.node_id}`,
+    candidates: look.traced,
+    located: follow(context, found),
+  };
 }
 
 function base({ deps }: StepContext, { url }: Client): Located {
-  return { source: 'cloud', url, fetch: deps.fetch, line: new URL(url).origin, provisional: false };
+  return { source: 'cloud', url, fetch: deps.fetch, provisional: false };
 }
 
 async function readLeader(client: Client, site: string): Promise<Leader | undefined> {

@@ -1,10 +1,130 @@
-import type { StepResult } from './located.ts';
-import type { DiscoveryDeps } from './types.ts';
+import { compareLeaders, isEpochJump, isFollowable } from '../decide/leadership.ts';
+import { tellsNews } from './adverts.ts';
+import type { Candidate, Found, FoundLeader } from './candidate.ts';
+import { meetClone } from './clone.ts';
+import { follow } from './follow.ts';
+import { messageOf } from './json-file.ts';
+import type { Located } from './located.ts';
+import { createLook, type Look } from './look.ts';
+import { meetLeaders } from './meet.ts';
+import type { LeaderFound } from './prove.ts';
+import type { StepContext, StepResult } from './round.ts';
 
-/** The two steps on the local network have their place here; this version does not take them, and the trace says so. */
-export function locateLan(step: 'mdns' | 'peers', { config, lan }: DiscoveryDeps): StepResult {
-  if (step === 'mdns' && lan === undefined)
-    return { outcome: 'off', detail: 'BOOTPLANE_MDNS is off, or this version has no multicast here' };
-  if (step === 'peers' && config.peers.length === 0) return { outcome: 'off', detail: 'BOOTPLANE_PEERS is not set' };
-  return { outcome: 'off', detail: 'not available in this version of bootplane' };
+/** One query round, as mDNS asks it: up to three questions within this time, milliseconds. */
+const BROWSE_MS = 1000;
+const CHALLENGE_TIMEOUT_MS = 1000;
+/** A follower whose leader is well asks only so many others, so that a large site does not ask all of all. */
+const SAMPLED_PEERS = 3;
+
+/** Asks the LAN by multicast who is there, and each one to prove itself. */
+export async function locateMdns(context: StepContext): Promise<StepResult> {
+  const { lan } = context.deps;
+  if (lan === undefined) return { outcome: 'off', detail: 'BOOTPLANE_MDNS is off, or there is no multicast here' };
+  const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: (found) => isEnough(context, found) });
+  addFollowed(context, look, 'mdns');
+  const browsed = await browse(context, look);
+  await look.settled();
+  return settle(context, look, browsed ?? 'nobody answered on the LAN');
+}
+
+/** Asks the configured and the remembered nodes, one by one, and those that told of something new. */
+export async function locatePeers(context: StepContext): Promise<StepResult> {
+  const candidates = peersToAsk(context);
+  if (candidates.length === 0) return { outcome: 'off', detail: 'no peer is configured in BOOTPLANE_PEERS or remembered' };
+  const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: (found) => isEnough(context, found) });
+  for (const candidate of candidates) look.add(candidate);
+  await look.settled();
+  return settle(context, look, 'no peer answered');
+}
+
+/** Why nothing could be browsed, where that is so. */
+async function browse({ deps, adverts, current }: StepContext, look: Look): Promise<string | undefined> {
+  try {
+    for await (const advert of deps.lan?.browse(BROWSE_MS, look.signal) ?? []) {
+      const checked = await adverts.check(advert);
+      if ('refused' in checked) {
+        adverts.ignored(advert.url, checked.refused);
+        look.turnAway({ url: advert.url, node_id: advert.node_id }, checked.refused);
+      } else if ('candidate' in checked && tellsNews(deps, current, checked.candidate)) look.add(checked.candidate);
+    }
+    return undefined;
+  } catch (error) {
+    return `the LAN can't be asked: ${messageOf(error)}`;
+  }
+}
+
+function peersToAsk({ deps, current, peers, round, standing }: StepContext): Candidate[] {
+  if (round.isHinted) return [...round.hinted];
+  const configured = deps.config.peers.map((url) => ({ url }));
+  const remembered = [...peers.list(), ...(standing.answer?.successors ?? [])];
+  const all: Candidate[] = [...configured, ...remembered].map((peer) => ({ ...peer, via: 'peer' }));
+  const isWell = current !== undefined && current.lease === undefined && current.source !== 'cloud';
+  if (!isWell) return [...round.hinted, ...all];
+  const others = all.filter(({ url }) => url !== current.url);
+  const from = Math.floor(deps.random.next() * others.length);
+  const sampled = [...others.slice(from), ...others.slice(0, from)].slice(0, SAMPLED_PEERS);
+  return [...round.hinted, ...followedOf(current, 'peer'), ...sampled];
+}
+
+/** The leader that is followed is asked as well: whatever is found must be better. */
+function addFollowed({ current }: StepContext, look: Look, via: Candidate['via']): void {
+  for (const candidate of followedOf(current, via)) look.add(candidate);
+}
+
+function followedOf(current: Located | undefined, via: Candidate['via']): Candidate[] {
+  if (current?.leader === undefined) return [];
+  const { leader_url, node_id, epoch } = current.leader;
+  return [{ url: leader_url, node_id, epoch, via }];
+}
+
+/** A node without a control plane takes the first leader; one that has something compares all. */
+function isEnough(context: StepContext, { leads, node_id }: Found): boolean {
+  return context.current === undefined && leads !== undefined && node_id !== context.deps.identity.node_id && mayFollow(context, leads);
+}
+
+/** A provisional leader is no better than the cloud where that names another. */
+function mayFollow({ epochs, current }: StepContext, leader: LeaderFound): boolean {
+  const { highest } = epochs;
+  if (current?.source !== 'cloud') return isFollowable(leader, highest, current?.leader);
+  const named = current.leader;
+  if (named !== undefined && leader.provisional && leader.node_id !== named.node_id) return false;
+  return isFollowable(leader, Math.min(highest, named?.epoch ?? highest));
+}
+
+/** What a look came to: who was met is remembered, and a copy of this node or another leader is dealt with first. */
+async function settle(context: StepContext, look: Look, nobody: string): Promise<StepResult> {
+  const candidates = look.traced.length === 0 ? {} : { candidates: look.traced };
+  const { deps, epochs, current, round, peers } = context;
+  for (const one of look.found) if (one.node_id !== deps.identity.node_id) round.proved.set(one.node_id, one);
+  await peers.remember(look.found);
+  if (await meetClone(context, look.found)) return { outcome: 'rejected', detail: round.clone?.yields ?? '', ...candidates };
+  const leaders = leadersOf(context, look.found);
+  if (current?.lease !== undefined) return { ...(await meetLeaders(context, leaders, look.found)), ...candidates };
+  const [best] = leaders.filter(({ leads }) => mayFollow(context, leads)).sort((a, b) => compareLeaders(a.leads, b.leads));
+  if (best !== undefined) {
+    await epochs.note(best.leads.epoch);
+    return {
+      outcome: 'found',
+      url: best.url,
+      detail: `follows ${best.node_id}, epoch ${best.leads.epoch}`,
+      ...candidates,
+      located: follow(context, best),
+    };
+  }
+  return { outcome: look.found.length > 0 ? 'rejected' : 'no_answer', detail: whyNone(context, look, nobody), ...candidates };
+}
+
+function leadersOf({ deps }: StepContext, found: readonly Found[]): FoundLeader[] {
+  return found.filter((one): one is FoundLeader => one.leads !== undefined && one.node_id !== deps.identity.node_id);
+}
+
+function whyNone(context: StepContext, look: Look, nobody: string): string {
+  if (look.found.length === 0) return look.traced.length === 0 ? nobody : `none of ${look.traced.length} proved to be of this fleet`;
+  const [leader] = leadersOf(context, look.found);
+  if (leader === undefined) return `${look.found.length} of the fleet answered and none leads`;
+  const { node_id, epoch } = leader.leads;
+  if (isEpochJump(context.epochs.highest, epoch))
+    return `${node_id} names epoch ${epoch}, too far above ${context.epochs.highest} to be true`;
+  if (context.current !== undefined) return 'nothing better than what is followed';
+  return `${node_id} leads at epoch ${epoch}, below ${context.epochs.highest} that this node has seen`;
 }

@@ -1,23 +1,51 @@
-import { connect } from './connect.ts';
+import { compareLeaders, isFollowable } from '../decide/leadership.ts';
+import type { Candidate, Found, FoundLeader } from './candidate.ts';
+import { turnOf, waitForTurn } from './elect.ts';
+import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
-import { claimLease } from './lease.ts';
-import type { StepContext, StepResult } from './located.ts';
-import { SELF_LINE } from './verify.ts';
+import { createLook } from './look.ts';
+import { claimOwn, leadBy } from './own-supervisor.ts';
+import type { StepContext, StepResult } from './round.ts';
 
-/** Elects this node: a claim in its own Supervisor, above every epoch that it has ever seen. */
+/** Elects this node: waits for its turn, looks a last time, and claims in its own Supervisor above every epoch that it has ever seen. */
 export async function locateSelf(context: StepContext): Promise<StepResult> {
-  const { deps, epochs } = context;
-  const { url, fetch } = deps.self;
+  const { deps, signal } = context;
   if (!deps.config.lead) return { outcome: 'off', detail: 'BOOTPLANE_LEAD is off, so this node does not elect itself' };
+  const turn = turnOf(context);
+  const until = deps.clock.monotonic() + turn.wait_ms;
+  for (let isMyTurn = false; !isMyTurn && !signal.aborted; ) {
+    const heard = await waitForTurn(context, until);
+    isMyTurn = deps.clock.monotonic() >= until;
+    const other = await lookLast(context, [...heard, ...(isMyTurn ? turn.before : [])], turn.timeout_ms);
+    if (other !== undefined) return other;
+  }
+  return signal.aborted ? { outcome: 'off', detail: 'the node stops' } : elect(context);
+}
+
+/** Undefined when none of these leads. */
+async function lookLast(context: StepContext, asked: readonly Candidate[], timeout_ms: number): Promise<StepResult | undefined> {
+  if (asked.length === 0) return undefined;
+  const { epochs } = context;
+  const leader = (one: Found): one is FoundLeader => one.leads !== undefined && isFollowable(one.leads, epochs.highest);
+  const look = createLook(context, { timeout_ms, isEnough: leader });
+  for (const candidate of asked) look.add(candidate);
+  await look.settled();
+  await context.peers.remember(look.found);
+  const [best] = look.found.filter(leader).sort((a, b) => compareLeaders(a.leads, b.leads));
+  if (best === undefined) return undefined;
+  await epochs.note(best.leads.epoch);
+  const detail = `a last look found ${best.node_id}, epoch ${best.leads.epoch}`;
+  return { outcome: 'found', url: best.url, detail, candidates: look.traced, located: follow(context, best) };
+}
+
+async function elect(context: StepContext): Promise<StepResult> {
   try {
-    const claim = await claimLease(deps, connect(context, { url, fetch }), epochs.highest === 0 ? {} : { epoch_seen: epochs.highest });
+    const claim = await claimOwn(context, context.epochs.highest);
     if ('lost_to' in claim) {
       const { node_id, expires_in_ms } = claim.lost_to;
       return { outcome: 'rejected', detail: `its own Supervisor holds a lease of ${node_id} for another ${expires_in_ms} ms` };
     }
-    await epochs.note(claim.granted.epoch);
-    const provisional = deps.config.cloud_url !== undefined;
-    const located = { source: 'self', url, fetch, line: SELF_LINE, lease: claim.granted, provisional } as const;
+    const located = await leadBy(context, claim.granted);
     return { outcome: 'found', detail: `elected itself, epoch ${claim.granted.epoch}`, located };
   } catch (error) {
     return { outcome: 'rejected', detail: `its own Supervisor refused the claim: ${messageOf(error)}` };

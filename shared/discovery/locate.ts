@@ -1,56 +1,82 @@
 import type { Clock } from '../ports/clock.ts';
+import { forgetClone } from './clone.ts';
 import { locateCloud } from './locate-cloud.ts';
-import { locateLan } from './locate-lan.ts';
+import { locateMdns, locatePeers } from './locate-lan.ts';
 import { locateSelf } from './locate-self.ts';
-import { describe, type Located, type StepContext, type StepResult } from './located.ts';
+import { describe, type Located } from './located.ts';
+import { QUIET_TTLS } from './resync.ts';
+import type { LocateContext, StepContext, StepResult } from './round.ts';
 import type { LocateReason, LocateStep, LocateStepName, TraceKeeper } from './trace.ts';
 
-interface Step {
-  readonly name: LocateStepName;
-  run(context: StepContext): Promise<StepResult>;
-}
-
 /** In order of preference (specification, section 1; `architecture.md`, A node's life). */
-const STEPS: readonly Step[] = [
-  { name: 'mdns', run: async ({ deps }) => locateLan('mdns', deps) },
-  { name: 'peers', run: async ({ deps }) => locateLan('peers', deps) },
-  { name: 'cloud', run: locateCloud },
-  { name: 'self', run: locateSelf },
-];
+const STEPS: Readonly<Record<LocateStepName, (context: StepContext) => Promise<StepResult>>> = {
+  mdns: locateMdns,
+  peers: locatePeers,
+  cloud: locateCloud,
+  self: locateSelf,
+};
 
 /**
  * One round of locating. Undefined when nothing was found; with `current`, when nothing as good as
- * it was. Every candidate is tried in every round: none is remembered as bad.
+ * it was. Every candidate is tried in every round: none is remembered as bad. A round with `current` for which
+ * adverts told of something new asks only those.
  */
-export async function locate(context: StepContext, traces: TraceKeeper, reason: LocateReason): Promise<Located | undefined> {
-  const { deps, current } = context;
+export async function locate(given: LocateContext, traces: TraceKeeper, why: LocateReason): Promise<Located | undefined> {
+  const { deps, current } = given;
+  const context = startRound(given, traces);
+  const reason = context.round.isHinted ? 'hint' : why;
   const began = deps.clock.monotonic();
   const steps: LocateStep[] = [];
   let located: Located | undefined;
-  for (const step of stepsFor(current)) {
+  for (const name of stepsFor(context)) {
     const stepBegan = deps.clock.monotonic();
-    const { located: found, ...result } = await step.run(context);
-    steps.push({ step: step.name, ...result, duration_ms: since(deps.clock, stepBegan) });
+    const { located: found, ...result } = await STEPS[name](context);
+    steps.push({ step: name, ...result, duration_ms: since(deps.clock, stepBegan) });
     located = found;
-    if (located !== undefined || context.signal.aborted) break;
+    if (located !== undefined || context.signal.aborted || context.round.clone?.yields !== undefined) break;
   }
-  if (located === undefined && current?.source === 'self') {
-    steps.push({ step: 'self', outcome: 'found', detail: `stays elected, epoch ${current.lease?.epoch}`, duration_ms: 0 });
-  }
-  const followed = located ?? current;
-  const result = followed === undefined ? 'nothing was found' : describe(followed);
+  if (located === undefined && current?.source === 'self') steps.push(stayElected(current));
+  forgetClone(context);
+  if (current !== undefined && context.round.clone?.yields !== undefined) context.stepDown?.(context.round.clone.yields);
+  const result = describeResult(context, located);
   await traces.keep({ node_id: deps.identity.node_id, reason, steps, result, duration_ms: since(deps.clock, began) });
   return located;
+}
+
+function describeResult({ current, round }: StepContext, located: Located | undefined): string {
+  if (round.clone?.yields !== undefined) return round.clone.yields;
+  const followed = located ?? current;
+  return followed === undefined ? 'nothing was found' : describe(followed);
+}
+
+function stayElected({ lease }: Located): LocateStep {
+  return { step: 'self', outcome: 'found', detail: `stays elected, epoch ${lease?.epoch}`, duration_ms: 0 };
+}
+
+const QUICK: readonly LocateStepName[] = ['cloud', 'self'];
+const HINTED: readonly LocateStepName[] = ['peers'];
+const ON_LAN: readonly LocateStepName[] = ['mdns', 'peers'];
+const BEYOND: readonly LocateStepName[] = [...ON_LAN, 'cloud'];
+const ALL: readonly LocateStepName[] = [...BEYOND, 'self'];
+
+/** Nothing after the current control plane is better than it, but for the cloud, which may know of a leader that it has confirmed. */
+function stepsFor({ current, takeover, round }: StepContext): readonly LocateStepName[] {
+  if (current === undefined) return takeover === undefined ? ALL : QUICK;
+  if (round.isHinted) return HINTED;
+  const isOnLan = current.source === 'mdns' || current.source === 'peer';
+  return isOnLan && !current.provisional ? ON_LAN : BEYOND;
+}
+
+function startRound(given: LocateContext, traces: TraceKeeper): StepContext {
+  const { deps, current, takeover, adverts, standing } = given;
+  // Who takes over hears of the others while it waits for its turn.
+  const hinted = takeover === undefined ? adverts.take() : [];
+  const isDue = deps.clock.monotonic() - traces.full_at >= QUIET_TTLS * standing.ttl_seconds() * 1000;
+  const isHinted = current !== undefined && hinted.length > 0 && !isDue;
+  return { ...given, round: { isHinted, hinted, proved: new Map() } };
 }
 
 /** Milliseconds, to a tenth: more is noise in a file that people read. */
 function since(clock: Clock, began: number): number {
   return Math.round((clock.monotonic() - began) * 10) / 10;
-}
-
-/** Nothing after the current control plane is better than it, and electing itself twice is nothing new. */
-function stepsFor(current: Located | undefined): readonly Step[] {
-  if (current === undefined) return STEPS;
-  const last = STEPS.findIndex(({ name }) => name === current.source);
-  return STEPS.slice(0, current.source === 'self' ? last : last + 1);
 }

@@ -1,8 +1,6 @@
 import type { Fetch } from '../client.ts';
-import type { EpochMemory } from './epoch-memory.ts';
+import type { NodePlan } from '../contract/plan.ts';
 import type { Lease } from './lease.ts';
-import type { StepOutcome } from './trace.ts';
-import type { DiscoveryDeps } from './types.ts';
 
 /** Who leads the site, as the control plane told. */
 export interface KnownLeader {
@@ -17,8 +15,6 @@ export interface Located {
   /** Where calls go. */
   readonly url: string;
   readonly fetch: Fetch;
-  /** Whose documents these are: generations are compared within one line only. */
-  readonly line: string;
   /** Present when this node leads. */
   readonly lease?: Lease;
   /** The lease of the cloud that confirms this leader. */
@@ -29,26 +25,22 @@ export interface Located {
   readonly look_again_ms?: number;
 }
 
-export interface StepContext {
-  readonly deps: DiscoveryDeps;
-  readonly epochs: EpochMemory;
-  readonly credential: string;
-  readonly signal: AbortSignal;
-  /** What the node follows already; then the round looks only for something as good or better. */
-  readonly current?: Located;
-}
-
-export interface StepResult {
-  readonly outcome: StepOutcome;
-  readonly detail: string;
-  readonly url?: string;
-  readonly located?: Located;
+/** The leader is gone for sure: its process is dead, it released its lease, or it was silent for a whole TTL. */
+export interface Takeover {
+  /** node_id of the leader that is gone. */
+  readonly gone: string;
+  /** Where it was, so that one that stepped down can say whom it follows. */
+  readonly gone_url?: string;
+  /** Who takes over, in order, as that leader told. */
+  readonly successors: NodePlan['successors'];
 }
 
 /** In words, for the trace and the log. */
-export function describe({ source, url, lease, leader, provisional }: Located): string {
-  if (source === 'self')
-    return `leads by its own Supervisor, epoch ${lease?.epoch}${provisional ? ', provisional until the cloud answers' : ''}`;
+export function describe({ source, url, lease, cloud_lease, leader, provisional }: Located): string {
+  if (source === 'self') {
+    const confirmation = cloud_lease === undefined ? '' : ', confirmed by the cloud';
+    return `leads by its own Supervisor, epoch ${lease?.epoch}${provisional ? ', provisional until the cloud answers' : confirmation}`;
+  }
   if (lease !== undefined) return `leads by the lease of ${url}, epoch ${lease.epoch}`;
   return leader === undefined ? `follows ${url}; nobody leads the site` : `follows ${url}; ${leader.node_id} leads, epoch ${leader.epoch}`;
 }

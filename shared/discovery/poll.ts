@@ -4,18 +4,18 @@ import type { NodePlan } from '../contract/plan.ts';
 import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
-import type { Located } from './located.ts';
 import { matches } from './select.ts';
-import { SELF_LINE } from './verify.ts';
+import type { Exchange } from './sync-exchange.ts';
 
 /** A version may be published between two calls; then the plan is asked for again, this often at most. */
 const MAX_ASKS = 3;
 
 /**
  * One look at what is desired here: the plan answer, the Cluster Plan that it was made from, and the
- * profile. What can't be used changes nothing and is told once. Rejects when a call fails.
+ * profile. A control plane that has none, or an older one than this node, is offered what this node has, and asked
+ * again. What can't be used changes nothing and is told once. Rejects when a call fails.
  */
-export async function poll(node: NodeContext, client: Client, located: Located): Promise<DesiredGenerations> {
+export async function poll(node: NodeContext, client: Client, exchange: Exchange): Promise<DesiredGenerations> {
   const began = node.deps.clock.monotonic();
   let desired: DesiredGenerations = {};
   let isSettled = false;
@@ -23,9 +23,11 @@ export async function poll(node: NodeContext, client: Client, located: Located):
     const answer = await client.plan(node.deps.identity.node_id);
     desired = answer.desired;
     await follow(node, answer.body);
-    isSettled = await settlePlan(node, client, located, answer.body, ask === MAX_ASKS);
+    isSettled = await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, answer.body);
   }
-  await settleProfile(node, client, located);
+  for (let ask = 1, isDone = false; !isDone && ask <= MAX_ASKS; ask += 1) {
+    isDone = await settleProfile(node, { client, exchange, isLast: ask === MAX_ASKS });
+  }
   node.steps.step('plan', describePlan(node), node.deps.clock.monotonic() - began);
   return desired;
 }
@@ -45,35 +47,35 @@ async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Prom
   await epochs.note(answer.epoch);
 }
 
-/** False when a newer plan was published meanwhile, so that the answer has to be asked for again. */
-async function settlePlan(node: NodeContext, client: Client, { line }: Located, answer: NodePlan, isLast: boolean): Promise<boolean> {
+interface Ask {
+  readonly client: Client;
+  readonly exchange: Exchange;
+  readonly isLast: boolean;
+}
+
+/** False when another plan is published there by now, so that the answer has to be asked for again. */
+async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, answer: NodePlan): Promise<boolean> {
   const { documents, deps } = node;
   const held = documents.plan?.held;
-  if (answer.generation === undefined) return refuseMissingPlan(node, answer, held);
-  if (held !== undefined && matches(answer, held)) return takePlan(node, ofLine(held, line), answer);
-  const fetched = await fetchDocument(deps, { client, line, kind: 'plan', held });
+  if (answer.generation === undefined) {
+    if (held !== undefined && !isLast && (await exchange.offer('plan'))) return false;
+    return refuseMissingPlan(node, answer, held);
+  }
+  if (held !== undefined && matches(answer, held)) return takePlan(node, held, answer);
+  const fetched = await fetchDocument(deps, { client, kind: 'plan', held });
   if (fetched.outcome === 'accepted') {
     if (matches(answer, fetched.held)) return takePlan(node, fetched.held, answer);
     if (!isLast && fetched.held.document.meta.generation > answer.generation) return false;
   }
-  return refuse(
-    node,
-    'plan',
-    whyNotTaken(fetched, `generation ${answer.generation} was named, but another one is published`),
-    held,
-    fetched,
-  );
+  if (fetched.outcome === 'behind' && !isLast && (await exchange.offer('plan'))) return false;
+  const otherwise = `generation ${answer.generation} was named, but another one is published`;
+  return refuse(node, 'plan', whyNotTaken(fetched, otherwise), held, fetched);
 }
 
 async function takePlan({ documents, refusals }: NodeContext, held: Held<'plan'>, answer: NodePlan): Promise<true> {
   await documents.keepPlan(held, answer);
   refusals.clear('plan');
   return true;
-}
-
-/** What the cloud confirms becomes the cloud's, so that a later one of the node's own does not replace it downwards. */
-function ofLine(held: Held<'plan'>, line: string): Held<'plan'> {
-  return line === held.line || line === SELF_LINE ? held : { ...held, line };
 }
 
 function refuseMissingPlan(node: NodeContext, answer: NodePlan, held: Held<'plan'> | undefined): true {
@@ -84,17 +86,23 @@ function refuseMissingPlan(node: NodeContext, answer: NodePlan, held: Held<'plan
   return true;
 }
 
-async function settleProfile(node: NodeContext, client: Client, { line }: Located): Promise<void> {
+/** False when another profile is published there by now. */
+async function settleProfile(node: NodeContext, { client, exchange, isLast }: Ask): Promise<boolean> {
   const held = node.documents.profile;
-  const fetched = await fetchDocument(node.deps, { client, line, kind: 'profile', held });
+  const fetched = await fetchDocument(node.deps, { client, kind: 'profile', held });
   if (fetched.outcome === 'accepted') await node.documents.keepProfile(fetched.held);
   const isFine = fetched.outcome === 'accepted' || fetched.outcome === 'current' || (fetched.outcome === 'missing' && held === undefined);
-  if (isFine) node.refusals.clear('profile');
-  else refuse(node, 'profile', whyNotTaken(fetched, 'the Supervisor has none'), held, fetched);
+  if (isFine) {
+    node.refusals.clear('profile');
+    return true;
+  }
+  const isBehind = fetched.outcome === 'behind' || fetched.outcome === 'missing';
+  if (isBehind && !isLast && (await exchange.offer('profile'))) return false;
+  return refuse(node, 'profile', whyNotTaken(fetched, 'the Supervisor has none'), held, fetched);
 }
 
 function whyNotTaken(fetched: Fetched<DocumentKind>, otherwise: string): string {
-  if (fetched.outcome === 'refused') return fetched.reason;
+  if (fetched.outcome === 'refused' || fetched.outcome === 'behind') return fetched.reason;
   return fetched.outcome === 'missing' ? 'the Supervisor has none' : otherwise;
 }
 
@@ -108,7 +116,7 @@ function refuse(
   fetched?: Fetched<DocumentKind>,
 ): true {
   const kept = held === undefined ? 'nothing is changed' : `generation ${held.document.meta.generation} stays, nothing is changed`;
-  const version = fetched?.outcome === 'refused' ? { generation: fetched.generation, hash: fetched.hash } : {};
+  const version = fetched?.outcome === 'behind' ? { generation: fetched.generation, hash: fetched.hash } : {};
   node.refusals.refuse({
     topic: kind,
     component: kind === 'plan' ? 'services' : 'storage',

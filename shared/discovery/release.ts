@@ -4,6 +4,8 @@ import { messageOf } from './json-file.ts';
 import type { Lease } from './lease.ts';
 import type { Located } from './located.ts';
 
+type Releasing = Pick<NodeContext, 'deps' | 'credential'>;
+
 /** How long an orderly step down may take, milliseconds. */
 const RELEASE_TIMEOUT_MS = 2000;
 
@@ -11,7 +13,7 @@ const RELEASE_TIMEOUT_MS = 2000;
  * Gives the leases back, at the node's own Supervisor and at the cloud, so that the next leader need not wait
  * for their end. `yields`: another leads already, and nobody is asked to take over. Best effort.
  */
-export async function releaseLease(node: NodeContext, located: Located, signal: AbortSignal, yields: boolean): Promise<void> {
+export async function releaseLease(node: Releasing, located: Located, signal: AbortSignal, yields: boolean): Promise<void> {
   const { config, fetch } = node.deps;
   const { lease, cloud_lease } = located;
   await Promise.all([
@@ -23,7 +25,7 @@ export async function releaseLease(node: NodeContext, located: Located, signal: 
 }
 
 async function releaseAt(
-  node: NodeContext,
+  node: Releasing,
   { url, fetch }: Pick<Located, 'url' | 'fetch'>,
   { epoch }: Lease,
   signal: AbortSignal,

@@ -24,17 +24,24 @@ export async function pollLoop(session: Session): Promise<void> {
   const { node, client, polls, active: signal } = session;
   const resync = createResync(node, session.located);
   let isFirst = true;
+  let known = '';
   polls.wake();
   for (let failures = 0; !signal.aborted; ) {
     if (failures > 0) await node.deps.clock.sleep(retryDelayMs(session, failures), signal);
     else await polls.wait(signal, resync.delayMs());
     if (signal.aborted) return;
     const result = await session.call('plan', async () => {
-      session.desired = await poll(node, client, session.located);
+      session.desired = await poll(node, client, session.exchange);
     });
     if (signal.aborted) return;
     failures = result === 'ok' ? 0 : failures + 1;
-    if (result === 'ok') resync.looked();
+    if (result === 'ok') {
+      resync.looked();
+      const { plan, profile } = session.desired ?? {};
+      const now = `${plan} ${profile}`;
+      if (isFirst || now !== known) session.syncs.wake();
+      known = now;
+    }
     node.applyHeld();
     if (isFirst) session.heartbeats.wake();
     isFirst = false;

@@ -8,6 +8,7 @@ import { messageOf } from './json-file.ts';
 import type { Located, Takeover } from './located.ts';
 import { register } from './register.ts';
 import { createRegistration } from './registration.ts';
+import { createExchange, type Exchange } from './sync-exchange.ts';
 import { createWaker, type Waker } from './waker.ts';
 
 /** Why a session ended, and what to follow next where that is known already. */
@@ -31,6 +32,8 @@ export interface Session {
   readonly polls: Waker;
   readonly heartbeats: Waker;
   readonly looks: Waker;
+  readonly syncs: Waker;
+  readonly exchange: Exchange;
   located: Located;
   /** What the last look said is current; undefined before the first. */
   desired: DesiredGenerations | undefined;
@@ -102,7 +105,7 @@ export function openSession(
       end({ why: `no good answer for a TTL: ${messageOf(error)}` });
     return action;
   };
-  return {
+  const session: Session = {
     node,
     client,
     signal,
@@ -110,6 +113,8 @@ export function openSession(
     polls: createWaker(clock),
     heartbeats: createWaker(clock),
     looks: createWaker(clock),
+    syncs: createWaker(clock),
+    exchange: createExchange(node, client, () => session.located, active),
     located,
     desired: undefined,
     places: undefined,
@@ -139,4 +144,5 @@ export function openSession(
       }
     },
   };
+  return session;
 }

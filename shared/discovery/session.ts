@@ -4,6 +4,7 @@ import type { Located } from './located.ts';
 import { newsLoop } from './news-loop.ts';
 import { heartbeatLoop, leaseLoop, lookLoop, pollLoop, reportLoop } from './session-loops.ts';
 import { openSession, type Session, type SessionEnd, type SessionSignals } from './session-state.ts';
+import { syncLoop } from './sync-loop.ts';
 import { linkedAbort } from './waker.ts';
 
 /** How a session ended, and whether any call of it worked. */
@@ -13,7 +14,7 @@ export type SessionResult = SessionEnd & {
   readonly located: Located;
 };
 
-const LOOPS = [pollLoop, heartbeatLoop, reportLoop, newsLoop, lookLoop, leaseLoop, cloudLeaseLoop, cloudLoop];
+const LOOPS = [pollLoop, syncLoop, heartbeatLoop, reportLoop, newsLoop, lookLoop, leaseLoop, cloudLeaseLoop, cloudLoop];
 
 /**
  * Follows one control plane: registers, polls, heartbeats, reports, renews the lease where this node

@@ -18,7 +18,18 @@ export interface LocateStep {
   readonly url?: string;
   /** Why, in words for a person. */
   readonly detail: string;
+  /** On the LAN: who was asked or turned away, the first 32. */
+  readonly candidates?: readonly TracedCandidate[];
   readonly duration_ms: number;
+}
+
+/** One who answered, or should have, in a step on the LAN. */
+export interface TracedCandidate {
+  readonly url: string;
+  /** As proved, else as somebody said. */
+  readonly node_id?: string;
+  readonly outcome: Exclude<StepOutcome, 'off'>;
+  readonly detail: string;
 }
 
 /** One round of locating, kept for `bootplane why`. */
@@ -33,7 +44,11 @@ export interface LocateTrace {
   readonly duration_ms: number;
 }
 
-export type LocateReason = 'boot' | 'lost' | 'periodic';
+/**
+ * `takeover`: the leader is gone for sure. `hint`: an advert told of something new. `periodic`: all is
+ * well, and something better is looked for.
+ */
+export type LocateReason = 'boot' | 'lost' | 'takeover' | 'hint' | 'periodic';
 
 export const TRACE_FILE = 'discovery-trace.json';
 /** A round like the one before is written again only this often, to spare the disk. */
@@ -41,21 +56,28 @@ const REWRITE_AFTER_MS = 300_000;
 
 export interface TraceKeeper {
   readonly last: LocateTrace | undefined;
+  /** When everybody was asked last, by the monotonic clock. */
+  readonly full_at: number;
   keep(trace: Omit<LocateTrace, 'at'>): Promise<void>;
 }
 
 /** Keeps the last round in memory and in `discovery-trace.json`. */
 export function createTraceKeeper(deps: FileDeps & { readonly clock: Clock }): TraceKeeper {
   let last: LocateTrace | undefined;
+  let full_at = Number.NEGATIVE_INFINITY;
   let written: { outcome: string; at: number } | undefined;
   return {
     get last() {
       return last;
     },
+    get full_at() {
+      return full_at;
+    },
     async keep(trace) {
       last = { ...trace, at: toTimestamp(deps.clock.now()) };
       const outcome = outcomeOf(last);
       const now = deps.clock.monotonic();
+      if (trace.reason !== 'hint') full_at = now;
       if (written?.outcome === outcome && now - written.at < REWRITE_AFTER_MS) return;
       if (await writeJsonFile(deps, TRACE_FILE, last)) written = { outcome, at: now };
     },
@@ -64,5 +86,5 @@ export function createTraceKeeper(deps: FileDeps & { readonly clock: Clock }): T
 
 /** What makes two rounds differ for a reader. */
 function outcomeOf({ steps, result }: LocateTrace): string {
-  return JSON.stringify([steps.map(({ step, outcome, url, detail }) => [step, outcome, url, detail]), result]);
+  return JSON.stringify([steps.map(({ step, outcome, url, detail, candidates }) => [step, outcome, url, detail, candidates]), result]);
 }

@@ -2,6 +2,7 @@ import type { Fetch } from '../client.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { Role } from '../contract/ids.ts';
+import type { Problem } from '../contract/problem.ts';
 import type { ClusterFile } from '../contract/status.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Lan } from '../ports/lan.ts';
@@ -90,6 +91,18 @@ export interface DiscoveryState {
   readonly trace?: LocateTrace;
 }
 
+/** How this boot of the node stands towards leading its site; shown to whoever challenges it. */
+export interface LeadershipState {
+  /** Holds the lease of its own Supervisor, by its own clock. */
+  readonly leads: boolean;
+  /** The highest epoch that it has ever seen. */
+  readonly epoch_seen: number;
+  /** May lead. */
+  readonly eligible: boolean;
+  /** Whom it follows. */
+  readonly follows?: NonNullable<Problem['leader']>;
+}
+
 export interface Discovery {
   /**
    * Lives the node's life until it is stopped. Resolves after an orderly `stop`, or at once when
@@ -107,6 +120,9 @@ export interface Discovery {
   /** What the next apply of the held documents would do, by component; empty while none is held. */
   diff(): Promise<ComponentDiff[]>;
   state(): DiscoveryState;
+  leadership(): LeadershipState;
+  /** What may be the advert of another node, come along with its challenge. */
+  hear(advert: unknown): void;
   /** The fencing token of the plan that this node follows; undefined before the first one. */
   token(): FencingToken | undefined;
 }

@@ -46,24 +46,17 @@ function takeApart(kind: DocumentKind, fleet: string, wire: Readonly<Record<stri
 
 /** What a node holds of a document, for the comparison with another version. */
 export interface HeldVersion {
-  readonly line: string;
   readonly generation: number;
   readonly hash: string;
 }
 
 /**
- * Why a version must not replace the held one, or undefined when it may. Within one line only
- * upwards; a changed seed (generation 0) replaces a seed. The cloud decides over what a node published
- * for itself; what a node holds of the cloud is replaced by its own Supervisor's only upwards.
+ * Why a version must not replace the held one, or undefined when it may. A node goes only upwards, whoever leads;
+ * a changed seed (generation 0) replaces a seed.
  */
 export function whyOlder(held: HeldVersion | undefined, next: HeldVersion): string | undefined {
-  if (held === undefined) return undefined;
-  const isOtherDecider = held.line !== next.line && next.line !== SELF_LINE;
-  if (isOtherDecider || next.generation > held.generation) return undefined;
+  if (held === undefined || next.generation > held.generation) return undefined;
   if (next.generation < held.generation) return `generation ${next.generation} is older than generation ${held.generation}, which is held`;
-  if (next.hash === held.hash || (next.generation === 0 && held.line === next.line)) return undefined;
+  if (next.hash === held.hash || next.generation === 0) return undefined;
   return `it has generation ${next.generation} like the one that is held, but another content`;
 }
-
-/** The line of the documents that a node's own Supervisor publishes. */
-export const SELF_LINE = 'self';

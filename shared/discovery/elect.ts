@@ -1,0 +1,66 @@
+import { beforeAtBoot, beforeInSuccession, bootWaitMs, takeoverWaitMs } from '../decide/election.ts';
+import type { Candidate } from './candidate.ts';
+import type { Takeover } from './located.ts';
+import type { StepContext } from './round.ts';
+import { createWaker } from './waker.ts';
+
+/** When this node may elect itself, and whom it asks just before. */
+export interface Turn {
+  readonly wait_ms: number;
+  readonly before: readonly Candidate[];
+  /** For the answer to the last look, milliseconds. */
+  readonly timeout_ms: number;
+}
+
+const BOOT_LOOK_MS = 500;
+const TAKEOVER_LOOK_MS = 150;
+/** A leader below what this node has seen gets this long, milliseconds, to go above it: the challenge has told it. */
+const LOWER_LEADER_MS = 1000;
+
+export function turnOf(context: StepContext): Turn {
+  return context.takeover === undefined ? turnAtBoot(context) : turnInSuccession(context, context.takeover);
+}
+
+function turnAtBoot({ deps, round }: StepContext): Turn {
+  const others = [...round.proved.values()];
+  const before = beforeAtBoot(deps.identity.node_id, others);
+  const isLed = others.some(({ leads }) => leads !== undefined);
+  const asked = others.filter((one) => one.leads !== undefined || before.includes(one));
+  return {
+    wait_ms: Math.max(isLed ? LOWER_LEADER_MS : 0, bootWaitMs(before.length, deps.random.next())),
+    before: asked.map(({ url, node_id }) => ({ url, node_id, via: 'peer' })),
+    timeout_ms: BOOT_LOOK_MS,
+  };
+}
+
+/** The one that is gone is asked too: when it stepped down it says whom it follows, and a dead one refuses at once. */
+function turnInSuccession({ deps }: StepContext, { gone, gone_url, successors }: Takeover): Turn {
+  const { node_id } = deps.identity;
+  const before = beforeInSuccession(node_id, gone, successors);
+  const isSuccessor = successors.some((one) => one.node_id === node_id);
+  const asked = gone_url === undefined ? before : [{ node_id: gone, url: gone_url }, ...before];
+  return {
+    wait_ms: takeoverWaitMs(before.length, isSuccessor, deps.random.next()),
+    before: asked.map((one) => ({ ...one, via: 'peer' })),
+    timeout_ms: TAKEOVER_LOOK_MS,
+  };
+}
+
+/**
+ * Resolves when the turn has come, or earlier with those whose adverts tell that somebody may lead
+ * already: the one elected first advertises a new epoch at once.
+ */
+export async function waitForTurn({ deps, adverts, epochs, signal }: StepContext, until: number): Promise<Candidate[]> {
+  const news = createWaker(deps.clock);
+  const unsubscribe = adverts.onNews(news.wake);
+  try {
+    for (;;) {
+      const heard = adverts.take().filter(({ epoch = 0 }) => epoch > 0 && epoch >= epochs.highest);
+      const left = until - deps.clock.monotonic();
+      if (heard.length > 0 || left <= 0 || signal.aborted) return heard;
+      await news.wait(signal, left);
+    }
+  } finally {
+    unsubscribe();
+  }
+}
