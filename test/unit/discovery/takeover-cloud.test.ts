@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createClient } from '../../../shared/client.ts';
+import { CLOUD, Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
+import { FLEET_KEY } from './harness.ts';
+
+let fleet: Fleet;
+beforeEach(() => {
+  fleet = new Fleet();
+  fleet.cloud.reachable = true;
+});
+afterEach(() => fleet.close());
+
+const cloud = () => createClient({ url: CLOUD, credential: FLEET_KEY, fetch: fleet.cloud.supervisor.fetch });
+const plan = { services: [{ name: 'api', version: '1', command: ['sleep', '1'] }] };
+
+async function running(count: number): Promise<{ leader: FleetMachine; others: FleetMachine[]; machines: FleetMachine[] }> {
+  await cloud().publish('plan', plan, { if_match: 0 });
+  const machines = await fleet.booted(count, { cloud_url: CLOUD });
+  await fleet.elapse(TTL_MS);
+  const [leader, ...more] = fleet.leaders();
+  if (leader === undefined || more.length > 0) throw new Error(`there should be one leader: ${fleet.standing()}`);
+  return { leader, machines, others: machines.filter((machine) => machine !== leader) };
+}
+
+const expectNoStop = (machines: readonly FleetMachine[]) => {
+  for (const { trace } of machines)
+    expect(trace.filter((line) => line.startsWith('stop') || line.startsWith('apply')).length).toBeLessThanOrEqual(1);
+};
+
+describe('a leader with a cloud', () => {
+  it('leads by its own Supervisor at the epoch of the cloud, confirmed, and is seen at the cloud', async () => {
+    const { leader, others } = await running(3);
+    const { epoch } = leader.state;
+    expect(leader.state).toMatchObject({ source: 'self', confirmed: true, provisional: false });
+    await fleet.elapse(4 * TTL_MS);
+    expect(leader.state).toMatchObject({ leads: true, confirmed: true, epoch });
+    expect((await cloud().leader()).body).toMatchObject({ node_id: leader.node_id, epoch, leader_url: leader.url });
+    expect((await leader.client.leader()).body).toMatchObject({ node_id: leader.node_id, epoch, confirmed: true });
+    expect((await cloud().node(leader.node_id)).body).toMatchObject({ liveness: 'online', role: 'leader' });
+    for (const { state } of others) expect(state).toMatchObject({ leader_node_id: leader.node_id, epoch });
+  });
+
+  it('leads on provisionally when the cloud is away until its lease has run out, and is confirmed again', async () => {
+    const { leader, machines } = await running(2);
+    const { epoch } = leader.state;
+    fleet.cloud.reachable = false;
+    await fleet.elapse(TTL_MS / 2);
+    expect(leader.state).toMatchObject({ leads: true, confirmed: true, provisional: false });
+    await fleet.elapse(TTL_MS);
+    expect(leader.state).toMatchObject({ leads: true, epoch, confirmed: false, provisional: true });
+    expect(leader.state.waiting_for.join()).toContain('the cloud to confirm this leader');
+    expect(JSON.parse(leader.files.texts.get('cluster.json') ?? '{}')).toMatchObject({ provisional: true, role: 'leader' });
+    fleet.cloud.reachable = true;
+    await fleet.elapse(3 * TTL_MS);
+    expect(fleet.leaders()).toHaveLength(1);
+    expect(fleet.leaders()[0]?.state).toMatchObject({ confirmed: true, provisional: false });
+    expectNoStop(machines);
+  });
+
+  it('steps down when the cloud names another', async () => {
+    const { leader, others, machines } = await running(2);
+    const [other] = others;
+    if (other === undefined) throw new Error(fleet.standing());
+    const { epoch } = leader.state;
+    await cloud().release({ node_id: leader.node_id, epoch }, 'default');
+    await cloud().register({ node_id: 'far', capabilities: [], host: 'far', ip: '192.0.2.200', versions: {} });
+    await cloud().claim({ node_id: 'far', url: 'http://192.0.2.200:7420' }, 'default');
+    await fleet.until(() => !leader.state.leads, TTL_MS, 100);
+    await fleet.elapse(1000);
+    await expect(leader.client.leader()).rejects.toMatchObject({ problem: { code: 'no_leader' } });
+    expectNoStop(machines);
+  });
+
+  it('whose process is dead is not replaced before its lease has lapsed; until then nodes use the cloud', async () => {
+    const { leader, others } = await running(3);
+    const { epoch } = leader.state;
+    await fleet.elapse(TTL_MS);
+    leader.kill();
+    await fleet.elapse(4000);
+    expect(fleet.leaders()).toEqual([]);
+    for (const { state } of others) expect(state.source).toBe('cloud');
+    await fleet.until(() => fleet.leaders().length === 1, 2 * TTL_MS, 100);
+    expect(fleet.leaders()[0]?.state).toMatchObject({ source: 'self', confirmed: true });
+    expect(fleet.leaders()[0]?.state.epoch).toBeGreaterThan(epoch);
+    await fleet.elapse(4 * TTL_MS);
+    expect(fleet.leaders()).toHaveLength(1);
+    for (const { state } of others) expect(state.leader_node_id).toBe(fleet.leaders()[0]?.node_id);
+    expectNoStop(others);
+  });
+
+  it('that stops in order gives the lease of the cloud back too', async () => {
+    const { leader, others } = await running(3);
+    const stopped = leader.stop();
+    const took = await fleet.until(() => others.some(({ state }) => state.leads), TTL_MS);
+    expect(took).toBeLessThanOrEqual(3000);
+    await fleet.elapse(10_000);
+    await stopped;
+    const [next, ...more] = fleet.leaders();
+    expect(more).toEqual([]);
+    expect(next?.state).toMatchObject({ confirmed: true });
+    expectNoStop(others);
+  });
+});
