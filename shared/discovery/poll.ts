@@ -17,6 +17,7 @@ const MAX_ASKS = 3;
  */
 export async function poll(node: NodeContext, client: Client, exchange: Exchange): Promise<DesiredGenerations> {
   const began = node.deps.clock.monotonic();
+  await exchange.prepare();
   let desired: DesiredGenerations = {};
   let isSettled = false;
   for (let ask = 1; !isSettled && ask <= MAX_ASKS; ask += 1) {

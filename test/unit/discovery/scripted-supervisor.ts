@@ -1,4 +1,4 @@
-import type { DocumentKind, SignedDocument } from '../../../shared/contract/document.ts';
+import { type DocumentKind, fromWire, type SignedDocument } from '../../../shared/contract/document.ts';
 import { DESIRED_HEADER, EPOCH_HEADER, formatDesired, formatToken } from '../../../shared/contract/headers.ts';
 import { type ClusterPlan, toTimestamp, toWire } from '../../../shared/contract/index.ts';
 import { PROBLEM_JSON, type ProblemCode, problem } from '../../../shared/contract/problem.ts';
@@ -86,11 +86,19 @@ export class ScriptedSupervisor {
         return this.#document('plan', request);
       case '/v1/bootstrap/profile':
         return this.#document('profile', request);
+      case '/v1/cluster/plan/history':
+        return this.#history('plan', request);
+      case '/v1/bootstrap/profile/history':
+        return this.#history('profile', request);
+      case '/v1/cluster/plan/versions':
+        return this.#take('plan', call.body);
+      case '/v1/bootstrap/profile/versions':
+        return this.#take('profile', call.body);
       case '/v1/bootstrap/events':
         this.events.push(...(call.body as unknown as Record<string, unknown>[]));
         return new Response(null, { status: 202 });
       default:
-        return fail('not_found');
+        return this.#version(pathname) ?? fail('not_found');
     }
   }
 
@@ -144,6 +152,32 @@ export class ScriptedSupervisor {
     const { node_id = '', url = '', epoch = 0, until = 0 } = this.leader ?? {};
     const expires_in_ms = Math.max(0, Math.floor(until - this.#clock.monotonic()));
     return { leader_url: url, node_id, epoch, expires_in_ms, expires_at: toTimestamp(this.#clock.now() + expires_in_ms) };
+  }
+
+  /** It knows the current version and no other. */
+  #history(kind: DocumentKind, request: Request): Response {
+    const document = this.documents[kind];
+    const etag = `"${document?.meta.hash}"`;
+    if (request.headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } });
+    const versions = document === undefined ? [] : [{ ...document.meta, current: true, conflict: false, resolved: false }];
+    return json({ versions }, { etag });
+  }
+
+  #version(pathname: string): Response | undefined {
+    const [, noun, generation] = /^\/v1\/(cluster\/plan|bootstrap\/profile)\/history\/(\d+)$/.exec(pathname) ?? [];
+    const document = noun === undefined ? undefined : this.documents[noun === 'cluster/plan' ? 'plan' : 'profile'];
+    if (document === undefined || document.meta.generation !== Number(generation)) return undefined;
+    return json(toWire(document));
+  }
+
+  /** Only upwards, whoever decides. */
+  #take(kind: DocumentKind, { versions = [], current }: Record<string, unknown>): Response {
+    const offered = (versions as Record<string, unknown>[]).map((wire) => fromWire(kind, 'default', wire));
+    const head = offered.find(({ meta }) => meta.hash === (current as { hash?: string } | undefined)?.hash);
+    const mine = this.documents[kind]?.meta;
+    const isAdopted = head !== undefined && (mine === undefined || head.meta.generation > mine.generation);
+    if (isAdopted) this.publish(head);
+    return json({ outcome: isAdopted ? 'adopted' : 'kept', open_conflicts: 0 });
   }
 
   #document(kind: DocumentKind, request: Request): Response {

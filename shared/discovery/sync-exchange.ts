@@ -1,0 +1,170 @@
+import { ApiError, type Client } from '../client.ts';
+import { type DocumentKind, type History, type OfferOutcome, toWire } from '../contract/document.ts';
+import { connect } from './connect.ts';
+import type { NodeContext } from './context.ts';
+import type { Held } from './documents.ts';
+import { messageOf } from './json-file.ts';
+import type { Located } from './located.ts';
+import { push } from './sync.ts';
+
+const KINDS: readonly DocumentKind[] = ['plan', 'profile'];
+
+/** What a node held when a session began, so that none of it is lost to what the session brings. */
+export type HeldDocuments = Readonly<Partial<Record<DocumentKind, Held<DocumentKind>>>>;
+
+/**
+ * Keeps the versions of the node's own Supervisor and those of the control plane that it follows the same.
+ * Nothing in it rejects: what does not work is said in the log and done at the next chance.
+ */
+export interface Exchange {
+  /** A leader takes what the cloud has, and what it ran before, into its own Supervisor before it looks there the first time. */
+  prepare(): Promise<void>;
+  /**
+   * Hands what this node has of a document to the control plane, which has none or an older one. True when
+   * something else may be current there now.
+   */
+  offer(kind: DocumentKind): Promise<boolean>;
+  /** Both ways, for both documents: a few small calls where nothing differs. `changed`: something else may be current at the control plane. */
+  run(): Promise<'changed' | 'same' | 'failed'>;
+}
+
+interface Seen {
+  readonly ours: string | undefined;
+  readonly theirs: string | undefined;
+}
+
+/** For the session with `client`. A leader by its own Supervisor exchanges with the cloud that confirmed it. */
+export function createExchange(node: NodeContext, client: Client, located: () => Located, signal: AbortSignal): Exchange {
+  const { deps, credential } = node;
+  const own = connect({ deps, credential, signal }, deps.self);
+  const began = heldNow(node);
+  const seen = new Map<string, Seen>();
+  let isPrepared = false;
+  const peer = (): Client | undefined => {
+    const { source, cloud_lease } = located();
+    if (source !== 'self') return client;
+    const url = deps.config.cloud_url;
+    return cloud_lease === undefined || url === undefined ? undefined : connect({ deps, credential, signal }, { url, fetch: deps.fetch });
+  };
+  /** True when the control plane may have something else now. */
+  const exchange = async (kind: DocumentKind): Promise<boolean> => {
+    const to = peer();
+    const leads = located().source === 'self';
+    const changed = ({ up, down }: Met) => isNew(leads ? down : up);
+    const first = to !== undefined && changed(await meet(node, { own, peer: to, kind, seen }));
+    const held = began[kind];
+    if (held === undefined || !(await rebuild(node, own, kind, held))) return first;
+    if (to === undefined) return true;
+    return changed(await meet(node, { own, peer: to, kind, seen })) || first || leads;
+  };
+  const run = async () => {
+    let result: 'changed' | 'same' | 'failed' = 'same';
+    for (const kind of KINDS) {
+      if (signal.aborted) break;
+      try {
+        if ((await exchange(kind)) && result === 'same') result = 'changed';
+      } catch (error) {
+        if (!signal.aborted) complain(node, `the versions of the ${kind} were not exchanged`, error);
+        result = 'failed';
+      }
+    }
+    return result;
+  };
+  return {
+    async prepare() {
+      if (isPrepared || located().source !== 'self') return;
+      isPrepared = true;
+      await run();
+    },
+    run,
+    async offer(kind) {
+      try {
+        const held = heldNow(node)[kind];
+        const isRebuilt = held !== undefined && (await rebuild(node, own, kind, held));
+        if (located().source === 'self') return isRebuilt;
+        return isNew((await meet(node, { own, peer: client, kind, seen })).up);
+      } catch (error) {
+        if (!signal.aborted) complain(node, `the ${kind} was not offered`, error);
+        return false;
+      }
+    },
+  };
+}
+
+function isNew(outcome: OfferOutcome | undefined): boolean {
+  return outcome === 'adopted' || outcome === 'republished';
+}
+
+function heldNow({ documents }: NodeContext): HeldDocuments {
+  const { plan, profile } = documents;
+  return { ...(plan === undefined ? {} : { plan: plan.held }), ...(profile === undefined ? {} : { profile }) };
+}
+
+interface Meeting {
+  readonly own: Client;
+  readonly peer: Client;
+  readonly kind: DocumentKind;
+  /** What both had when they last were the same, by URL and kind. */
+  readonly seen: Map<string, Seen>;
+}
+
+/** What came of the own versions there, and of those from there here; undefined where nothing was missing. */
+interface Met {
+  readonly up: OfferOutcome | undefined;
+  readonly down: OfferOutcome | undefined;
+}
+
+/** Own versions to the other side, which decides; then its versions here. */
+async function meet(node: NodeContext, { own, peer, kind, seen }: Meeting): Promise<Met> {
+  const { site } = node.deps.config;
+  const name = `${peer.url} ${kind}`;
+  const ours = await own.history(kind);
+  const last = seen.get(name);
+  const theirs = await peer.changedHistory(kind, last !== undefined && last.ours === ours.etag ? last.theirs : ours.etag);
+  if (theirs.body === undefined) return { up: undefined, down: undefined };
+  const up = await push(own, peer, { kind, site, ours: ours.body, theirs: theirs.body });
+  const after = up === undefined ? { body: theirs.body, etag: theirs.etag } : await peer.history(kind);
+  const down = await push(peer, own, { kind, site, decider: 'sender', ours: after.body, theirs: ours.body });
+  tell(node, kind, up, after.body);
+  if (down === 'adopted') node.deps.log.info(`the ${kind} of ${peer.url} is kept here, too`, { generation: currentOf(after.body) });
+  seen.set(name, { ours: (await own.history(kind)).etag, theirs: after.etag });
+  return { up, down };
+}
+
+function tell({ deps }: NodeContext, kind: DocumentKind, outcome: OfferOutcome | undefined, { versions }: History): void {
+  if (outcome !== 'republished' && outcome !== 'conflict') return;
+  const open = versions.filter((one) => one.conflict).map(({ generation }) => generation);
+  if (open.length === 0) return;
+  deps.log.warn(`the ${kind} was published on both sides of a partition; \`bootplane conflicts\` shows what lost`, { generations: open });
+}
+
+function currentOf({ versions }: History): number | undefined {
+  return versions.find((one) => one.current)?.generation;
+}
+
+/**
+ * What this node runs goes into its own Supervisor where that lacks it: its database was lost, restored from a backup,
+ * or could not be written. True when something else is current there now.
+ */
+async function rebuild({ deps }: NodeContext, own: Client, kind: DocumentKind, { document }: Held<DocumentKind>): Promise<boolean> {
+  const { generation, hash } = document.meta;
+  const { versions } = (await own.history(kind)).body;
+  if (versions.some((one) => one.generation === generation && one.hash === hash)) return false;
+  const offer = { versions: [toWire(document)], current: { generation, hash } };
+  const { site } = deps.config;
+  // The file of a seed may have been changed since: then that is meant.
+  const decider = generation === 0 ? 'receiver' : 'sender';
+  const { outcome } = (await own.offerVersions(kind, offer, { site, decider })).body;
+  // Where it is not above what diverged from it there, that Supervisor has to make a new version of one of the two.
+  const settled = outcome === 'waits' ? (await own.offerVersions(kind, offer, { site })).body.outcome : outcome;
+  const isChanged = settled === 'adopted' || settled === 'republished';
+  if (isChanged) deps.log.info(`the ${kind} that is cached went back into this node's own Supervisor`, { generation });
+  return isChanged;
+}
+
+/** A Supervisor of an older version has no such route. */
+function complain({ deps }: NodeContext, what: string, error: unknown): void {
+  const isOld = error instanceof ApiError && (error.problem.code === 'not_found' || error.problem.code === 'method_not_allowed');
+  if (isOld) deps.log.debug(`${what}: this Supervisor does not exchange versions`);
+  else deps.log.warn(`${what}: ${messageOf(error)}`);
+}

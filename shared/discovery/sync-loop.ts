@@ -1,0 +1,28 @@
+import type { DesiredGenerations } from '../contract/document.ts';
+import { jittered } from '../decide/jitter.ts';
+import { QUIET_TTLS } from './resync.ts';
+import type { Session } from './session-state.ts';
+
+/**
+ * Exchanges versions with the control plane after the first look, when something is new here or there, and every few
+ * TTLs whatever was told. In a loop of its own: no look waits for it.
+ */
+export async function syncLoop(session: Session): Promise<void> {
+  const { node, exchange, syncs, polls, active } = session;
+  const { random } = node.deps;
+  const waitMs = (ttls: number) => jittered(ttls * node.standing.ttl_seconds() * 1000, random.next());
+  for (let isFine = true; !active.aborted; ) {
+    await syncs.wait(active, isFine ? waitMs(QUIET_TTLS) : waitMs(1));
+    if (active.aborted || node.standing.silent_until !== undefined) continue;
+    const result = await exchange.run();
+    isFine = result !== 'failed';
+    if (result === 'changed') polls.wake();
+  }
+}
+
+/** What an answer of the cloud says is current there makes a leader look whether it has it. */
+export function heedCloudVersions({ node: { documents }, syncs }: Session, desired: DesiredGenerations): void {
+  const plan = documents.plan?.held.document.meta.generation;
+  const profile = documents.profile?.document.meta.generation;
+  if (desired.plan !== plan || desired.profile !== profile) syncs.wake();
+}
