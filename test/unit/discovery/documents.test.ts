@@ -50,10 +50,6 @@ const PLAN_FAULTS: Record<string, { spoil: Spoil; says: RegExp }> = {
     },
     says: /hash does not match/,
   },
-  'of an older generation': {
-    spoil: async ({ own }) => own.publish(await planOf(['api'], { generation: 2 })),
-    says: /generation 2 is older than generation 3/,
-  },
   'of the same generation with another content': {
     spoil: async ({ own }) => own.publish(await planOf(['api'], { generation: 3 })),
     says: /generation 3 like the one that is held, but another content/,
@@ -61,12 +57,6 @@ const PLAN_FAULTS: Record<string, { spoil: Spoil; says: RegExp }> = {
   'that is signed but not valid': {
     spoil: async ({ own }) => own.publish(await published('plan', { services: [{ name: 'api', version: '1' }] }, { generation: 4 })),
     says: /not valid at \/services\/0/,
-  },
-  'that is gone': {
-    spoil: async ({ own }) => {
-      delete own.documents.plan;
-    },
-    says: /the Supervisor has none/,
   },
 };
 
@@ -125,13 +115,6 @@ describe('a Cluster Plan that can not be used', () => {
 describe('an Environment Profile that can not be used', () => {
   it.each([
     ['forged', async ({ own }: Machine) => own.publish(await profileOf(['other'], { generation: 4, signer: strangers }))],
-    ['older', async ({ own }: Machine) => own.publish(await profileOf(['other'], { generation: 2 }))],
-    [
-      'missing',
-      async ({ own }: Machine) => {
-        delete own.documents.profile;
-      },
-    ],
   ])('(%s) changes nothing and is told once', async (_name, spoil) => {
     const { machine, boot } = await running();
     await spoil(machine);
@@ -140,6 +123,71 @@ describe('an Environment Profile that can not be used', () => {
     expect(machine.trace.length).toBeGreaterThan(0);
     expect(refusals(machine)).toMatchObject([{ component: 'storage', action: 'refuse-profile', status: 'skipped' }]);
     expect(boot.discovery.state().generations.profile).toBe(3);
+  });
+});
+
+describe("a node's own Supervisor", () => {
+  type Lose = (own: Machine['own']) => Promise<void>;
+  it.each<[string, Lose]>([
+    [
+      'has lost the documents',
+      async (own) => {
+        delete own.documents.plan;
+        delete own.documents.profile;
+      },
+    ],
+    [
+      'has older ones, as from a backup',
+      async (own) => {
+        own.publish(await planOf(['old'], { generation: 2 }));
+        own.publish(await profileOf(['old'], { generation: 2 }));
+      },
+    ],
+    [
+      'has only seeds',
+      async (own) => {
+        own.publish(await planOf(['seed'], { generation: 0 }));
+        own.publish(await profileOf(['seed'], { generation: 0 }));
+      },
+    ],
+  ])('that %s is given those that the node runs, and nothing is changed', async (_name, lose) => {
+    const { machine, boot } = await running();
+    await lose(machine.own);
+    boot.discovery.poke();
+    await machine.elapse(90_000);
+    expect(machine.own.documents).toMatchObject({ plan: { meta: { generation: 3 } }, profile: { meta: { generation: 3 } } });
+    expect(unchanged(machine)).toEqual([]);
+    expect(refusals(machine)).toEqual([]);
+    expect(boot.discovery.state()).toMatchObject({ generations: { plan: 3, profile: 3 }, waiting_for: [] });
+  });
+
+  it.each(['not_found', 'internal', 'storage_full'] as const)(
+    'that does not take them (%s) changes nothing either, which is told once',
+    async (code) => {
+      const { machine, boot } = await running();
+      machine.own.before = ({ path }) => (/history|versions/.test(path) ? fail(code) : undefined);
+      machine.own.publish(await planOf(['old'], { generation: 2 }));
+      await machine.elapse(90_000);
+      expect(unchanged(machine)).toEqual([]);
+      expect(refusals(machine)).toMatchObject([{ message: expect.stringMatching(/generation 2 is older than generation 3/) }]);
+      expect(boot.discovery.state()).toMatchObject({ phase: 'running', generations: { plan: 3 } });
+    },
+  );
+});
+
+describe('what was cached by an earlier version', () => {
+  it('which told lines of documents apart, is read on', async () => {
+    const { machine, boot } = await running();
+    boot.crash();
+    for (const name of ['plan.json', 'profile.json']) {
+      const kept = JSON.parse(machine.files.texts.get(name) ?? '{}');
+      machine.files.texts.set(name, JSON.stringify({ ...kept, line: 'https://cloud.example' }));
+    }
+    machine.own.reachable = false;
+    const later = await machine.boot({ lead: false });
+    boots.push(later);
+    await machine.elapse(2_000);
+    expect(later.discovery.state()).toMatchObject({ generations: { plan: 3, profile: 3 }, source: 'cache' });
   });
 });
 

@@ -3,7 +3,7 @@ import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import { readMigrations } from '../../../runtime-node/adapters/sqlite-migrations.ts';
 import { createClient } from '../../../shared/client.ts';
 import type { DiscoveryConfig } from '../../../shared/discovery/types.ts';
-import { createSupervisor } from '../../../shared/supervisor/app.ts';
+import { createSupervisor, type Self } from '../../../shared/supervisor/app.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { type Boot, CLOUD, FLEET_KEY, keys, Machine, SELF } from './harness.ts';
@@ -27,6 +27,7 @@ function supervisorOf(machine: Machine, url: string) {
     fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? keys : undefined) },
     version: '0.0.0-test',
     ttl_seconds: 15,
+    ...(url === SELF ? { self: selfOf(machine) } : {}),
   });
   const state = { reachable: true };
   const reach = async (request: Request) => {
@@ -34,6 +35,24 @@ function supervisorOf(machine: Machine, url: string) {
     return supervisor.fetch(request);
   };
   return { state, seed: supervisor.seed, fetch: reach, client: createClient({ url, credential: FLEET_KEY, fetch: supervisor.fetch }) };
+}
+
+/** The node that boots on the machine. */
+function selfOf(machine: Machine): Self {
+  const identity = () => JSON.parse(machine.files.texts.get('node.json') ?? '{}');
+  return {
+    get node_id() {
+      return identity().node_id;
+    },
+    get instance_id() {
+      return identity().instance_id;
+    },
+    origins: () => [SELF],
+    provisional: () => false,
+    confirmed: () => false,
+    leadership: () => ({ leads: true, epoch_seen: 0, eligible: true }),
+    hear: () => undefined,
+  };
 }
 
 async function start(
@@ -109,16 +128,16 @@ describe('with the real Supervisor', () => {
     await own.seed('default', 'plan', plan('seed'));
     const { discovery, node_id } = await start(machine, own, cloud);
     await machine.elapse(2_000);
-    expect(discovery.state()).toMatchObject({ source: 'cloud', role: 'leader', epoch: 1, provisional: false, generations: { plan: 1 } });
+    expect(discovery.state()).toMatchObject({ source: 'self', confirmed: true, role: 'leader', epoch: 1, provisional: false, generations: { plan: 1 } });
 
     cloud.state.reachable = false;
     await machine.elapse(60_000);
-    expect(discovery.state()).toMatchObject({ source: 'self', role: 'leader', epoch: 2, provisional: true, generations: { plan: 1 } });
+    expect(discovery.state()).toMatchObject({ source: 'self', role: 'leader', provisional: true, generations: { plan: 1 } });
 
     cloud.state.reachable = true;
     await machine.elapse(30_000);
-    expect(discovery.state()).toMatchObject({ source: 'cloud', role: 'leader', epoch: 3, provisional: false, waiting_for: [] });
-    expect((await cloud.client.leader()).body).toMatchObject({ node_id, epoch: 3 });
+    expect(discovery.state()).toMatchObject({ source: 'self', confirmed: true, role: 'leader', provisional: false, waiting_for: [] });
+    expect((await cloud.client.leader()).body).toMatchObject({ node_id });
     expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
   });
 
