@@ -128,6 +128,7 @@ export function leaderCases(start: Start): void {
   });
 
   fencingCases(start);
+  hintCases(start);
   proofCases(start);
 }
 
@@ -164,11 +165,42 @@ function fencingCases(start: Start): void {
   });
 }
 
+/** What a Supervisor asks of its node, where it does not matter. */
+const SELF = {
+  node_id: 'me',
+  instance_id: 'boot-1',
+  origins: () => [],
+  provisional: () => false,
+  confirmed: () => false,
+  leadership: () => ({ leads: true, epoch_seen: 7, eligible: true }),
+  hear: () => undefined,
+};
+
+function hintCases(start: Start): void {
+  it('a Supervisor tells its node of a later leader that a heartbeat follows, and of no other', async () => {
+    const hints: unknown[] = [];
+    const harness = await start({ self: { ...SELF, onHigherToken: (token) => hints.push(token) } });
+    await register(harness, 'a');
+    await call(harness, 'POST /v1/leader/claim', { body: { node_id: 'a', url: url('a'), epoch_seen: 6 } });
+    for (const token of ['7/a', '9/other']) {
+      const reply = await call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a'), headers: { 'bootplane-epoch': token } });
+      expect(reply.status).toBe(204);
+    }
+    expect(hints).toEqual([{ epoch: 9, node_id: 'other' }]);
+    await harness.close();
+  });
+}
+
 function proofCases(start: Start): void {
   const origin = 'http://192.0.2.9:7420';
   const challenge = 'a-nonce-of-sixteen-or-more';
   const heard: unknown[] = [];
-  const leadership = { leads: true, epoch_seen: 4, eligible: true, follows: { node_id: 'b', leader_url: 'http://192.0.2.10:7420', epoch: 4 } };
+  const leadership = {
+    leads: true,
+    epoch_seen: 4,
+    eligible: true,
+    follows: { node_id: 'b', leader_url: 'http://192.0.2.10:7420', epoch: 4 },
+  };
   const self = {
     node_id: 'me',
     instance_id: 'boot-1',
@@ -225,7 +257,10 @@ function proofCases(start: Start): void {
     it('does not call a lease that an earlier boot left behind a leader', async () => {
       const restarted = await start({ self: { ...self, leadership: () => ({ ...leadership, leads: false }) } });
       onTestFinished(() => restarted.close());
-      await call(restarted, 'POST /v1/leader/claim', { as: await restarted.keys.nodeCredential('me'), body: { node_id: 'me', url: origin } });
+      await call(restarted, 'POST /v1/leader/claim', {
+        as: await restarted.keys.nodeCredential('me'),
+        body: { node_id: 'me', url: origin },
+      });
       const { status, body } = await ask(restarted, { challenge, origin, fleet: 'default' });
       expect([status, body.code]).toEqual([404, 'no_leader']);
     });

@@ -98,6 +98,34 @@ describe('a leader whose process is dead', () => {
   });
 });
 
+describe('services with a count', () => {
+  const counted = (count: number) => ({
+    services: ['one', 'two', 'three'].map((name) => ({ name, version: '1', command: ['sleep', '1'], placement: { count } })),
+  });
+  const runs = (machine: FleetMachine) => [...(machine.running?.services.running ?? [])];
+
+  it('stay where they run when another takes over, and only what was lost starts elsewhere', async () => {
+    const machines = await fleet.booted(4);
+    const [leader] = fleet.leaders();
+    if (leader === undefined) throw new Error(fleet.standing());
+    await leader.client.publish('plan', counted(2), { if_match: 0 });
+    await fleet.elapse(2 * TTL_MS);
+    const others = machines.filter((machine) => machine !== leader);
+    const before = new Map(others.map((machine) => [machine.name, runs(machine)]));
+    const lost = runs(leader);
+    leader.kill();
+    await fleet.elapse(TTL_MS);
+    // For a TTL the new leader gives nothing away, as it may not have heard everybody.
+    for (const machine of others) expect([machine.name, runs(machine)]).toEqual([machine.name, before.get(machine.name)]);
+    await fleet.elapse(6 * TTL_MS);
+    for (const machine of others) expect(runs(machine)).toEqual(expect.arrayContaining(before.get(machine.name) ?? []));
+    const now = others.flatMap(runs);
+    for (const name of ['one', 'two', 'three']) expect([name, now.filter((one) => one === name).length]).toEqual([name, 2]);
+    expect(lost.length + [...before.values()].flat().length).toBe(6);
+    for (const { trace } of others) expect(trace).not.toContain('stop');
+  });
+});
+
 /** In the order in which they take over, as all of them were told. */
 async function successorsOf(leader: FleetMachine, others: readonly FleetMachine[]): Promise<FleetMachine[]> {
   const lists = await Promise.all(others.map(async ({ node_id }) => (await leader.client.plan(node_id)).body.successors));
