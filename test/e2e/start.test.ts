@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Config, readSettings } from '../../runtime-node/config.ts';
 import { startNode } from '../../runtime-node/node.ts';
@@ -65,8 +66,10 @@ describe.runIf(existsSync('/dev/full'))('a log on a full disk', () => {
 describe('a start that fails half way', () => {
   it('lets go of everything: the same process can try again', async () => {
     const bus = join(dir, 'bus.sqlite');
-    await writeFile(bus, 'this is no database at all. '.repeat(200));
-    await expect(startNode(config)).rejects.toThrow(`${bus} is damaged`);
+    const newer = new Sqlite(bus);
+    newer.pragma('user_version = 99');
+    newer.close();
+    await expect(startNode(config)).rejects.toThrow(`${bus} was written by another version`);
     await rm(bus);
     expect(await startAndStop()).toBe(0);
   });
