@@ -57,8 +57,9 @@ async function listen(session: Session): Promise<Listened> {
     if (response === undefined) return 'failed';
     isOpen = true;
     const news = readNews(response, session.heard);
+    const left = aborted(call.signal);
     for (;;) {
-      const next = await Promise.race([news.next(), aborted(call.signal)]);
+      const next = await Promise.race([news.next(), left]);
       if (next === undefined || next.done === true) return 'over';
       if (next.value.event === 'current') heedCurrent(session, next.value.current);
       else if (next.value.goodbye.node_id === located.leader?.node_id) return 'goodbye';

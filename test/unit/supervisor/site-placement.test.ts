@@ -39,6 +39,7 @@ const row = (more: Partial<PlacementRow> = {}): PlacementRow => ({
   leader_node_id: 'lead',
   takeover: 0,
   computed_at: 0,
+  revision: 0,
   age_ms: 15_000,
   placed: { api: ['b', 'c'] },
   proxies: [],
