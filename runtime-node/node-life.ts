@@ -10,6 +10,7 @@ import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Supervisor } from '../shared/supervisor/app.ts';
+import type { ServiceArtifacts } from './artifacts/service-artifacts.ts';
 import type { Machine, Ports } from './compose.ts';
 import type { Config } from './config.ts';
 import { damageReporter } from './damage-report.ts';
@@ -17,11 +18,12 @@ import type { Damages } from './damages.ts';
 import type { Door } from './door.ts';
 import { followedUrl } from './followed.ts';
 import { createFrontDoor } from './front-door.ts';
+import { createNodeArtifacts } from './node-artifacts.ts';
 import { nodeHealth } from './node-health.ts';
 import { createOverlay } from './overlay.ts';
 import { ownAddress } from './own-address.ts';
 import { packageVersion } from './package-root.ts';
-import { createServiceEnvironment, prepareService } from './service-environment.ts';
+import { createServiceEnvironment } from './service-environment.ts';
 
 export interface NodeParts {
   readonly config: Config;
@@ -68,16 +70,17 @@ interface Parts extends NodeParts {
   readonly fleetKeys: FleetKeys;
   readonly environment: EnvironmentReconciler;
   readonly services: ServiceManager;
+  readonly artifacts: ServiceArtifacts;
   readonly reports: ReturnType<typeof createReportQueue>;
 }
 
 const SWEEP_INTERVAL_MS = 60_000;
 
 export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
-  const parts = await assemble(given);
-  const { config } = parts;
   // The two know each other only through requests: the Supervisor shows how discovery stands, discovery calls the Supervisor.
   const late: { discovery?: Discovery } = {};
+  const parts = await assemble(given, () => late.discovery);
+  const { config } = parts;
   const supervisor = await buildSupervisor(parts, () => late.discovery);
   const discovery = buildDiscovery(parts, supervisor);
   late.discovery = discovery;
@@ -95,7 +98,7 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   };
 }
 
-async function assemble(given: NodeParts): Promise<Parts> {
+async function assemble(given: NodeParts, discovery: () => Discovery | undefined): Promise<Parts> {
   const { config, identity, ports, door } = given;
   const { clock, random, log, files } = given.machine;
   const reports = createReportQueue();
@@ -108,12 +111,14 @@ async function assemble(given: NodeParts): Promise<Parts> {
     report: reports.report,
   };
   const { storage, bus, vector, processes, probe } = ports;
+  const artifacts = createNodeArtifacts({ ...given, data_dir: config.data_dir, discovery });
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback };
   return {
     ...given,
     surroundings: given.surroundings ?? THIS_MACHINE,
     fleetKeys: await deriveFleetKeys(config.fleet, given.fleetKey),
     reports,
+    artifacts,
     environment: createEnvironmentReconciler({ ...shared, storage, bus, vector }),
     services: createServiceManager({
       ...shared,
@@ -121,7 +126,7 @@ async function assemble(given: NodeParts): Promise<Parts> {
       host: processes,
       probe,
       environment: createServiceEnvironment(place),
-      prepare: prepareService,
+      prepare: artifacts.prepare,
     }),
   };
 }
@@ -133,6 +138,7 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
   return createSupervisor({
     ...machine,
     database: ports.database,
+    artifacts: parts.artifacts.store,
     fleets: { default_fleet: config.fleet, keysOf: async (fleet) => (fleet === config.fleet ? fleetKeys : undefined) },
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,

@@ -21,11 +21,3 @@ export function createServiceEnvironment({
     BOOTPLANE_SERVICE_VERSION: version,
   });
 }
-
-/** Rejects what this version can't run, rather than running something else. */
-export async function prepareService({ artifact }: PlannedService): Promise<{ cwd?: string }> {
-  if (artifact === undefined) return {};
-  throw new Error(
-    'it needs an artifact, and this version of bootplane does not fetch artifacts yet; install the program on the machine and name it in command',
-  );
-}

@@ -10,10 +10,11 @@ import { messageOf } from './json-file.ts';
 import { holds } from './lease.ts';
 import { openPeers } from './peers.ts';
 import { createRefusals, type Refusals } from './refusals.ts';
+import { sourcesOf } from './sources.ts';
 import { createStanding, type Standing } from './standing.ts';
 import { createStepsLog } from './steps-log.ts';
 import { createTraceKeeper, type TraceKeeper } from './trace.ts';
-import type { Discovery, DiscoveryDeps, DiscoveryState, LeadershipState } from './types.ts';
+import type { Discovery, DiscoveryDeps, DiscoveryState, LeadershipState, ProvedSource } from './types.ts';
 import { aborted, linkedAbort } from './waker.ts';
 
 /** A boot that has no answer after this long, milliseconds, applies what is cached meanwhile. */
@@ -78,6 +79,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     poke: () => parts.opened?.control.poke(),
     diff: async () => (await parts.opened?.appliers.diff()) ?? [],
     state: () => stateOf(parts),
+    sources: (signal) => sourcesFor(parts, signal),
+    planned: () => parts.opened?.documents.plan?.held.body.services,
     leadership: () => leadershipOf(parts),
     hear: (advert) => void parts.opened?.node.adverts.hear(advert),
     token: () => parts.standing.token,
@@ -118,7 +121,7 @@ async function open(parts: Parts): Promise<Opened> {
   ]);
   standing.answer = documents.plan?.answer;
   const clusterFile = createClusterFile(deps, () => stateOf(parts));
-  const adverts = createAdverts(deps, epochs, standing);
+  const adverts = createAdverts(deps, epochs, standing, peers);
   const changed = () => {
     becomeReady(parts);
     adverts.update();
@@ -174,6 +177,10 @@ function stateOf({ standing, refusals, traces, opened }: Parts): DiscoveryState 
     waiting_for: [...snapshot.waiting_for, ...refusals.messages(), ...pending],
     ...(traces.last === undefined ? {} : { trace: traces.last }),
   };
+}
+
+async function* sourcesFor({ opened }: Parts, signal: AbortSignal): AsyncGenerator<ProvedSource> {
+  if (opened !== undefined) yield* sourcesOf(opened.node, signal);
 }
 
 function leadershipOf({ deps, standing, opened }: Parts): LeadershipState {

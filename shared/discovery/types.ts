@@ -2,6 +2,7 @@ import type { Fetch } from '../client.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { Role } from '../contract/ids.ts';
+import type { PlannedService } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
 import type { ClusterFile } from '../contract/status.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -103,6 +104,13 @@ export interface LeadershipState {
   readonly follows?: NonNullable<Problem['leader']>;
 }
 
+/** A Supervisor that has proved itself. */
+export interface ProvedSource {
+  readonly url: string;
+  /** Sends this node's own credential along. Nothing bounds the answer, in time or size. */
+  readonly fetch: Fetch;
+}
+
 export interface Discovery {
   /**
    * Lives the node's life until it is stopped. Resolves after an orderly `stop`, or at once when
@@ -120,6 +128,10 @@ export interface Discovery {
   /** What the next apply of the held documents would do, by component; empty while none is held. */
   diff(): Promise<ComponentDiff[]>;
   state(): DiscoveryState;
+  /** Supervisors that may have what this node lacks, each proved before it is given. */
+  sources(signal: AbortSignal): AsyncIterable<ProvedSource>;
+  /** The services of the held Cluster Plan, for whatever node they are; undefined while none is held. */
+  planned(): readonly PlannedService[] | undefined;
   leadership(): LeadershipState;
   /** What may be the advert of another node, come along with its challenge. */
   hear(advert: unknown): void;

@@ -139,6 +139,7 @@ class Manager implements ServiceManager {
     this.#found = [];
     const context = { deps: this.#unitDeps, units: this.#units, stuck: new Set<string>(), signal, retry_failed };
     const problems: Problem[] = [];
+    this.#prefetch(actions, signal);
     for (const action of actions) {
       if (signal.aborted) break;
       const began = this.#deps.clock.monotonic();
@@ -148,6 +149,15 @@ class Manager implements ServiceManager {
       await this.#journal.noteStep(desired, action, problem, this.#deps.clock.monotonic() - began);
     }
     return problems;
+  }
+
+  /** The steps run one after the other; what they need from elsewhere comes at the same time. */
+  #prefetch(actions: readonly ServiceAction[], signal: AbortSignal): void {
+    for (const action of actions) {
+      if (action.kind !== 'start' && action.kind !== 'restart') continue;
+      const { service } = action.wanted;
+      if (service.artifact !== undefined) void this.#deps.prepare?.(service, signal).catch(() => undefined);
+    }
   }
 
   /** What nobody supervises: left-overs found before the first apply, children of services that ended. */

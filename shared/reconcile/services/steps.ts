@@ -1,3 +1,4 @@
+import { describeError } from '../wording.ts';
 import type { ServiceAction, ServiceActionKind, WantedService } from './diff.ts';
 import { stopProcess } from './stop-process.ts';
 import { ServiceUnit, type UnitDeps } from './unit.ts';
@@ -43,6 +44,9 @@ const STEPS: Steps = {
   start: (context, { wanted }) => begin(context, wanted),
   adopt: (context, { wanted, process }) => begin(context, wanted, process.ref),
   restart: async (context, { wanted }) => {
+    // What runs goes on until the new version is here, and for good when it can't be had.
+    const missing = await whyNotReady(context, wanted);
+    if (missing !== undefined || context.signal.aborted) return missing;
     const unit = context.units.get(wanted.service.name);
     if (unit !== undefined && !(await unit.stop())) return { message: unit.describe(), lasting: true };
     context.units.delete(wanted.service.name);
@@ -61,6 +65,16 @@ const STEPS: Steps = {
 export function runStep<K extends ServiceActionKind>(context: StepContext, action: ServiceAction<K>): Promise<Problem | undefined> {
   const kind: K = action.kind;
   return STEPS[kind](context, action);
+}
+
+async function whyNotReady({ deps, signal }: StepContext, { service }: WantedService): Promise<Problem | undefined> {
+  if (service.artifact === undefined) return undefined;
+  try {
+    await deps.prepare?.(service, signal);
+    return undefined;
+  } catch (error) {
+    return { message: `${service.name} stays as it is: ${describeError(error)}`, lasting: true };
+  }
 }
 
 async function begin(

@@ -20,8 +20,11 @@ export interface UnitDeps {
   readonly random: Random;
   /** What the node adds to the plan's `env`; it wins over the plan. */
   readonly environment: (service: PlannedService) => Readonly<Record<string, string>>;
-  /** Makes ready what the process needs (its artifact) and says where it runs. A rejection counts as a failed start. */
-  readonly prepare?: (service: PlannedService, signal: AbortSignal) => Promise<{ readonly cwd?: string }>;
+  /**
+   * Makes ready what the process needs (its artifact) and says where it runs. A rejection counts as a failed start. `note`
+   * takes how it goes, in words.
+   */
+  readonly prepare?: (service: PlannedService, signal: AbortSignal, note?: (words: string) => void) => Promise<{ readonly cwd?: string }>;
   readonly onState: (unit: ServiceUnit) => void;
 }
 
@@ -184,7 +187,9 @@ export class ServiceUnit {
 
   async #launch(): Promise<ProcessRef | undefined> {
     const service = this.#service;
-    this.#cwd = (await this.#prepare(service)).cwd;
+    this.#cwd = (await this.#prepare(service, (words) => this.#move('starting', words))).cwd;
+    // Getting an artifact takes as long as it takes: the grace is for the start.
+    if (service.artifact !== undefined) this.#since = this.#deps.clock.monotonic();
     if (this.#ending.signal.aborted) return undefined;
     const { name, version, command, user } = service;
     const place = { ...(this.#cwd !== undefined && { cwd: this.#cwd }), ...(user !== undefined && { user }) };
@@ -198,8 +203,8 @@ export class ServiceUnit {
     }
   }
 
-  async #prepare(service: PlannedService): Promise<{ readonly cwd?: string }> {
-    if (this.#deps.prepare !== undefined) return this.#deps.prepare(service, this.#ending.signal);
+  async #prepare(service: PlannedService, note?: (words: string) => void): Promise<{ readonly cwd?: string }> {
+    if (this.#deps.prepare !== undefined) return this.#deps.prepare(service, this.#ending.signal, note);
     if (service.artifact === undefined) return {};
     throw new ProcessError('failed', `service ${service.name} has an artifact and this node was set up without a way to get artifacts`);
   }
