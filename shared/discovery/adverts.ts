@@ -5,6 +5,7 @@ import type { Candidate } from './candidate.ts';
 import type { EpochMemory } from './epoch-memory.ts';
 import { messageOf } from './json-file.ts';
 import type { Located } from './located.ts';
+import type { Peers } from './peers.ts';
 import type { Standing } from './standing.ts';
 import type { DiscoveryDeps } from './types.ts';
 import { createWaker } from './waker.ts';
@@ -36,7 +37,7 @@ type Deps = Pick<DiscoveryDeps, 'config' | 'identity' | 'clock' | 'log' | 'fleet
 /** Bounds what a hostile network can make a node remember. */
 const MAX_REMEMBERED = 256;
 
-export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, standing: Standing): Adverts {
+export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, standing: Standing, peers: Peers): Adverts {
   const { clock, log } = deps;
   const waker = createWaker(clock);
   const listeners = new Set<() => void>();
@@ -69,6 +70,7 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
       if ('refused' in checked) adverts.ignored(urlOf(advert), checked.refused);
       if (!('candidate' in checked)) return;
       const { candidate } = checked;
+      await peers.hearOf(candidate);
       if (!tellsNews(deps, standing.located, candidate)) return;
       const key = JSON.stringify(candidate);
       const before = looked.get(key);
@@ -126,8 +128,7 @@ async function check({ config, identity, fleetKeys }: Deps, epochs: Pick<EpochMe
   const { origin } = new URL(advert.url);
   const isOwn = advert.node_id === identity.node_id && origin === new URL(config.advertise_url()).origin;
   if (isOwn) return { own: true };
-  if (isEpochJump(epochs.highest, advert.epoch))
-    return { refused: `its epoch ${advert.epoch} is too far above ${epochs.highest} to be true` };
+  if (isEpochJump(epochs.highest, advert.epoch)) return { refused: `its epoch ${advert.epoch} is too far ahead to be true` };
   return { candidate: { url: origin, node_id: advert.node_id, epoch: advert.epoch, via: 'mdns' } };
 }
 

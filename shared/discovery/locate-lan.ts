@@ -20,7 +20,7 @@ const SAMPLED_PEERS = 3;
 export async function locateMdns(context: StepContext): Promise<StepResult> {
   const { lan } = context.deps;
   if (lan === undefined) return { outcome: 'off', detail: 'BOOTPLANE_MDNS is off, or there is no multicast here' };
-  const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: (found) => isEnough(context, found) });
+  const look = lookAround(context);
   addFollowed(context, look, 'mdns');
   const browsed = await browse(context, look);
   await look.settled();
@@ -30,11 +30,16 @@ export async function locateMdns(context: StepContext): Promise<StepResult> {
 /** Asks the configured and the remembered nodes, one by one, and those that told of something new. */
 export async function locatePeers(context: StepContext): Promise<StepResult> {
   const candidates = peersToAsk(context);
-  if (candidates.length === 0) return { outcome: 'off', detail: 'no peer is configured in BOOTPLANE_PEERS or remembered' };
-  const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: (found) => isEnough(context, found) });
+  if (candidates.length === 0) return { outcome: 'off', detail: 'no other peer is configured in BOOTPLANE_PEERS or remembered' };
+  const look = lookAround(context);
   for (const candidate of candidates) look.add(candidate);
   await look.settled();
   return settle(context, look, 'no peer answered');
+}
+
+function lookAround(context: StepContext): Look {
+  const { asked } = context.round;
+  return createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, asked, isEnough: (found) => isEnough(context, found) });
 }
 
 /** Why nothing could be browsed, where that is so. */
@@ -57,12 +62,12 @@ function peersToAsk({ deps, current, peers, round, standing }: StepContext): Can
   if (round.isHinted) return [...round.hinted];
   const configured = deps.config.peers.map((url) => ({ url }));
   const remembered = [...peers.list(), ...(standing.answer?.successors ?? [])];
-  const all: Candidate[] = [...configured, ...remembered].map((peer) => ({ ...peer, via: 'peer' }));
+  const all = [...configured, ...remembered].filter(({ url }) => !round.asked.has(new URL(url).origin));
+  const candidates: Candidate[] = all.map((peer) => ({ ...peer, via: 'peer' }));
   const isWell = current !== undefined && current.lease === undefined && current.source !== 'cloud';
-  if (!isWell) return [...round.hinted, ...all];
-  const others = all.filter(({ url }) => url !== current.url);
-  const from = Math.floor(deps.random.next() * others.length);
-  const sampled = [...others.slice(from), ...others.slice(0, from)].slice(0, SAMPLED_PEERS);
+  if (!isWell) return [...round.hinted, ...candidates];
+  const from = Math.floor(deps.random.next() * candidates.length);
+  const sampled = [...candidates.slice(from), ...candidates.slice(0, from)].slice(0, SAMPLED_PEERS);
   return [...round.hinted, ...followedOf(current, 'peer'), ...sampled];
 }
 

@@ -7,6 +7,8 @@ import { linkedAbort } from './waker.ts';
 export interface LookOptions {
   /** For each answer, milliseconds. */
   readonly timeout_ms: number;
+  /** Origins that are not asked again, and those that now were. */
+  readonly asked?: Set<string>;
   /** Ends the look early. */
   isEnough?(found: Found): boolean;
 }
@@ -27,9 +29,9 @@ export interface Look {
 const MAX_AT_ONCE = 16;
 const MAX_TRACED = 32;
 
-export function createLook(context: LocateContext, { timeout_ms, isEnough }: LookOptions): Look {
+export function createLook(context: LocateContext, { timeout_ms, asked = new Set(), isEnough }: LookOptions): Look {
   const life = linkedAbort(context.signal);
-  const asked = new Set<string>([originOf(context.deps.config.advertise_url()), originOf(context.deps.self.url)]);
+  const own = [originOf(context.deps.config.advertise_url()), originOf(context.deps.self.url)];
   const waiting: Candidate[] = [];
   const found: Found[] = [];
   const traced: TracedCandidate[] = [];
@@ -70,7 +72,7 @@ export function createLook(context: LocateContext, { timeout_ms, isEnough }: Loo
     traced,
     add(candidate) {
       const url = originOf(candidate.url);
-      if (url === '' || asked.has(url)) return;
+      if (url === '' || asked.has(url) || own.includes(url)) return;
       asked.add(url);
       waiting.push({ ...candidate, url });
       pump();

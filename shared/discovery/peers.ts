@@ -11,8 +11,10 @@ export interface Peer {
 export interface Peers {
   /** The one met last comes first. */
   list(): readonly Peer[];
-  /** Resolves when they are on disk. Of one node only the last address counts. */
+  /** Those that proved themselves. Resolves when they are on disk. Of one node only the last address counts. */
   remember(met: readonly Peer[]): Promise<void>;
+  /** One that only an advert tells of, which may be old: it replaces nobody. */
+  hearOf(peer: Peer): Promise<void>;
 }
 
 const PEERS_FILE = 'peers.json';
@@ -23,25 +25,26 @@ const PeersFile = z.object({ peers: z.array(z.object({ url: HttpUrl, node_id: Id
 export async function openPeers(deps: FileDeps, self: { readonly node_id: string; url(): string }): Promise<Peers> {
   let known: readonly Peer[] = (await readJsonFile(deps, PEERS_FILE, PeersFile))?.peers ?? [];
   let written = contentOf(known);
+  const isOther = ({ node_id, url }: Peer) => node_id !== self.node_id && originOf(url) !== originOf(self.url());
+  const keep = async (next: readonly Peer[]) => {
+    known = next;
+    const content = contentOf(known);
+    if (content === written) return;
+    written = content;
+    if (!(await writeJsonFile(deps, PEERS_FILE, { peers: known }))) written = '';
+  };
   return {
     list: () => known,
-    async remember(met) {
-      known = withMet(
-        known,
-        met.filter(({ node_id, url }) => node_id !== self.node_id && originOf(url) !== originOf(self.url())),
-      );
-      const content = contentOf(known);
-      if (content === written) return;
-      written = content;
-      if (!(await writeJsonFile(deps, PEERS_FILE, { peers: known }))) written = '';
-    },
+    remember: (met) => keep(withMet(met.filter(isOther), known)),
+    hearOf: async (peer) => (isOther(peer) ? keep(withMet(known, [peer])) : undefined),
   };
 }
 
-function withMet(known: readonly Peer[], met: readonly Peer[]): readonly Peer[] {
+/** The first of each node and of each address, as many as are kept. */
+function withMet(first: readonly Peer[], then: readonly Peer[]): readonly Peer[] {
   const all = new Map<string, Peer>();
   const nodes = new Set<string>();
-  for (const peer of [...met, ...known]) {
+  for (const peer of [...first, ...then]) {
     const { node_id } = peer;
     const url = originOf(peer.url);
     if (url === undefined || all.has(url) || (node_id !== undefined && nodes.has(node_id)) || all.size >= MAX_PEERS) continue;

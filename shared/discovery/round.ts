@@ -34,6 +34,8 @@ export interface Round {
   /** True when only those are asked that told of something new. */
   readonly isHinted: boolean;
   readonly hinted: readonly Candidate[];
+  /** The origins that were asked: each once in a round. */
+  readonly asked: Set<string>;
   /** Nodes of the fleet that proved themselves, by node_id. */
   readonly proved: Map<string, Proved>;
   /** Another machine runs as this node; why this one keeps silent, where the other has more right. */

@@ -1,5 +1,6 @@
 import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import { createClient, type Fetch } from '../../../shared/client.ts';
+import type { FleetKeys } from '../../../shared/contract/fleet-keys.ts';
 import { createDiscovery } from '../../../shared/discovery/discovery.ts';
 import { identify } from '../../../shared/discovery/identify.ts';
 import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
@@ -41,6 +42,10 @@ export class Fleet {
   readonly cut = new Set<string>();
   /** Addresses whose news stall, while all else of them goes through. */
   readonly muted = new Set<string>();
+  /** Says which packets are lost beside those of `cut`. */
+  partition: ((from: string, to: string) => boolean) | undefined;
+  /** What answers at an address where no node of ours is. */
+  readonly strangers = new Map<string, Fetch>();
   /** Called with each request that arrives, whoever it is from; for looking on. */
   onRequest: ((from: string, to: string, request: Request) => void) | undefined;
   readonly #connections = new Set<Connection>();
@@ -48,8 +53,8 @@ export class Fleet {
   readonly cloud = { reachable: false, supervisor: this.#createCloud() };
 
   /** A new machine with the first unused address. */
-  machine(name: string, config: Partial<DiscoveryConfig> = {}): FleetMachine {
-    const machine = new FleetMachine(this, name, `192.0.2.${this.machines.size + 1}`, config);
+  machine(name: string, config: Partial<DiscoveryConfig> = {}, kit: Kit = {}): FleetMachine {
+    const machine = new FleetMachine(this, name, `192.0.2.${this.machines.size + 1}`, config, kit);
     this.machines.set(machine.address, machine);
     return machine;
   }
@@ -94,7 +99,7 @@ export class Fleet {
   }
 
   isCut(from: string, to: string): boolean {
-    return from !== to && (this.cut.has(from) || this.cut.has(to));
+    return from !== to && (this.cut.has(from) || this.cut.has(to) || this.partition?.(from, to) === true);
   }
 
   async close(): Promise<void> {
@@ -110,8 +115,11 @@ export class Fleet {
       if (request.signal.aborted) throw new DOMException('aborted', 'AbortError');
       const isToCloud = origin === CLOUD;
       const to = isToCloud ? CLOUD : hostname;
-      const answers = isToCloud ? this.cloud.supervisor.fetch : this.machines.get(hostname)?.running?.answer;
-      const isSilent = isToCloud ? !this.cloud.reachable || this.cut.has(from) : this.isCut(from, hostname) || !this.machines.has(hostname);
+      const answers = isToCloud
+        ? this.cloud.supervisor.fetch
+        : (this.strangers.get(hostname) ?? this.machines.get(hostname)?.running?.answer);
+      const isKnown = this.machines.has(hostname) || this.strangers.has(hostname);
+      const isSilent = isToCloud ? !this.cloud.reachable || this.cut.has(from) : this.isCut(from, hostname) || !isKnown;
       if (isSilent) return aborted(request.signal);
       if (answers === undefined) throw refused(hostname);
       this.onRequest?.(from, to, request);
@@ -187,12 +195,20 @@ export class Fleet {
   }
 }
 
+/** What a machine has that others have not. */
+export interface Kit {
+  /** Of another fleet. Default: the fleet's own. */
+  readonly keys?: FleetKeys;
+  /** False where multicast is off. */
+  readonly multicast?: boolean;
+}
+
 interface Running {
   readonly discovery: Discovery;
   readonly answer: Fetch;
   readonly services: ReturnType<typeof recordingServices>;
   readonly crash: AbortController;
-  readonly lan: Lan;
+  readonly lan: Lan | undefined;
   /** The address that its LAN knows it by. */
   readonly joined: string;
   readonly ended: Promise<void>;
@@ -210,11 +226,13 @@ export class FleetMachine {
   readonly name: string;
   readonly #fleet: Fleet;
   readonly #config: Partial<DiscoveryConfig>;
+  readonly #kit: Kit;
   readonly #database: Database;
   readonly #random;
 
-  constructor(fleet: Fleet, name: string, address: string, config: Partial<DiscoveryConfig>) {
+  constructor(fleet: Fleet, name: string, address: string, config: Partial<DiscoveryConfig>, kit: Kit) {
     this.#fleet = fleet;
+    this.#kit = kit;
     this.#config = config;
     this.name = name;
     this.node_id = name;
@@ -251,7 +269,7 @@ export class FleetMachine {
     const services = recordingServices(this.trace, reports.report, identity.node_id);
     const late: { discovery?: Discovery } = {};
     const supervisor = this.#createSupervisor(identity, () => late.discovery);
-    const lan = this.#fleet.lan.join(this.address);
+    const lan = this.#kit.multicast === false ? undefined : this.#fleet.lan.join(this.address);
     const discovery = createDiscovery({
       ...shared,
       config: {
@@ -266,10 +284,10 @@ export class FleetMachine {
         ...this.#config,
       },
       identity,
-      fleetKeys: keys,
+      fleetKeys: this.#kit.keys ?? keys,
       fetch: (request) => this.#fleet.fetchFrom(this.address)(request),
       self: { url: this.url, fetch: supervisor.fetch },
-      lan,
+      ...(lan === undefined ? {} : { lan }),
       host: () => ({ host: this.name, ip: this.address }),
       environment: recordingEnvironment(this.trace),
       services,
@@ -296,7 +314,7 @@ export class FleetMachine {
     if (running === undefined) return;
     await running.discovery[how]();
     await running.ended;
-    await running.lan.close();
+    await running.lan?.close();
     this.running = undefined;
     this.#fleet.breakConnections(this.address);
   }
@@ -318,7 +336,7 @@ export class FleetMachine {
       clock: this.#fleet.clock,
       random: this.#random,
       log: this.log,
-      fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? keys : undefined) },
+      fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? (this.#kit.keys ?? keys) : undefined) },
       version: '0.0.0-test',
       ttl_seconds: TTL_MS / 1000,
       emit: (topic) => {
