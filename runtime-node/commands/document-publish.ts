@@ -44,10 +44,7 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
     return;
   }
   const changes = formatChanges(io, draft.kind, answer.changes, base.body, draft.body);
-  const lines =
-    changes.length === 0
-      ? [`the same as the seed file, which no longer counts once generation ${answer.generation} is published`]
-      : changes;
+  const lines = changes.length === 0 ? [sameAgain(base.generation, answer.generation)] : changes;
   if (!flags.json) printLines(io, lines);
   if (!flags.yes) await askFirst(io, draft, flags.json ? lines : []);
   const call = client.publish(draft.kind, draft.body, { if_match: base.generation, allow_empty: flags.allow_empty });
@@ -57,6 +54,11 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
     printLines(io, [
       `published generation ${done.generation} (${done.hash.slice(0, 12)}); \`bootplane events -f\` shows how the nodes apply it`,
     ]);
+}
+
+function sameAgain(base: number, next: number): string {
+  if (base === 0) return `the same as the seed file, which no longer counts once generation ${next} is published`;
+  return `the same as generation ${base}; published as generation ${next} it says that this is the one that is meant, and its conflicts are resolved`;
 }
 
 async function askFirst(io: Io, { kind, file }: Draft, lines: readonly string[]): Promise<void> {

@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
+import type { Client } from '../../shared/client.ts';
 import { type DocumentKind, fromWire, type History } from '../../shared/contract/document.ts';
 import type { Define, Runner } from './command.ts';
 import { connect } from './connect.ts';
 import { formatChanges } from './document-changes.ts';
 import { readCheckedFile } from './document-check.ts';
 import { preview, publish } from './document-publish.ts';
-import { EXIT_CODES } from './errors.ts';
+import { CommandError, EXIT_CODES } from './errors.ts';
 import { formatAge, oneLine } from './format.ts';
 import { type Io, printJson, printLines, withProgress } from './io.ts';
 import { addSettings, CLIENT_SETTINGS, settingsFrom } from './options.ts';
@@ -53,12 +54,13 @@ function defineGet(parent: Command, kind: DocumentKind, run: Runner): void {
   ]);
   addSettings(command, CLIENT_SETTINGS)
     .option('--generation <N>', 'an earlier version', wholeNumber)
+    .option('--hash <HEX>', 'with --generation: how the hash of the version starts, where a generation has several', hashStart)
     .option('--json', 'print the document with its generation, hash and signature')
     .action(
       run(async (io, command) => {
-        const { generation, json } = command.opts<{ generation?: number; json?: boolean }>();
+        const { generation, hash, json } = command.opts<{ generation?: number; hash?: string; json?: boolean }>();
         const client = await connect(io, settingsFrom(io, command));
-        const call = generation === undefined ? client.document(kind) : client.version(kind, generation);
+        const call = generation === undefined ? client.document(kind) : readVersion(client, kind, generation, hash);
         const { body: wire = {} } = await withProgress(io, 'reading', call);
         if (json === true) return printJson(io, wire);
         const { meta, body } = fromWire(kind, '', wire);
@@ -128,12 +130,15 @@ function definePublish(parent: Command, kind: DocumentKind, run: Runner): void {
 
 function defineRollback(parent: Command, kind: DocumentKind, run: Runner): void {
   const command = subcommand(parent, 'rollback', 'publish an earlier version again, as a new one', ['rollback 3', 'rollback 3 --yes']);
-  command.argument('<generation>', 'the version, as `history` shows it', wholeNumber);
+  command
+    .argument('<generation>', 'the version, as `history` shows it', wholeNumber)
+    .option('--hash <HEX>', 'how the hash of the version starts, where a generation has several', hashStart);
   addPublishOptions(command).action(
     run(async (io, command) => {
       const generation = wholeNumber(argument(command));
       const client = await connect(io, settingsFrom(io, command));
-      const { body: wire } = await withProgress(io, 'reading', client.version(kind, generation));
+      const { hash } = command.opts<{ hash?: string }>();
+      const { body: wire } = await withProgress(io, 'reading', readVersion(client, kind, generation, hash));
       await publish(io, client, { kind, body: fromWire(kind, '', wire).body }, publishFlags(command));
     }),
   );
@@ -148,12 +153,12 @@ function defineHistory(parent: Command, kind: DocumentKind, run: Runner): void {
         const client = await connect(io, settingsFrom(io, command));
         const { body } = await withProgress(io, 'reading', client.history(kind));
         if (command.opts().json === true) printJson(io, body);
-        else printLines(io, formatHistory(io, body));
+        else printLines(io, formatHistory(io, kind, body));
       }),
     );
 }
 
-function formatHistory(io: Io, { versions }: History): string[] {
+function formatHistory(io: Io, kind: DocumentKind, { versions }: History): string[] {
   if (versions.length === 0) return ['nothing was published yet'];
   const rows = versions.map((one) => [
     String(one.generation),
@@ -161,9 +166,35 @@ function formatHistory(io: Io, { versions }: History): string[] {
     oneLine(one.published_by),
     String(one.epoch),
     one.hash.slice(0, 12),
-    [one.current ? 'current' : '', one.conflict ? 'conflict: lost to another version after a partition' : ''].filter(Boolean).join(', '),
+    [
+      one.current ? 'current' : '',
+      one.conflict ? `conflict: lost to another version after a partition, see \`bootplane conflicts ${kind}\`` : '',
+      one.resolved ? 'lost to another version after a partition' : '',
+    ]
+      .filter(Boolean)
+      .join(', '),
   ]);
   return formatTable(['GENERATION', 'PUBLISHED', 'BY', 'EPOCH', 'HASH', ''], rows);
+}
+
+/** After a partition a generation may have several versions; without `hash` the one that the current one was made from. */
+async function readVersion(client: Client, kind: DocumentKind, generation: number, hash: string | undefined) {
+  if (hash === undefined) return client.version(kind, generation);
+  const { versions } = (await client.history(kind)).body;
+  const found = versions.filter((one) => one.generation === generation && one.hash.startsWith(hash));
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return client.version(kind, generation, only.hash);
+  const what = found.length === 0 ? 'no version' : `${found.length} versions`;
+  throw new CommandError(
+    'refused',
+    `generation ${generation} has ${what} with a hash that starts with ${hash}`,
+    `\`bootplane ${kind} history\` lists them.`,
+  );
+}
+
+export function hashStart(text: string): string {
+  if (!/^[0-9a-f]{4,64}$/.test(text)) throw new InvalidArgumentError('It must be 4 to 64 of the digits 0-9 a-f.');
+  return text;
 }
 
 function argument(command: Command): string {

@@ -20,7 +20,7 @@ export type FailureKind = Exclude<keyof typeof EXIT_CODES, 'ok' | 'differs'>;
 export const EXIT_CODE_HELP = `Exit codes:
   0   done; for diff and reconcile --dry-run: nothing differs
   1   failed, refused or not valid
-  2   diff and reconcile --dry-run: something differs
+  2   diff and reconcile --dry-run: something differs; conflicts: some are open
   64  the command line or a setting is wrong
   69  no node answers`;
 

@@ -21,6 +21,7 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   logs: { summary: 'the output of a service on this node', load: () => import('./logs.ts') },
   plan: { summary: 'the Cluster Plan: what runs where', load: () => import('./plan.ts') },
   profile: { summary: 'the Environment Profile: storage, broker and vector index', load: () => import('./profile.ts') },
+  conflicts: { summary: 'versions that lost after a network was cut, and wait for a person', load: () => import('./conflicts.ts') },
   reconcile: { summary: 'what the next reconcile would change on a node', load: () => import('./reconcile.ts') },
   doctor: { summary: 'look for what is wrong on this machine', load: () => import('./doctor.ts') },
 };
