@@ -7,6 +7,9 @@ const BEGINNING = Date.UTC(2026, 10, 2, 8);
 const EARLIEST = Date.UTC(2026, 0, 1);
 const DISTRUST_MS = 300_000;
 
+/** A timer has a resolution: less than this would be lost in the digits of the time, and time would stand still. */
+const LEAST_SLEEP_MS = 0.001;
+
 /** The hardware clock of one machine: it may be wrong, jump, and run too fast or too slow. */
 export class MachineClock {
   readonly #timeline: Timeline;
@@ -51,7 +54,7 @@ export class MachineClock {
             signal?.removeEventListener('abort', cut);
             if (isAlive()) resolve();
           };
-          const callOff = timeline.after(ms / rate, wake, owner);
+          const callOff = timeline.after(ms > 0 ? Math.max(ms / rate, LEAST_SLEEP_MS) : 0, wake, owner);
           const cut = () => {
             callOff();
             if (isAlive()) resolve();

@@ -7,6 +7,9 @@ interface Event {
   act: (() => void) | undefined;
 }
 
+/** More events than this at one moment are a loop. */
+const MOST_AT_ONCE = 50_000;
+
 /**
  * The one time of a simulated world, in milliseconds from its beginning. It moves only from event to
  * event, and only when nothing is left to do at the present one.
@@ -14,6 +17,8 @@ interface Event {
 export class Timeline {
   #now = 0;
   #order = 0;
+  /** Events since time moved last. */
+  #stands = 0;
   readonly #heap: Event[] = [];
   readonly #suspended = new Map<string, Event[]>();
   /** Events that have happened. */
@@ -61,6 +66,8 @@ export class Timeline {
         waiting.push(next);
         continue;
       }
+      this.#stands = next.at > this.#now ? 0 : this.#stands + 1;
+      if (this.#stands > MOST_AT_ONCE) throw new Error(`time stands still at ${this.#now} ms: something goes on without waiting`);
       this.#now = next.at;
       this.happened += 1;
       next.act();
