@@ -295,17 +295,17 @@ describe('a cloud that goes and comes', () => {
   });
 });
 
-describe('the lease', () => {
-  it('is given up locally when it runs out, though the last renewal was answered late', async () => {
+describe('the lease of the cloud', () => {
+  it('confirms only until it runs out, by the own clock; the node leads on, provisionally', async () => {
     const machine = new Machine();
     const { discovery } = await boot(machine);
     await machine.elapse(1_000);
     machine.cloud.before = ({ path }) => (path.startsWith('/v1/leader') ? new Promise(() => undefined) : undefined);
     await machine.elapse(13_000);
-    expect(discovery.state().leads).toBe(true);
+    expect(discovery.state()).toMatchObject({ leads: true, confirmed: true, provisional: false });
     await machine.elapse(7_000);
-    expect(discovery.state().source === 'cloud' && discovery.state().leads).toBe(false);
-    expect(machine.logged('the lease ran out')).toHaveLength(1);
+    expect(discovery.state()).toMatchObject({ leads: true, confirmed: false, provisional: true, epoch: 1 });
+    expect(machine.logged('this node leads on, provisionally')).toHaveLength(1);
   });
 
   it('counts from when the renewal was sent, also after the machine slept', async () => {
@@ -320,12 +320,15 @@ describe('the lease', () => {
     await machine.elapse(8_000);
     machine.cloud.reachable = false;
     answer?.();
-    await machine.elapse(15_000);
-    expect(discovery.state().source === 'cloud' && discovery.state().leads).toBe(false);
+    await machine.elapse(6_000);
+    expect(discovery.state().confirmed).toBe(true);
+    await machine.elapse(9_000);
+    expect(discovery.state()).toMatchObject({ leads: true, confirmed: false, provisional: true });
   });
 
-  it('is led on at its new epoch when it had lapsed and nobody else had claimed it before the renewal came', async () => {
+  it('takes the own lease along to its new epoch when it had lapsed and nobody else had claimed it before the renewal came', async () => {
     const machine = new Machine();
+    machine.own.publish(await planOf(['api']));
     machine.cloud.publish(await planOf(['api']));
     const { discovery, node_id } = await boot(machine);
     await machine.elapse(1_000);
@@ -333,11 +336,11 @@ describe('the lease', () => {
     if (machine.cloud.leader) machine.cloud.leader.until = 0;
     await machine.elapse(9_000);
     expect(machine.cloud.leader).toMatchObject({ node_id, epoch: 2 });
-    expect(discovery.state()).toMatchObject({ role: 'leader', leads: true, epoch: 2, source: 'cloud' });
+    expect(machine.own.leader).toMatchObject({ node_id, epoch: 2 });
+    expect(discovery.state()).toMatchObject({ role: 'leader', leads: true, epoch: 2, source: 'self', confirmed: true });
     expect(discovery.token()).toEqual({ epoch: 2, node_id });
     expect(machine.logged('another node leads now')).toEqual([]);
-    expect(machine.logged('nobody else had claimed it')).toHaveLength(1);
-    expect(machine.logged('this node leads again, epoch 2')).toHaveLength(1);
+    expect(machine.logged('this node leads again, epoch 2, confirmed by the cloud')).toHaveLength(1);
     expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
   });
 
