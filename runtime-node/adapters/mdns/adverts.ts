@@ -61,14 +61,14 @@ export class Adverts {
       if (!('ttl' in record) || record.type === undefined) continue;
       const ttl = Math.min(record.ttl ?? 0, proposed ? PROPOSED_TTL : MAX_TTL);
       const of = (name: string) => keyOf(link, proposed ? sender : '', name);
-      // What was proposed is now said, or was said in the meantime.
-      if (!proposed) this.#entries.delete(keyOf(link, sender, record.name));
       if (record.type === 'PTR' && sameName(record.name, SERVICE) && isInstance(String(record.data))) {
         this.#note(of(String(record.data)), { instance: String(record.data), sender }, ttl, 'ptrUntil');
       } else if (record.type === 'SRV' && isInstance(record.name)) {
         this.#note(of(record.name), { instance: record.name, sender }, ttl, 'srvUntil');
       } else if (record.type === 'TXT' && isInstance(record.name)) {
         this.#hearTxt(of(record.name), { instance: record.name, sender }, ttl, record.data);
+        // What was proposed is now said.
+        if (!proposed) this.#entries.delete(keyOf(link, sender, record.name));
       }
     }
   }

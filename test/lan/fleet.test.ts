@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { signAdvert } from '../../shared/contract/advert.ts';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
+import { helloService } from '../e2e/support/example-plan.ts';
+import { until } from '../support/until.ts';
+import { startAvahi } from './support/avahi.ts';
+import { measured, whyNoAvahi, whyNoDelay, whyNoNetwork } from './support/commands.ts';
+import { FLEET_KEY, LanFleet, type LanNode, onlineAt } from './support/fleet.ts';
+import { type Host, type NetworkOptions, openNetwork } from './support/network.ts';
+
+const why = whyNoNetwork();
+/** Where a test waits for a lease to lapse. */
+const SHORT_TTL = { BOOTPLANE_TTL_SECONDS: '3' };
+const closing: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function open(options: NetworkOptions): Promise<LanFleet> {
+  const fleet = new LanFleet(await openNetwork(options));
+  closing.push(() => fleet.close());
+  return fleet;
+}
+
+function start(fleet: LanFleet, env: Readonly<Record<string, string>> = {}): LanNode[] {
+  return fleet.network.hosts.map((host, index) => fleet.start(host, { node_id: `node-${index + 1}`, env }));
+}
+
+function others(fleet: LanFleet, but: LanNode): LanNode[] {
+  return fleet.nodes.filter((node) => node !== but);
+}
+
+/** Publishes a plan at a node, whoever leads. */
+async function publish(node: LanNode, generation: number, plan: unknown): Promise<void> {
+  const answer = await node.call('/v1/cluster/plan', { method: 'PUT', body: plan, headers: { 'if-match': `"${generation}"` } });
+  expect(answer, node.output().slice(-2000)).toMatchObject({ status: 200 });
+}
+
+/** The pids of the services that nodes run. */
+async function pids(nodes: readonly LanNode[]): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {};
+  for (const node of nodes) {
+    found[node.node_id] = await until(`the service of ${node.node_id}`, async () => {
+      const { body } = await node.call('/healthz');
+      const services = (body.services ?? []) as { name: string; state: string; pid?: number }[];
+      return services.length > 0 && services.every(({ state }) => state === 'running') ? services.map(({ pid }) => pid) : undefined;
+    });
+  }
+  return found;
+}
+
+async function since<T>(what: string, work: Promise<T>): Promise<T> {
+  const began = performance.now();
+  const result = await work;
+  measured(`${what}: ${Math.round(performance.now() - began)} ms`);
+  return result;
+}
+
+describe.skipIf(why !== undefined)(`a fleet on a network of its own${why === undefined ? '' : ` (skipped: ${why})`}`, () => {
+  test('three nodes that start at once have one leader and one epoch, and all are counted', async () => {
+    const fleet = await open({ hosts: 3 });
+    const nodes = start(fleet);
+    const leader = await since('three nodes, from the last start to one leader that counts them all', fleet.agreed());
+    expect(nodes.map((node) => node.cluster()?.source).sort()).toEqual(['mdns', 'mdns', 'self']);
+    expect(nodes.map((node) => node.cluster()?.leader_url)).toEqual(nodes.map(() => leader.url));
+  }, 120_000);
+
+  test('one that comes later joins', async () => {
+    const fleet = await open({ hosts: 2 });
+    const [first, second] = fleet.network.hosts as [Host, Host];
+    const old = fleet.start(first, { node_id: 'node-z' });
+    await fleet.agreed();
+    fleet.start(second, { node_id: 'node-a' });
+    const leader = await since('a second node, from its start to being counted', fleet.agreed());
+    expect(leader).toBe(old);
+    expect(leader.cluster()?.epoch).toBe(1);
+  }, 120_000);
+
+  test('another leads when the process of the leader is killed, and no service restarts', async () => {
+    const fleet = await open({ hosts: 3 });
+    start(fleet);
+    const leader = await fleet.agreed();
+    await publish(leader, 0, { services: [helloService(8080)] });
+    const before = await pids(fleet.nodes);
+    await leader.end('SIGKILL');
+    const left = others(fleet, leader);
+    const next = await since('kill -9 of the leader, until another is followed by all', fleet.agreed(left));
+    expect(next.cluster()?.epoch).toBeGreaterThan(leader.cluster()?.epoch ?? 0);
+    await publish(next, 1, { services: [helloService(8080)], ttl_seconds: 10 });
+    const { [leader.node_id]: _, ...stayed } = before;
+    expect(await pids(left)).toEqual(stayed);
+  }, 120_000);
+
+  test('another leads when the leader stops in order', async () => {
+    const fleet = await open({ hosts: 3 });
+    start(fleet);
+    const leader = await fleet.agreed();
+    const stopped = leader.end('SIGTERM');
+    await since('orderly stop of the leader, until another is followed by all', fleet.agreed(others(fleet, leader)));
+    await stopped;
+  }, 120_000);
+
+  test('another leads when the machine of the leader is cut off, and one does when it is back', async () => {
+    const fleet = await open({ hosts: 3 });
+    start(fleet, SHORT_TTL);
+    const leader = await fleet.agreed();
+    await fleet.network.plug(leader.host, false);
+    const left = others(fleet, leader);
+    await since('the machine of the leader cut off, until another is followed by all (TTL 3 s)', fleet.agreed(left));
+    await fleet.network.plug(leader.host, true);
+    await since('the machine is back, until all follow one', fleet.agreed());
+  }, 120_000);
+
+  test('a partition that heals has one leader again, with an epoch above both', async () => {
+    const fleet = await open({ hosts: 4 });
+    const nodes = start(fleet, SHORT_TTL);
+    await fleet.agreed();
+    const [left, right] = [nodes.slice(0, 2), nodes.slice(2)];
+    const hosts = (side: readonly LanNode[]) => side.map(({ host }) => host);
+    await fleet.network.split(hosts(left), hosts(right));
+    const sides = [await fleet.agreed(left), await fleet.agreed(right)];
+    expect(sides[0]).not.toBe(sides[1]);
+    const highest = Math.max(...sides.map((one) => one.cluster()?.epoch ?? 0));
+    await fleet.network.heal();
+    const leader = await since('the partition heals, until all follow one (TTL 3 s)', fleet.agreed());
+    expect(leader.cluster()?.epoch).toBeGreaterThanOrEqual(highest);
+  }, 180_000);
+
+  test('nodes find each other when every fifth packet is lost', async () => {
+    const fleet = await open({ hosts: 3 });
+    await fleet.network.lose(20);
+    start(fleet);
+    await since('three nodes with 20 % loss each way', fleet.agreed(fleet.nodes, 60));
+  }, 120_000);
+
+  test.skipIf(whyNoDelay() !== undefined)(
+    'nodes find each other over slow cables',
+    async () => {
+      const fleet = await open({ hosts: 3, delay_ms: 50 });
+      start(fleet);
+      await since('three nodes with 100 ms from one to the next', fleet.agreed());
+    },
+    120_000,
+  );
+
+  test('nodes find each other by their peers where multicast is blocked', async () => {
+    const fleet = await open({ hosts: 3 });
+    await fleet.network.blockMulticast();
+    const BOOTPLANE_PEERS = fleet.network.hosts.map(({ address }) => `http://${address}:7420`).join(',');
+    const nodes = start(fleet, { BOOTPLANE_PEERS });
+    await since('three nodes without multicast', fleet.agreed());
+    expect(nodes.map((node) => node.cluster()?.source).sort()).toEqual(['peer', 'peer', 'self']);
+  }, 120_000);
+
+  test('two fleets on one network never mix, nor do two sites of one fleet', async () => {
+    const fleet = await open({ hosts: 6 });
+    const groups = [{}, { BOOTPLANE_API_KEY: 'the key of another fleet, on the same network' }, { BOOTPLANE_SITE: 'annex' }];
+    const nodes = fleet.network.hosts.map((host, index) => fleet.start(host, { node_id: `node-${index}`, env: groups[index % 3] ?? {} }));
+    for (const group of groups.keys()) {
+      const own = nodes.filter((_, index) => index % 3 === group);
+      const leader = await fleet.agreed(own);
+      expect((await onlineAt(leader)).sort()).toEqual(own.map(({ node_id }) => node_id));
+    }
+  }, 120_000);
+
+  test('twenty nodes that start at once have one leader', async () => {
+    const fleet = await open({ hosts: 20 });
+    start(fleet);
+    await since('twenty nodes from the checkout, from the last start to one leader that counts them all', fleet.agreed(fleet.nodes, 120));
+  }, 240_000);
+});
+
+const whyNoForger = why ?? whyNoAvahi();
+
+describe.skipIf(whyNoForger !== undefined)('a foreign program that advertises a leader', () => {
+  test('with a signature of the fleet it is asked to prove itself, and with another it is ignored and told of once', async () => {
+    const fleet = await open({ hosts: 2 });
+    const [host, foreign] = fleet.network.hosts as [Host, Host];
+    const avahi = await startAvahi(foreign);
+    closing.push(avahi.stop);
+    const keys = await deriveFleetKeys('default', FLEET_KEY);
+    const advertise = async (node_id: string, port: number, forged: boolean) => {
+      const claims = { fleet: 'default', site: 'default', node_id, epoch: 900_000, url: `http://${foreign.address}:${port}` };
+      const signature = forged ? 'Zm9yZ2Vk' : await signAdvert(keys, claims);
+      const fields = { txtvers: 1, ...claims, sig: signature };
+      await avahi.publish(
+        node_id,
+        '_bootplane._tcp',
+        port,
+        Object.entries(fields).map(([key, value]) => `${key}=${value}`),
+      );
+    };
+    await advertise('forger', 9001, true);
+    await advertise('replayer', 9002, false);
+    const node = fleet.start(host, { node_id: 'node-1', env: SHORT_TTL });
+    expect(await fleet.agreed()).toBe(node);
+    // Some rounds of looking.
+    await sleep(10_000);
+    expect(node.cluster()).toMatchObject({ role: 'leader', leader_node_id: 'node-1', epoch: 1 });
+    const ignored = (url: string) =>
+      node
+        .output()
+        .split('\n')
+        .filter((line) => line.includes(url) && line.includes('ignored')).length;
+    expect(ignored(`http://${foreign.address}:9001`)).toBe(1);
+  }, 120_000);
+});
