@@ -1,4 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { toTimestamp } from '../../../shared/contract/ids.ts';
+import { newsLoop } from '../../../shared/discovery/news-loop.ts';
+import type { Session, SessionEnd } from '../../../shared/discovery/session-state.ts';
+import { createWaker } from '../../../shared/discovery/waker.ts';
+import { recordingLog } from '../../support/recording-log.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import { SimulatedClock } from '../../support/simulated-clock.ts';
 import { Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
 
 const service = (name: string, placement?: Record<string, unknown>) => ({
@@ -96,6 +103,67 @@ describe('a follower on the LAN', () => {
     await fleet.until(() => [moved, other].some(({ state }) => state.leads), 1000);
     await fleet.elapse(2000);
     expect([moved, other].filter(({ state }) => state.leads)).toHaveLength(1);
+  });
+});
+
+describe('a leader from which nothing came for a whole TTL', () => {
+  const LEADER = 'http://192.0.2.9:7420';
+
+  /** A follower that was asleep, or whose leader is away: `answers` is what that says when it is asked once more. */
+  async function silent(answers: () => Promise<Response>) {
+    const clock = new SimulatedClock();
+    const asked: string[] = [];
+    const ends: SessionEnd[] = [];
+    const over = new AbortController();
+    let heard_at = 0;
+    const fetch = (request: Request) => {
+      asked.push(new URL(request.url).pathname);
+      return request.url.startsWith(`${LEADER}/v1/news`) ? new Promise<Response>(() => undefined) : answers();
+    };
+    const session = {
+      node: {
+        deps: { clock, config: { site: 'default' }, random: seededRandom(), log: recordingLog() },
+        standing: { ttl_seconds: () => TTL_MS / 1000, answer: undefined, token: undefined },
+        credential: 'of the node',
+      },
+      located: { source: 'mdns', url: LEADER, fetch, leader: { node_id: 'leader', leader_url: LEADER, epoch: 3 }, provisional: false },
+      active: over.signal,
+      looks: createWaker(clock),
+      polls: createWaker(clock),
+      heard: () => {
+        heard_at = clock.monotonic();
+      },
+      quietMs: () => clock.monotonic() - heard_at,
+      end: (end: SessionEnd) => {
+        ends.push(end);
+        over.abort();
+      },
+    };
+    // Only what the loop uses of a session is there.
+    const ended = newsLoop(session as unknown as Session);
+    await clock.advance(TTL_MS + 1000);
+    over.abort();
+    await ended;
+    return { ends, asked };
+  }
+
+  it('is asked once more, since it may be this machine that was asleep', async () => {
+    const lease = { node_id: 'leader', leader_url: LEADER, epoch: 3, expires_at: toTimestamp(0), expires_in_ms: 9, provisional: false };
+    const { ends, asked } = await silent(async () => Response.json(lease));
+    expect(asked).toContain('/v1/leader');
+    expect(ends).toEqual([]);
+  });
+
+  it.each([
+    ['does not answer then either', () => new Promise<Response>(() => undefined)],
+    [
+      'is another one now',
+      async () => Response.json({ node_id: 'other', leader_url: LEADER, epoch: 3, expires_at: toTimestamp(0), expires_in_ms: 9 }),
+    ],
+    ['refuses', () => Promise.reject(new TypeError('fetch failed'))],
+  ])('is taken over from when it %s', async (_, answers) => {
+    const { ends } = await silent(answers);
+    expect(ends).toEqual([{ why: expect.stringContaining('a whole TTL'), takeover: { gone: 'leader', gone_url: LEADER, successors: [] } }]);
   });
 });
 

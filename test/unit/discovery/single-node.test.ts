@@ -97,6 +97,21 @@ describe('one node that finds nobody', () => {
     expect(machine.own.leader?.epoch).toBe(1);
   });
 
+  it('leads on at a new epoch when its lease had lapsed before the renewal came, and nothing restarts', async () => {
+    const machine = new Machine();
+    machine.own.publish(await planOf(['api']));
+    const { discovery, node_id } = await start(machine);
+    await machine.elapse(1_000);
+    // As after a jump of the wall clock, by which the store judges.
+    if (machine.own.leader) machine.own.leader.until = 0;
+    await machine.elapse(9_000);
+    expect(discovery.state()).toMatchObject({ leads: true, epoch: 2, source: 'self' });
+    expect(discovery.token()).toEqual({ epoch: 2, node_id });
+    expect(machine.logged('nobody else had claimed it')).toHaveLength(1);
+    expect(machine.own.made('/v1/leader/release')).toEqual([]);
+    expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
+  });
+
   it('applies what is published while it runs, and repeats nothing', async () => {
     const machine = new Machine();
     machine.own.publish(await planOf(['api']));
