@@ -67,6 +67,15 @@ describe('what to do about it', () => {
     expect(merge(ours, theirs, 'ours')).toEqual({ action: 'keep', conflict: version('4:E<D') });
   });
 
+  test.each(['ours', 'theirs'] as const)(
+    'the same text on both sides is no conflict, whoever decides (%s): the higher generation is taken',
+    (decider) => {
+      const [lower, higher] = [history('1:A< 2:B<A'), history('1:A< 2:C<A 3:B<C')];
+      expect(merge(lower, higher, decider)).toEqual({ action: 'adopt', version: version('3:B<C') });
+      expect(merge(higher, lower, decider)).toEqual({ action: 'keep' });
+    },
+  );
+
   test('the other side waits for that and then takes it', () => {
     const theirs = history('1:A< 2:C<A 3:D<C 4:E<D');
     expect(merge(theirs, history('1:A< 2:B<A'), 'theirs')).toEqual({ action: 'wait' });
