@@ -1,3 +1,4 @@
+import { ApiError } from '../client.ts';
 import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import { messageOf } from './json-file.ts';
@@ -36,6 +37,8 @@ async function releaseAt(
   try {
     await client.release({ node_id: identity.node_id, epoch, ...(yields ? { yields } : {}) }, config.site);
   } catch (error) {
+    // Another holds it already: there is nothing to give back.
+    if (error instanceof ApiError && error.problem.code === 'stale_epoch') return;
     log.warn(`the lease was not released and ends by itself: ${messageOf(error)}`, { epoch, url });
   }
 }

@@ -100,4 +100,16 @@ describe('a leader with a cloud', () => {
     expect(next?.state).toMatchObject({ confirmed: true });
     expectNoStop(others);
   });
+
+  it('that leaves for good is not expected at the cloud any more', async () => {
+    const { leader, others } = await running(2);
+    expect((await cloud().node(leader.node_id)).body.liveness).toBe('online');
+    const left = leader.stop('leave');
+    await fleet.elapse(10_000);
+    await left;
+    expect((await cloud().node(leader.node_id)).body.liveness).toBe('left');
+    await fleet.elapse(TTL_MS);
+    expect((await cloud().node(leader.node_id)).body.liveness).toBe('left');
+    for (const { state } of others) expect(state).toMatchObject({ leads: true, confirmed: true });
+  });
 });

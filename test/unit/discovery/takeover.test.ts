@@ -75,6 +75,24 @@ describe('a leader whose process is dead', () => {
     for (const machine of [...others, leader]) expect(machine.logged('error')).toEqual([]);
   });
 
+  it.each(['kill', 'stop'] as const)('is followed ten times in a row, each time within 300 ms (%s)', async (how) => {
+    const machines = await fleet.booted(4);
+    for (let round = 0; round < 10; round += 1) {
+      const [leader] = fleet.leaders();
+      if (leader === undefined) throw new Error(fleet.standing());
+      const { epoch } = leader.state;
+      const others = machines.filter((machine) => machine !== leader);
+      const stopped = how === 'kill' ? leader.kill() : leader.stop();
+      expect(await fleet.until(isLed(others), 2000)).toBeLessThanOrEqual(300);
+      await fleet.elapse(6000);
+      await stopped;
+      expectLed(others, epoch);
+      await leader.boot();
+      await fleet.elapse(5000);
+      expectLed(machines, epoch);
+    }
+  });
+
   it('that is back before anybody has noticed is one leader still, or again', async () => {
     const { leader, others } = await running(3);
     const { epoch } = leader.state;
