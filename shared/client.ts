@@ -260,6 +260,27 @@ async function openStream(
   return response;
 }
 
+export interface RawCall {
+  readonly method: 'GET' | 'HEAD' | 'PUT';
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: ReadableStream<Uint8Array>;
+}
+
+/** The raw answer of a call whose bodies are no JSON. Rejects as the typed calls do, but for what `isExpected` takes. */
+export async function callRaw(
+  options: ClientOptions,
+  { body, method, ...call }: RawCall,
+  isExpected: (status: number) => boolean = () => false,
+): Promise<Response> {
+  const request = new Request(buildRequest(options, { ...call, method: 'GET' }), { method });
+  // Written so because the Fetch standard, and not every type of it, asks for `duplex` with a stream.
+  const outgoing = body === undefined ? request : new Request(request, { body, duplex: 'half' } as RequestInit);
+  const response = await dial(options, outgoing);
+  if (response.ok || isExpected(response.status)) return response;
+  throw new ApiError(readProblem(options.url, response, await readText(options.url, response)));
+}
+
 /** One server-sent event: `event` is `message` unless the server named it. */
 export interface ServerSentEvent {
   readonly id: string;

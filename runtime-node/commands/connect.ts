@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { type Client, createClient } from '../../shared/client.ts';
+import { type Client, type ClientOptions, createClient } from '../../shared/client.ts';
 import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
 import { isLoopback } from '../../shared/contract/loopback.ts';
 import type { Settings } from '../config.ts';
@@ -22,10 +22,19 @@ const ANSWER_WITHIN_MS = 15_000;
 
 /** A client of the node that the settings name: `--url`, else the one that runs on the data directory. */
 export async function connect(io: Io, settings: Settings): Promise<Client> {
+  return createClient({ ...(await findTarget(settings)), fetch: withDeadline(io.signal) });
+}
+
+/** For answers and bodies that take as long as they take. */
+export async function connectUnbounded(io: Io, settings: Settings): Promise<ClientOptions> {
+  return { ...(await findTarget(settings)), signal: io.signal };
+}
+
+async function findTarget(settings: Settings): Promise<{ readonly url: string; readonly credential: string }> {
   const url = settings.url ?? (await findLocalNode(settings.data_dir)).url;
   const credential = await findCredential(settings);
   refuseOpenWire(url);
-  return createClient({ url, credential, fetch: withDeadline(io.signal) });
+  return { url, credential };
 }
 
 /** The node that runs on a data directory. Rejects with what was found instead. */

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { createFsStorage } from '../../runtime-node/adapters/storage-fs/index.ts';
 import { createArtifactStore } from '../../shared/supervisor/store/artifacts.ts';
 import { type ArtifactStoreHarness, artifactStoreSuite } from '../conformance/artifact-store.suite.ts';
+import { memoryArtifactStore } from '../support/memory-artifact-store.ts';
 import { memoryObjectStorage } from '../support/memory-object-storage.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
 
 const max_bytes = 2000;
+
+artifactStoreSuite('memory', async () => ({ store: memoryArtifactStore(max_bytes), max_bytes, dispose: async () => {} }));
 
 artifactStoreSuite('over object storage in memory', async () => {
   const storage = memoryObjectStorage(new SimulatedClock());

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sha256Hex } from '../../shared/contract/canonical.ts';
 import { ArtifactError, type ArtifactErrorKind, type ArtifactStore } from '../../shared/ports/artifact-store.ts';
 
 export interface ArtifactStoreHarness {
@@ -20,7 +21,7 @@ export function artifactStoreSuite(name: string, makeHarness: () => Promise<Arti
     afterAll(() => harness?.dispose());
     const fresh = async (size = 100) => {
       const bytes = crypto.getRandomValues(new Uint8Array(size));
-      return { bytes, sha256: await sha256Of(bytes) };
+      return { bytes, sha256: await sha256Hex(bytes) };
     };
 
     test('what was put is there: whole, in ranges, in the list', async () => {
@@ -47,7 +48,7 @@ export function artifactStoreSuite(name: string, makeHarness: () => Promise<Arti
       const { sha256 } = await fresh();
       expect(await failure(harness.store.put(sha256, chunked(bytes)))).toBe('mismatch');
       expect(await harness.store.head(sha256)).toBeUndefined();
-      expect(await harness.store.head(await sha256Of(bytes))).toBeUndefined();
+      expect(await harness.store.head(await sha256Hex(bytes))).toBeUndefined();
     });
 
     test('a body that breaks off leaves nothing', async () => {
@@ -127,11 +128,6 @@ export function artifactStoreSuite(name: string, makeHarness: () => Promise<Arti
       expect(await readAll(harness.store, sha256)).toEqual(bytes);
     });
   });
-}
-
-export async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** The bytes in pieces of 33. */

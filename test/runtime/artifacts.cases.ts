@@ -1,23 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { createArtifactStore } from '../../shared/supervisor/store/artifacts.ts';
-import { chunked, sha256Of } from '../conformance/artifact-store.suite.ts';
-import { memoryObjectStorage } from '../support/memory-object-storage.ts';
-import { recordingLog } from '../support/recording-log.ts';
-import { SimulatedClock } from '../support/simulated-clock.ts';
+import { sha256Hex } from '../../shared/contract/canonical.ts';
+import { chunked } from '../conformance/artifact-store.suite.ts';
+import { memoryArtifactStore } from '../support/memory-artifact-store.ts';
 import { call, FLEET_KEY, type Harness, type Start } from './harness.ts';
 
 /** Artifacts over the API, with a store in memory; and what a Supervisor without one says. */
 export function artifactCases(start: Start): void {
   describe('artifacts', () => {
-    const storage = memoryObjectStorage(new SimulatedClock());
-    const withStore = () => start({ artifacts: createArtifactStore({ storage, log: recordingLog(), max_bytes: 10_000 }) });
+    const withStore = () => start({ artifacts: memoryArtifactStore(10_000) });
     const put = (harness: Harness, sha256: string, bytes: Uint8Array<ArrayBuffer>, as = FLEET_KEY) =>
       harness.fetch(`/v1/artifacts/${sha256}`, { method: 'PUT', body: bytes, headers: { authorization: `Bearer ${as}` } });
     const get = (harness: Harness, sha256: string, headers: Record<string, string> = {}, method = 'GET') =>
       harness.fetch(`/v1/artifacts/${sha256}`, { method, headers: { authorization: `Bearer ${FLEET_KEY}`, ...headers } });
     const fresh = async (size = 1000) => {
       const bytes = crypto.getRandomValues(new Uint8Array(size));
-      return { bytes, sha256: await sha256Of(bytes) };
+      return { bytes, sha256: await sha256Hex(bytes) };
     };
 
     it('an artifact comes back as it was pushed, whole and in ranges, and its head tells its size', async () => {
