@@ -40,6 +40,8 @@ function leadProvisionally(session: Session): void {
     epoch: cloud_lease?.epoch,
   });
   node.changed();
+  // From now on the cloud is asked every TTL: the wait under way is longer.
+  session.looks.wake();
 }
 
 /** The cloud granted the lease anew, at a higher epoch: the own lease follows it. */

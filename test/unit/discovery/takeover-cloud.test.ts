@@ -51,7 +51,7 @@ describe('a leader with a cloud', () => {
     expect(leader.state.waiting_for.join()).toContain('the cloud to confirm this leader');
     expect(JSON.parse(leader.files.texts.get('cluster.json') ?? '{}')).toMatchObject({ provisional: true, role: 'leader' });
     fleet.cloud.reachable = true;
-    await fleet.elapse(3 * TTL_MS);
+    await fleet.elapse(1.25 * TTL_MS);
     expect(fleet.leaders()).toHaveLength(1);
     expect(fleet.leaders()[0]?.state).toMatchObject({ confirmed: true, provisional: false });
     expectNoStop(machines);
