@@ -22,6 +22,8 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   plan: { summary: 'the Cluster Plan: what runs where', load: () => import('./plan.ts') },
   profile: { summary: 'the Environment Profile: storage, broker and vector index', load: () => import('./profile.ts') },
   conflicts: { summary: 'versions that lost after a network was cut, and wait for a person', load: () => import('./conflicts.ts') },
+  artifact: { summary: 'files that services start from', load: () => import('./artifact.ts') },
+  bundle: { summary: 'plan, profile and artifacts in one file, for sites without a network', load: () => import('./bundle.ts') },
   reconcile: { summary: 'what the next reconcile would change on a node', load: () => import('./reconcile.ts') },
   doctor: { summary: 'look for what is wrong on this machine', load: () => import('./doctor.ts') },
 };
