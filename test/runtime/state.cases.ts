@@ -20,6 +20,7 @@ export function stateCases(start: Start): void {
         site: 'nowhere',
         nodes: { online: 0, late: 0, lost: 0, left: 0 },
         desired: {},
+        conflicts: { plan: 0, profile: 0 },
         services: [],
         components: {},
         devices: 0,
@@ -51,6 +52,7 @@ export function stateCases(start: Start): void {
         leader: { node_id: 'on', leader_url: 'http://on.test:1', epoch: 1, provisional: false },
         nodes: { online: 1, late: 1, lost: 1, left: 1 },
         desired: {},
+        conflicts: { plan: 0, profile: 0 },
         services: [
           { name: 'api', version: '1.0.0', running: 1, nodes: ['late', 'on'] },
           { name: 'web', version: '2.0.0', running: 1, nodes: ['on'] },
