@@ -34,8 +34,10 @@ export interface HttpDeps {
   onRequest(exchange: Exchange): void;
   /** When it arrives at a program; returns what to call with its answer. */
   onArrival(exchange: Exchange): ((response: Response) => void) | undefined;
+  /** Whether the body of the answer is to be shown to `onAnswer`. */
+  wantsBody(exchange: Exchange): boolean;
   /** When the answer has come back. */
-  onAnswer(exchange: Exchange, status: number, body: Uint8Array): void;
+  onAnswer(exchange: Exchange, status: number, body: string): void;
 }
 
 /** The dialling side: a process on a host. */
@@ -44,7 +46,6 @@ export interface Dialler {
   readonly isAlive: () => boolean;
 }
 
-const NULL_BODY = [101, 204, 205, 304];
 const never = new Promise<never>(() => undefined);
 
 /**
@@ -155,13 +156,12 @@ class Connection {
   }
 
   async #answerWhole(response: Response): Promise<void> {
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    const { status, headers } = response;
+    const body = this.#deps.wantsBody(this.#exchange) ? await response.clone().text() : '';
     this.#back(() => {
       if (this.#isOver) return;
       this.#end();
-      this.#deps.onAnswer(this.#exchange, status, bytes);
-      this.#answered.resolve(new Response(NULL_BODY.includes(status) ? null : bytes, { status, headers }));
+      this.#deps.onAnswer(this.#exchange, response.status, body);
+      this.#answered.resolve(response);
     });
   }
 
@@ -192,7 +192,7 @@ class Connection {
         this.#hangUp();
       },
     });
-    this.#deps.onAnswer(this.#exchange, status, new Uint8Array());
+    this.#deps.onAnswer(this.#exchange, status, '');
     this.#answered.resolve(new Response(body, { status, headers }));
   }
 

@@ -1,7 +1,16 @@
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { type Report, runCrew } from './crew.ts';
 import { installSyncCrypto } from './sync-crypto.ts';
+import { Tally } from './tally.ts';
+import type { TraceLevel } from './trace.ts';
 
-/** `npm run sim -- --seeds N --nodes 5 --seconds 120 [--from S] [--seed S] [--log] [--wire]` */
+const USAGE = `npm run sim -- [--seeds N] [--from SEED] [--nodes N] [--seconds N] [--jobs N] [--keep-going]
+npm run sim -- --seed SEED [--nodes N] [--seconds N] [--log] [--wire]
+
+The first form runs N seeds and says what was covered; the second replays one and prints what happened.
+`;
+
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '100' },
@@ -9,34 +18,50 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     nodes: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '120' },
+    jobs: { type: 'string', default: String(availableParallelism()) },
     log: { type: 'boolean', default: false },
     wire: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 });
 
-installSyncCrypto();
-const { runSeed } = await import('./run-seed.ts');
 const [nodes, seconds] = [Number(values.nodes), Number(values.seconds)];
-const keep = ['step' as const, ...(values.log ? ['log' as const] : []), ...(values.wire ? ['wire' as const] : [])];
+const print = (text: string) => process.stdout.write(`${text}\n`);
 
-if (values.seed !== undefined) {
-  const result = await runSeed(Number(values.seed), { nodes, seconds, keep });
-  process.stdout.write(`${result.transcript}\n${result.digest}\n${result.broken?.message ?? 'all is well'}\n`);
-  process.exit(result.broken === undefined ? 0 : 1);
+if (values.help) print(USAGE);
+else process.exitCode = values.seed === undefined ? await runMany() : await replay(Number(values.seed));
+
+/** Prints what happened to one seed. Returns the exit code. */
+async function replay(seed: number): Promise<number> {
+  installSyncCrypto();
+  const { runSeed } = await import('./run-seed.ts');
+  const keep: TraceLevel[] = ['step', ...(values.log ? (['log'] as const) : []), ...(values.wire ? (['wire'] as const) : [])];
+  const { transcript, digest, broken } = await runSeed(seed, { nodes, seconds, keep });
+  print(transcript);
+  print(`trace ${digest}`);
+  print(broken === undefined ? 'no invariant was broken' : `BROKEN ${broken.message}`);
+  return broken === undefined ? 0 : 1;
 }
-const began = performance.now();
-let failed = 0;
-const totals: Record<string, number> = {};
-for (let seed = Number(values.from); seed < Number(values.from) + Number(values.seeds); seed += 1) {
-  const { broken, faults, covered } = await runSeed(seed, { nodes, seconds });
-  for (const [name, count] of [...Object.entries(faults).map(([n, c]) => [`fault ${n}`, c] as const), ...Object.entries(covered)])
-    totals[name] = (totals[name] ?? 0) + count;
-  if (broken === undefined) continue;
-  failed += 1;
-  process.stdout.write(`seed ${seed}: ${broken.message}\n`);
-  if (!values['keep-going']) break;
+
+async function runMany(): Promise<number> {
+  const from = Number(values.from);
+  const orders = Array.from({ length: Number(values.seeds) }, (_, index) => ({ seed: from + index, nodes, seconds }));
+  const tally = new Tally(seconds);
+  const failed: Report[] = [];
+  const onReport = (report: Report) => {
+    tally.add(report);
+    if (report.broken === undefined) return true;
+    failed.push(report);
+    print(`seed ${report.seed}: ${report.broken}`);
+    return values['keep-going'];
+  };
+  await runCrew({ orders, jobs: Number(values.jobs), onReport });
+  print(tally.render());
+  const [first] = failed;
+  if (first === undefined) return 0;
+  await replay(first.seed);
+  print(`\n${failed.length} of ${tally.seeds} seeds broke an invariant. To see it again:`);
+  print(`  npm run sim -- --seed ${first.seed} --nodes ${nodes} --seconds ${seconds} --log`);
+  return 1;
 }
-for (const [name, count] of Object.entries(totals).sort()) process.stdout.write(`${String(count).padStart(8)}  ${name}\n`);
-process.stdout.write(`${failed} failed; ${Math.round((performance.now() - began) / Number(values.seeds))} ms a seed\n`);
-process.exit(failed === 0 ? 0 : 1);

@@ -36,6 +36,9 @@ export class DatabaseFile {
 
   /** One transaction: all statements or none. */
   transact(statements: readonly Statement[]): Row[][] {
+    const [only] = statements;
+    // A single statement is a transaction by itself.
+    if (only !== undefined && statements.length === 1) return [this.#runAlone(only)];
     this.#prepare('begin immediate').run();
     try {
       const results = statements.map((statement) => this.#run(statement));
@@ -49,6 +52,14 @@ export class DatabaseFile {
 
   close(): void {
     this.#sqlite.close();
+  }
+
+  #runAlone(statement: Statement): Row[] {
+    try {
+      return this.#run(statement);
+    } catch (error) {
+      throw toDatabaseError(error);
+    }
   }
 
   #run({ sql, params }: Statement): Row[] {

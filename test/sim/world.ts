@@ -156,6 +156,7 @@ export class World {
           show(exchange, `${response.status} given`);
         };
       },
+      wantsBody: ({ url }) => url.pathname === '/v1/leader',
       onAnswer: (exchange, status, body) => {
         for (const watcher of this.watchers) watcher.onAnswer?.(exchange, status, body);
         show(exchange, `${status} heard`);

@@ -22,7 +22,7 @@ export const credentialsToProved: Invariant = ({ world, broken, count }) => {
       const isChallenge = url.pathname === '/v1/leader' && url.searchParams.has('challenge');
       if (!isChallenge || headers.has('authorization')) return;
       const isNode = world.machines.some(({ name }) => name === to);
-      const hasProof = (status === 200 || status === 404) && new TextDecoder().decode(body).includes('"proof":');
+      const hasProof = (status === 200 || status === 404) && body.includes('"proof":');
       count(`challenge ${isNode ? (hasProof ? 'proved' : 'not proved') : 'answered by a stranger'}`);
       if (isNode && hasProof) proved.get(from)?.add(url.origin);
     },

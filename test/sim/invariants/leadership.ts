@@ -28,17 +28,29 @@ export const oneConfirmedLeader: Invariant = ({ world, broken }) => ({
   },
 });
 
-/** Within one boot the token of whom a node follows only grows: never a lower epoch, never another leader at the same. */
-export const followsUpwards: Invariant = ({ broken }) => {
+/**
+ * Within one boot the epoch of whom a node follows never goes down: neither on its LAN, nor by the cloud's row. From a leader on
+ * the LAN that the cloud has not confirmed a node may go to the one that the row names, whatever its epoch is: the row decides. Both sides of a
+ * partition may have a leader at one epoch; from one of them to the other a node may go. Both ways are counted.
+ */
+export const followsUpwards: Invariant = ({ broken, count }) => {
   const followed = new Map<string, FencingToken>();
   return {
-    onBoot: ({ name }) => void followed.delete(name),
+    onBoot({ name }) {
+      followed.delete(`${name} lan`);
+      followed.delete(`${name} cloud`);
+    },
     onState({ name }, { source, epoch, leader_node_id }) {
       if (source === undefined || source === 'cache' || leader_node_id === undefined) return;
-      const before = followed.get(name);
-      if (before !== undefined && fence({ epoch, node_id: leader_node_id }, before) === 'stale')
+      const by = source === 'cloud' ? 'cloud' : 'lan';
+      const before = followed.get(`${name} ${by}`);
+      if (before !== undefined && epoch < before.epoch)
         broken('only upwards', `${name} followed ${before.epoch}/${before.node_id} and now follows ${epoch}/${leader_node_id}`);
-      followed.set(name, { epoch, node_id: leader_node_id });
+      if (before?.epoch === epoch && before.node_id !== leader_node_id) count('another leader at the same epoch');
+      const onLan = followed.get(`${name} lan`);
+      if (before !== onLan && onLan !== undefined && epoch < onLan.epoch && by === 'cloud')
+        count('to the leader of the cloud at a lower epoch');
+      followed.set(`${name} ${by}`, { epoch, node_id: leader_node_id });
     },
   };
 };

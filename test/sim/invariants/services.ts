@@ -7,8 +7,8 @@ import type { Invariant, Judge } from './invariant.ts';
 /** Why a node may stop or restart a healthy service. The last two are the only ones that leadership may bring about. */
 export type StopReason = 'the plan' | 'the node stops' | 'a second copy' | 'surplus above count' | 'a role was lost';
 
-/** For so long a copy elsewhere explains the stop of this one: what the leader knew is as old as a few TTLs at most. */
-const SURPLUS_MEMORY_TTLS = 3;
+/** For so long a copy elsewhere explains the stop of this one: a lost node counts for three TTLs, and news of it take up to two more. */
+const SURPLUS_MEMORY_TTLS = 5;
 
 export function servicesInvariants(published: Published): Invariant {
   return (judge) => {
@@ -48,7 +48,7 @@ function checkStart(
     .some(
       (service) => service.name === spec.name && service.version === spec.version && service.command.join(' ') === spec.command.join(' '),
     );
-  if (!isPlanned) return broken('only what was signed runs', `${name} starts ${spec.name} ${spec.version}, which nobody published`);
+  if (!isPlanned) broken('only what was signed runs', `${name} starts ${spec.name} ${spec.version}, which nobody published`);
   // The cached plan was verified before it was kept, and is kept before anything of it starts.
   const held = heldServices(disk.texts.get('plan.json'));
   if (held !== undefined && !held.some((one) => one.name === spec.name && one.version === spec.version))
