@@ -26,6 +26,8 @@ export interface Adverts {
   hear(advert: unknown): Promise<void>;
   /** Those that told of something new since the last call. */
   take(): Candidate[];
+  /** Another machine that runs as this node, as it was met last: every round asks it first. */
+  twin: { readonly url: string; readonly instance_id: string } | undefined;
   /** Returns how to end it. */
   onNews(listener: () => void): () => void;
   /** Says in the log, once for each address and reason, that a candidate is ignored. */
@@ -47,6 +49,7 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
   const sign = cachedSigner(deps, epochs);
 
   const adverts: Adverts = {
+    twin: undefined,
     async run(signal) {
       const { lan } = deps;
       if (lan === undefined) return;

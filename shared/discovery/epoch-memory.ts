@@ -17,7 +17,8 @@ const EpochFile = z.object({ epoch_seen: Count });
 export async function openEpochMemory(deps: FileDeps): Promise<EpochMemory> {
   const [kept, recalled] = [await readJsonFile(deps, EPOCH_FILE, EpochFile), await recall(deps)];
   // Below what others have seen of this node it would be refused as stale.
-  let highest = Math.max(kept?.epoch_seen ?? 0, recalled.epoch ?? 0);
+  const [known, told] = [kept?.epoch_seen ?? 0, recalled.epoch ?? 0];
+  let highest = isEpochJump(known, told) ? known : Math.max(known, told);
   return {
     get highest() {
       return highest;

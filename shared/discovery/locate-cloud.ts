@@ -5,7 +5,7 @@ import type { Found, FoundLeader } from './candidate.ts';
 import { connect } from './connect.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
-import { claimLease, holds } from './lease.ts';
+import { claimLease, holds, type Lease } from './lease.ts';
 import type { KnownLeader, Located } from './located.ts';
 import { createLook } from './look.ts';
 import { leadConfirmed } from './own-supervisor.ts';
@@ -52,10 +52,20 @@ async function join(context: StepContext, client: Client): Promise<StepResult> {
     return turnTo(context, client, claim.lost_to);
   }
   await epochs.note(claim.granted.epoch);
-  const located = await leadConfirmed(context, client, claim.granted);
-  if (located !== undefined) return { outcome: 'found', detail: 'this node leads', located };
-  await releaseLease(context, { ...base(context, client), lease: claim.granted }, context.signal, true);
-  return { outcome: 'rejected', detail: "the cloud granted its lease, but this node's own Supervisor did not" };
+  return lead(context, client, claim.granted);
+}
+
+/** A lease of the cloud is of no use without that of the own Supervisor: it is given back. */
+async function lead(context: StepContext, client: Client, granted: Lease): Promise<StepResult> {
+  let why = "this node's own Supervisor grants no lease at the epoch of the cloud";
+  try {
+    const located = await leadConfirmed(context, client, granted);
+    if (located !== undefined) return { outcome: 'found', detail: 'this node leads', located };
+  } catch (error) {
+    why = `this node's own Supervisor refused the claim: ${messageOf(error)}`;
+  }
+  await releaseLease(context, { ...base(context, client), lease: granted }, context.signal, true);
+  return { outcome: 'rejected', detail: why };
 }
 
 /** A provisional leader that this node follows gets its lease confirmed itself. A copy of a node with more right to lead claims nothing. */

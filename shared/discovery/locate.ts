@@ -1,5 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
-import { forgetClone } from './clone.ts';
+import { askTwin, forgetTwin } from './clone.ts';
 import { locateCloud } from './locate-cloud.ts';
 import { locateMdns, locatePeers } from './locate-lan.ts';
 import { locateSelf } from './locate-self.ts';
@@ -28,7 +28,9 @@ export async function locate(given: LocateContext, traces: TraceKeeper, why: Loc
   const began = deps.clock.monotonic();
   const steps: LocateStep[] = [];
   let located: Located | undefined;
-  for (const name of stepsFor(context)) {
+  const twin = await askTwin(context);
+  if (twin !== undefined) steps.push({ step: 'peers', ...twin, duration_ms: since(deps.clock, began) });
+  for (const name of twin === undefined ? stepsFor(context) : []) {
     const stepBegan = deps.clock.monotonic();
     const { located: found, ...result } = await STEPS[name](context);
     steps.push({ step: name, ...result, duration_ms: since(deps.clock, stepBegan) });
@@ -36,7 +38,7 @@ export async function locate(given: LocateContext, traces: TraceKeeper, why: Loc
     if (located !== undefined || context.signal.aborted || context.round.clone?.yields !== undefined) break;
   }
   if (located === undefined && current?.source === 'self') steps.push(stayElected(current));
-  forgetClone(context);
+  forgetTwin(context);
   if (current !== undefined && context.round.clone?.yields !== undefined) context.stepDown?.(context.round.clone.yields);
   const result = describeResult(context, located);
   await traces.keep({ node_id: deps.identity.node_id, reason, steps, result, duration_ms: since(deps.clock, began) });

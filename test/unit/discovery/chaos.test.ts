@@ -116,7 +116,7 @@ describe('whatever goes wrong between a node and its Supervisors', () => {
     await chaos.heal();
     expect(chaos.boot?.discovery.state()).toMatchObject({
       phase: 'running',
-      source: 'cloud',
+      source: 'self',
       provisional: false,
       waiting_for: [],
       generations: { plan: 10, profile: 10 },

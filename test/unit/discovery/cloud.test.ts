@@ -22,7 +22,7 @@ const other = (machine: Machine, lasts_ms: number, epoch = 5) => ({
 });
 
 describe('a node with a cloud', () => {
-  it('claims the lease of its site there and leads with the cloud as control plane', async () => {
+  it('claims the lease of its site there and leads by its own Supervisor at the same epoch', async () => {
     const machine = new Machine();
     machine.cloud.publish(await planOf(['api']));
     const { discovery, node_id } = await boot(machine);
@@ -30,14 +30,35 @@ describe('a node with a cloud', () => {
     expect(discovery.state()).toMatchObject({
       role: 'leader',
       leads: true,
-      source: 'cloud',
+      source: 'self',
       provisional: false,
-      control_plane_url: CLOUD,
+      confirmed: true,
+      epoch: 1,
+      control_plane_url: SELF,
       leader_url: SELF,
       leader_node_id: node_id,
     });
-    expect(machine.cloud.leader).toMatchObject({ node_id, url: SELF });
-    expect(machine.own.calls).toEqual([]);
+    for (const { leader } of [machine.cloud, machine.own]) expect(leader).toMatchObject({ node_id, url: SELF, epoch: 1 });
+    expect(machine.cloud.nodes).toEqual(new Set([node_id]));
+    expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
+  });
+
+  it('has both leases at one epoch though its own Supervisor has seen a higher one', async () => {
+    const machine = new Machine();
+    machine.own.leader = { ...other(machine, 0), epoch: 30 };
+    const { discovery, node_id } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(discovery.state()).toMatchObject({ source: 'self', confirmed: true, epoch: 31 });
+    for (const { leader } of [machine.cloud, machine.own]) expect(leader).toMatchObject({ node_id, epoch: 31 });
+  });
+
+  it('gives the lease back when its own Supervisor does not let it lead', async () => {
+    const machine = new Machine();
+    machine.own.before = () => fail('internal');
+    const { discovery, node_id } = await boot(machine);
+    await machine.elapse(1_000);
+    expect(discovery.state().leads).toBe(false);
+    expect(machine.cloud.made('/v1/leader/release')[0]?.body).toMatchObject({ node_id, epoch: 1 });
   });
 
   it('follows the cloud while another leads, and claims when that lease has run out', async () => {
@@ -101,7 +122,11 @@ describe('a node with a cloud', () => {
       reason: 'boot',
       steps: [
         { step: 'mdns', outcome: 'off' },
-        { step: 'peers', outcome: 'off', detail: expect.stringContaining('not available in this version') },
+        {
+          step: 'peers',
+          outcome: 'no_answer',
+          candidates: [{ url: 'http://192.0.2.8:7420', outcome: 'no_answer', detail: expect.stringContaining('ECONNREFUSED') }],
+        },
         { step: 'cloud', outcome: 'no_answer', url: CLOUD, detail: expect.stringContaining('ECONNREFUSED') },
         { step: 'self', outcome: 'found' },
       ],
@@ -208,25 +233,31 @@ describe('a node that is well', () => {
 });
 
 describe('a cloud that goes and comes', () => {
-  it('is replaced by a provisional self-election above every epoch seen, and followed again when it is back', async () => {
+  it('confirms no more while it is away: the leader leads on provisionally, and is confirmed anew when it is back', async () => {
     const machine = new Machine();
     machine.cloud.leader = { ...other(machine, 0), epoch: 41 };
     machine.cloud.publish(await planOf(['api'], { generation: 3 }));
     const { discovery, node_id } = await boot(machine);
     await machine.elapse(2_000);
-    expect(discovery.state()).toMatchObject({ source: 'cloud', epoch: 42, leads: true });
+    expect(discovery.state()).toMatchObject({ source: 'self', confirmed: true, epoch: 42, leads: true });
 
     machine.cloud.reachable = false;
     await machine.elapse(40_000);
-    expect(discovery.state()).toMatchObject({ source: 'self', provisional: true, epoch: 43, leads: true });
-    expect(discovery.state().waiting_for[0]).toContain('the cloud to confirm this leader');
-    expect(machine.cluster()).toMatchObject({ source: 'self', provisional: true, epoch: 43 });
+    expect(discovery.state()).toMatchObject({ source: 'self', provisional: true, confirmed: false, epoch: 42, leads: true });
+    expect(machine.cluster()).toMatchObject({ source: 'self', provisional: true, epoch: 42 });
 
     machine.cloud.reachable = true;
     await machine.elapse(20_000);
-    expect(discovery.state()).toMatchObject({ source: 'cloud', provisional: false, epoch: 44, leads: true, waiting_for: [] });
-    expect(machine.cloud.leader).toMatchObject({ node_id });
-    expect(machine.own.made('/v1/leader/release').at(-1)?.body).toEqual({ node_id, epoch: 43 });
+    expect(discovery.state()).toMatchObject({
+      source: 'self',
+      provisional: false,
+      confirmed: true,
+      epoch: 43,
+      leads: true,
+      waiting_for: [],
+    });
+    expect(machine.cloud.leader).toMatchObject({ node_id, epoch: 43 });
+    expect(machine.own.leader).toMatchObject({ node_id, epoch: 43 });
     expect(machine.trace).toEqual(['adopt', 'apply 3: api']);
   });
 
@@ -252,13 +283,13 @@ describe('a cloud that goes and comes', () => {
     machine.cloud.reachable = true;
     machine.cloud.publish(plan);
     await machine.elapse(20_000);
-    expect(discovery.state()).toMatchObject({ source: 'cloud', generations: { plan: 5 } });
+    expect(discovery.state()).toMatchObject({ source: 'self', confirmed: true, generations: { plan: 5 } });
     machine.cloud.publish(await planOf(['old'], { generation: 2 }));
     await machine.elapse(20_000);
     expect(machine.trace).toEqual(['adopt', 'apply 5: api']);
   });
 
-  it('decides over what the node published for itself meanwhile', async () => {
+  it('replaces what the node published for itself meanwhile only upwards', async () => {
     const machine = new Machine();
     machine.own.publish(await planOf(['mine'], { generation: 5 }));
     machine.cloud.publish(await planOf(['api'], { generation: 2 }));
@@ -267,7 +298,10 @@ describe('a cloud that goes and comes', () => {
     await machine.elapse(2_000);
     machine.cloud.reachable = true;
     await machine.elapse(20_000);
-    expect(machine.trace).toEqual(['adopt', 'apply 5: mine', 'apply 2: api']);
+    expect(machine.trace).toEqual(['adopt', 'apply 5: mine']);
+    machine.cloud.publish(await planOf(['api'], { generation: 6 }));
+    await machine.elapse(20_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 5: mine', 'apply 6: api']);
   });
 
   it('remembers the highest epoch over a reboot', async () => {

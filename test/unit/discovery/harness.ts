@@ -160,7 +160,11 @@ export class Machine {
       log: this.log,
       files: this.files,
       fleetKeys: keys,
-      fetch: (request) => this.cloud.fetch(request),
+      fetch: async (request) => {
+        if (new URL(request.url).hostname !== new URL(CLOUD).hostname)
+          throw new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') });
+        return this.cloud.fetch(request);
+      },
       self: { url: 'http://127.0.0.1:7420', fetch: this.own.fetch },
       host: () => ({ host: 'machine', ip: '192.0.2.7' }),
       environment: recordingEnvironment(this.trace),

@@ -205,18 +205,20 @@ describe('a copied disk', () => {
     expect(a.state.waiting_for.join()).not.toContain('to mend it');
   });
 
-  it('of a node that follows is silent too, and takes its place when the first one is gone', async () => {
+  it('of a node that follows: the boot with the smaller instance_id goes on, the other is silent until that is gone', async () => {
     const [a, b] = (await fleet.booted(2)) as [FleetMachine, FleetMachine];
     const copy = fleet.machine('copy');
     copy.node_id = b.node_id;
     for (const [name, text] of b.files.texts) copy.files.texts.set(name, text);
     await copy.boot();
-    await fleet.elapse(4 * TTL_MS);
-    expect(b.state).toMatchObject({ leader_node_id: 'a', source: 'mdns' });
-    expect(['cache', undefined]).toContain(copy.state.source);
-    expect([b.logged('error').length, copy.logged('error').length]).toEqual([1, 1]);
-    b.kill();
-    await fleet.elapse(4 * TTL_MS);
-    expect(copy.state).toMatchObject({ leader_node_id: 'a', leader_url: a.url });
+    await fleet.elapse(6 * TTL_MS);
+    const [first, second] = b.state.instance_id < copy.state.instance_id ? [b, copy] : [copy, b];
+    expect(first.state).toMatchObject({ leader_node_id: 'a', leader_url: a.url, source: 'mdns' });
+    expect(second.state.source).toBe('cache');
+    for (const one of [first, second]) expect(one.logged('error').filter((line) => line.startsWith('another machine, at'))).toHaveLength(1);
+    first.kill();
+    await fleet.elapse(6 * TTL_MS);
+    expect(second.state).toMatchObject({ leader_node_id: 'a', leader_url: a.url, source: 'mdns' });
+    expect(second.state.waiting_for).toEqual([]);
   });
 });
