@@ -31,12 +31,14 @@ export function nodeHealth({ state, environment, services, storage, bus, vector,
         : [],
     ),
   ];
-  const { node_id, fleet, site, role, epoch, leader_url, control_plane_url, provisional } = state;
+  const { node_id, fleet, site, role, epoch, leader_url, leader_node_id, control_plane_url, provisional, confirmed, source } = state;
   return {
     status: state.phase === 'starting' ? 'starting' : waiting_for.length > 0 ? 'degraded' : 'ok',
-    ...{ node_id, fleet, site, role, epoch, provisional },
+    ...{ node_id, fleet, site, role, epoch, provisional, confirmed },
     ...(leader_url === undefined ? {} : { leader_url }),
+    ...(leader_node_id === undefined ? {} : { leader_node_id }),
     ...(control_plane_url === undefined ? {} : { control_plane_url }),
+    ...(source === undefined ? {} : { source }),
     adapters: { storage: storage.backend.kind, broker: bus.backend.kind, vector: vector.backend.kind },
     components,
     services: reports,

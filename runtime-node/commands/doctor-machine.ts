@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { access, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
 import { ClusterFile } from '../../shared/contract/status.ts';
@@ -83,6 +83,15 @@ export async function checkDisk(settings: Settings): Promise<Finding> {
   const free = bavail * bsize;
   const detail = `${Math.floor(free / 1024 / 1024)} MiB free`;
   return free >= LITTLE_SPACE ? ok('disk', detail) : warn('disk', detail, `Make space where ${dir} is.`);
+}
+
+/** What was found damaged is kept until somebody has looked at it. */
+export async function checkSetAside({ data_dir }: Settings): Promise<Finding> {
+  const names = await readdir(data_dir).catch(() => []);
+  const kept = names.filter((name) => /\.corrupt-\d/.test(name) && !/-(wal|shm|journal)$/.test(name));
+  if (kept.length === 0) return ok('damage', 'no file was found damaged');
+  const advice = `Made anew already. Look at them in ${data_dir}, and at the disk (dmesg, smartctl); then remove them.`;
+  return warn('damage', `kept for a look: ${kept.join(', ')}`, advice);
 }
 
 /** No other user of the machine may read it: who has it owns the fleet. */

@@ -89,6 +89,14 @@ export async function checkLeader(io: Io, client: Client): Promise<Finding> {
     const at = `${leader_url}, epoch ${epoch}`;
     const answer = await ask(io, leader_url);
     if (!answer.ok) return fail('leader', `${at}, answers ${answer.status}`, 'Look at the log of that node.');
+    const drift = driftOf(io, answer);
+    if (drift > CLOCK_DRIFT_MS) {
+      return warn(
+        'leader',
+        `${at}, answers, but the clocks differ by ${Math.round(drift / 1000)} s`,
+        "Set this machine's clock (NTP), or that of the leader.",
+      );
+    }
     if (provisional) return warn('leader', `${at}, provisional`, 'The cloud has not confirmed it: see the check of the cloud.');
     return ok('leader', `${at}, answers`);
   } catch (error) {
@@ -105,11 +113,11 @@ export async function checkCloud(io: Io, { cloud_url }: Settings): Promise<Findi
     const answer = await ask(io, cloud_url);
     if (!answer.ok)
       return fail('cloud', `${cloud_url} answers ${answer.status}`, 'Is BOOTPLANE_CLOUD_URL the address of the control plane?');
-    const drift = io.now() - Date.parse(answer.headers.get('date') ?? '');
-    if (Math.abs(drift) > CLOCK_DRIFT_MS) {
+    const drift = driftOf(io, answer);
+    if (drift > CLOCK_DRIFT_MS) {
       return warn(
         'cloud',
-        `${cloud_url} answers, but the clocks differ by ${Math.round(Math.abs(drift) / 1000)} s`,
+        `${cloud_url} answers, but the clocks differ by ${Math.round(drift / 1000)} s`,
         "Set this machine's clock (NTP).",
       );
     }
@@ -121,6 +129,11 @@ export async function checkCloud(io: Io, { cloud_url }: Settings): Promise<Findi
       'Check the address, DNS and the way to the internet. The node goes on without it.',
     );
   }
+}
+
+/** How far this clock and that of the answer are apart, milliseconds; NaN when it tells none. */
+function driftOf(io: Io, answer: Response): number {
+  return Math.abs(io.now() - Date.parse(answer.headers.get('date') ?? ''));
 }
 
 function ask(io: Io, url: string): Promise<Response> {

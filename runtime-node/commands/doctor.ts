@@ -2,7 +2,17 @@ import type { Settings } from '../config.ts';
 import { messageOf } from '../thrown.ts';
 import type { Define } from './command.ts';
 import { type Finding, fail } from './doctor-finding.ts';
-import { checkClock, checkClusterFile, checkDataDir, checkDisk, checkFleetKey, checkNodeVersion, checkSettings } from './doctor-machine.ts';
+import { checkMulticast, checkPeers } from './doctor-lan.ts';
+import {
+  checkClock,
+  checkClusterFile,
+  checkDataDir,
+  checkDisk,
+  checkFleetKey,
+  checkNodeVersion,
+  checkSetAside,
+  checkSettings,
+} from './doctor-machine.ts';
 import { checkAnswer, checkCloud, checkLeader, checkProcess } from './doctor-network.ts';
 import { EXIT_CODES } from './errors.ts';
 import { colorState, oneLine } from './format.ts';
@@ -44,8 +54,9 @@ async function examine(io: Io, read: () => Settings): Promise<Finding[]> {
   } catch (error) {
     return [...first, fail('settings', messageOf(error), 'Correct it; the other checks need the settings.')];
   }
-  const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(settings)];
-  return [...first, checkSettings(settings), ...(await Promise.all(machine)), ...(await examineNode(io, settings))];
+  const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(settings), checkSetAside(settings)];
+  const lan = [checkMulticast(settings), checkPeers(io, settings)];
+  return [...first, checkSettings(settings), ...(await Promise.all([...machine, ...lan])), ...(await examineNode(io, settings))];
 }
 
 /** Of a node that does not run there is nothing more to say than that. */

@@ -26,10 +26,21 @@ export const define: Define = (command, run) => {
         const client = await connect(io, settingsFrom(io, command));
         const list = await withProgress(io, 'reading the registry', allNodes(client, inSite));
         if (json === true) printJson(io, list);
-        else printLines(io, formatNodes(io, list.nodes));
+        else printLines(io, [...formatNodes(io, list.nodes), ...(list.nodes.length === 0 ? [] : ['', await tellLeader(client, inSite)])]);
       }),
     );
 };
+
+/** Who leads the site of the node that is asked, or the one that was named. */
+async function tellLeader(client: Client, site: string | undefined): Promise<string> {
+  try {
+    const { node_id, leader_url, epoch, provisional, confirmed } = (await client.leader(site === undefined ? {} : { site })).body;
+    const mark = provisional ? ', provisional: the cloud has not confirmed it' : confirmed ? ', confirmed by the cloud' : '';
+    return oneLine(`leader: ${node_id} at ${leader_url}, epoch ${epoch}${mark}`);
+  } catch (error) {
+    return `leader: none (${oneLine(error instanceof Error ? error.message : String(error))})`;
+  }
+}
 
 async function allNodes(client: Client, site: string | undefined): Promise<NodeList> {
   const nodes: NodeRecord[] = [];

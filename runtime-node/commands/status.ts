@@ -25,11 +25,23 @@ export const define: Define = (command, run) => {
         const settings = settingsFrom(io, command);
         const client = await connect(io, settings);
         const { body } = await withProgress(io, 'asking the node', client.health());
+        const conflicts = await countConflicts(client);
         if (command.opts().json === true) printJson(io, body);
-        else printLines(io, formatHealth(io, body, await uptime(io, client, settings)));
+        else printLines(io, formatHealth(io, body, { started: await uptime(io, client, settings), conflicts }));
       }),
     );
 };
+
+interface Beside {
+  readonly started: string | undefined;
+  readonly conflicts: number;
+}
+
+/** Versions of documents that lost when two sites met again. A control plane that does not answer is told above. */
+async function countConflicts(client: Client): Promise<number> {
+  const state = await client.state().catch(() => undefined);
+  return Object.values(state?.body.conflicts ?? {}).reduce((sum, count) => sum + count, 0);
+}
 
 /** Known only of the node on this machine. */
 async function uptime(io: Io, client: Client, settings: Settings): Promise<string | undefined> {
@@ -37,30 +49,48 @@ async function uptime(io: Io, client: Client, settings: Settings): Promise<strin
   return local?.started_at === undefined || local.url !== client.url ? undefined : formatAge(io, local.started_at);
 }
 
-function formatHealth(io: Io, health: Health, started: string | undefined): string[] {
+function formatHealth(io: Io, health: Health, beside: Beside): string[] {
   const colors = colorsFor(io);
   const waiting = (health.waiting_for ?? []).map((what) => `  waits for ${oneLine(what)}`);
   return [
     `${colors.bold('bootplane')} ${colorState(colors, health.status)}`,
     ...waiting,
     '',
-    ...facts(health, started).map(([name, value]) => `${name.padEnd(14)}${value}`),
+    ...facts(health, beside).map(([name, value]) => `${name.padEnd(14)}${value}`),
     '',
     ...componentLines(io, health),
     ...serviceLines(io, health),
+    ...damageLines(health),
   ];
 }
 
-function facts(health: Health, started: string | undefined): [string, string][] {
+/** How the node came to what it follows. */
+const SOURCES: Readonly<Record<NonNullable<Health['source']>, string>> = {
+  mdns: 'found on its network',
+  peer: 'a node that it remembers or was told of',
+  cloud: 'the cloud',
+  self: 'its own Supervisor',
+  cache: 'nobody: what it has cached',
+};
+
+function facts(health: Health, { started, conflicts }: Beside): [string, string][] {
   const leads = health.role === 'leader' ? ' (this node)' : '';
-  const marks = health.provisional === true ? ', provisional: the cloud has not confirmed it' : '';
   const { adapters } = health;
+  const marks =
+    health.provisional === true
+      ? ', provisional: the cloud has not confirmed it'
+      : health.confirmed === true
+        ? ', confirmed by the cloud'
+        : '';
+  const open = conflicts === 1 ? '1 version lost' : `${conflicts} versions lost`;
   const lines: [string, string | undefined][] = [
     ['node', health.node_id],
     ['role', health.role],
     ['fleet', health.fleet === undefined ? undefined : `${health.fleet}, site ${health.site ?? '?'}`],
     ['leader', health.leader_url === undefined ? 'none' : `${health.leader_url}${leads}, epoch ${health.epoch ?? '?'}${marks}`],
     ['control plane', health.control_plane_url],
+    ['follows', health.source && SOURCES[health.source]],
+    ['conflicts', conflicts === 0 ? undefined : `${open} when two sides met again: \`bootplane conflicts\` shows what to do`],
     ['started', started],
     ['adapters', adapters && `storage ${adapters.storage}, broker ${adapters.broker}, vector ${adapters.vector}`],
   ];
@@ -100,4 +130,12 @@ function serviceLines(io: Io, { services = [] }: Health): string[] {
     oneLine(health ?? ''),
   ]);
   return ['', ...formatTable(['SERVICE', 'VERSION', 'STATE', 'RESTARTS', 'HEALTH'], rows)];
+}
+
+function damageLines({ set_aside = [] }: Health): string[] {
+  if (set_aside.length === 0) return [];
+  const lines = set_aside.map(({ file, why, kept_as, at }) =>
+    oneLine(`  ${file} (${at}): ${why}${kept_as === undefined ? '' : `; kept as ${kept_as}`}`),
+  );
+  return ['', 'found damaged and made anew since the start:', ...lines];
 }

@@ -23,7 +23,16 @@ const Trace = z.object({
   at: z.string(),
   reason: z.string(),
   steps: z.array(
-    z.object({ step: z.string(), outcome: z.string(), url: z.string().optional(), detail: z.string(), duration_ms: z.number() }),
+    z.object({
+      step: z.string(),
+      outcome: z.string(),
+      url: z.string().optional(),
+      detail: z.string(),
+      candidates: z
+        .array(z.object({ url: z.string(), node_id: z.string().optional(), outcome: z.string(), detail: z.string() }))
+        .optional(),
+      duration_ms: z.number(),
+    }),
   ),
   result: z.string(),
   duration_ms: z.number(),
@@ -33,6 +42,8 @@ type Trace = z.infer<typeof Trace>;
 const REASONS: Readonly<Record<string, string>> = {
   boot: 'it had just started',
   lost: 'it had lost its control plane',
+  takeover: 'its leader was gone',
+  hint: 'somebody on its network told of something new',
   periodic: 'it looks again from time to time, for a better one',
 };
 const STEPS: Readonly<Record<string, string>> = {
@@ -76,12 +87,21 @@ async function readTrace(dataDir: string): Promise<Trace> {
 function tellTrace(io: Io, trace: Trace): string[] {
   const colors = colorsFor(io);
   const why = REASONS[trace.reason] ?? oneLine(trace.reason);
-  const steps = trace.steps.map((step, index) => [
-    `  ${index + 1}.`,
-    STEPS[step.step] ?? oneLine(step.step),
-    colorOutcome(colors, step.outcome),
-    oneLine([...(step.url === undefined ? [] : [step.url]), step.detail].join(': ')),
-    colors.dim(step.outcome === 'off' ? '' : `${Math.round(step.duration_ms)} ms`),
+  const steps = trace.steps.flatMap((step, index) => [
+    [
+      `  ${index + 1}.`,
+      STEPS[step.step] ?? oneLine(step.step),
+      colorOutcome(colors, step.outcome),
+      oneLine([...(step.url === undefined ? [] : [step.url]), step.detail].join(': ')),
+      colors.dim(step.outcome === 'off' ? '' : `${Math.round(step.duration_ms)} ms`),
+    ],
+    ...(step.candidates ?? []).map(({ url, node_id, outcome, detail }) => [
+      '',
+      `  ${oneLine(node_id ?? 'somebody')}`,
+      colorOutcome(colors, outcome),
+      oneLine(`${url}: ${detail}`),
+      '',
+    ]),
   ]);
   return [
     `${colors.bold('node')} ${trace.node_id} looked for its control plane ${formatAge(io, trace.at)} (${trace.at}), since ${why}:`,

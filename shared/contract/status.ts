@@ -52,6 +52,9 @@ export const SiteState = z
   .meta({ id: 'SiteState' });
 export type SiteState = z.infer<typeof SiteState>;
 
+/** Where the desired state that a node follows comes from. */
+export const Source = z.enum(['mdns', 'peer', 'cloud', 'self', 'cache']);
+
 export const HealthState = z.enum(['ok', 'degraded', 'starting']);
 
 /** A file of the node that could not be used, and was moved away for a person to look at. */
@@ -78,6 +81,11 @@ export const Health = z
     leader_url: HttpUrl.optional(),
     control_plane_url: HttpUrl.optional(),
     provisional: z.boolean().optional(),
+    /** Leads and holds the lease of the cloud. */
+    confirmed: z.boolean().optional(),
+    leader_node_id: Id.optional(),
+    /** How the control plane was found. */
+    source: Source.optional(),
     adapters: z.object({ storage: z.string(), broker: z.string(), vector: z.string() }).optional(),
     components: Components.optional(),
     services: z.array(ServiceReport).optional(),
@@ -106,7 +114,7 @@ export const ClusterFile = z
     services: z.array(ServiceReport.pick({ name: true, version: true, state: true })),
     plan_generation: Count.optional(),
     profile_generation: Count.optional(),
-    source: z.enum(['mdns', 'peer', 'cloud', 'self', 'cache']),
+    source: Source,
     updated_at: Timestamp,
   })
   .meta({ id: 'ClusterFile' });

@@ -59,8 +59,9 @@ describe('a node with the examples', () => {
       expect(status.out).toMatch(new RegExp(`^${name} +(applied|unchanged) `, 'm'));
     expect(status.out).toMatch(/^hello +1\.0\.0 +running/m);
     expect((await cli('nodes')).out).toMatch(/leader +online .*hello$/m);
-    const doctor = await cli('doctor', '--json');
+    const doctor = await cli('doctor', '--json', '--peers', node.url);
     expect(JSON.parse(doctor.out).checks.filter(({ status }: { status: string }) => status === 'fail')).toEqual([]);
+    expect(JSON.parse(doctor.out).checks).toContainEqual(expect.objectContaining({ name: 'peers', status: 'ok' }));
     expect(doctor.code).toBe(0);
   });
 

@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await node?.stop();
-  await rm(dir, { recursive: true, force: true });
+  await rm(dir, { recursive: true, force: true, maxRetries: 5 });
 });
 
 /** What goes bad together, so that nothing is lost along with what would replace it. `hidden`: a hint for others, written again without a word. */

@@ -1,11 +1,12 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Finding } from '../../runtime-node/commands/doctor-finding.ts';
 import { checkNodeVersion } from '../../runtime-node/commands/doctor-machine.ts';
-import { register } from '../runtime/harness.ts';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
+import { FLEET_KEY, register } from '../runtime/harness.ts';
 import { type Ran, type RunOptions, run, type Site, startSite } from '../support/cli.ts';
 
 function findings({ out }: Ran): Record<string, Finding> {
@@ -33,7 +34,43 @@ describe('without a node', () => {
       'fleet key': { status: 'warn', detail: expect.stringContaining('fleet.key') },
       node: { status: 'warn', advice: expect.stringContaining('bootplane up') },
       cloud: { status: 'ok', detail: 'none is set' },
+      peers: { status: 'ok' },
+      damage: { status: 'ok' },
     });
+  });
+
+  it('tells of interfaces that are not there, and of files that were set aside', async () => {
+    await writeFile(join(folder, 'plan.json.corrupt-2026-01-01T00-00-00.000Z'), 'x');
+    const found = findings(await doctor({}, '--interface', 'none-such0'));
+    expect(found.multicast).toMatchObject({ status: 'warn', detail: expect.stringContaining('none-such0') });
+    expect(found.damage).toMatchObject({ status: 'warn', detail: expect.stringContaining('plan.json.corrupt-2026') });
+    expect(findings(await doctor({}, '--no-mdns')).multicast).toMatchObject({ status: 'ok' });
+  });
+
+  it('challenges peers without sending them a credential', async () => {
+    const site = await startSite();
+    const credentials: (string | null)[] = [];
+    site.own.set('GET /v1/leader', async (request: Request) => {
+      credentials.push(request.headers.get('authorization'));
+      const keys = await deriveFleetKeys('default', FLEET_KEY);
+      const asked = Object.fromEntries(new URL(request.url).searchParams);
+      const said = { epoch_seen: 3, eligible: true };
+      const nobody = { leader_node_id: null, leader_url: null, epoch: null, provisional: null, confirmed: null, nodes_heard: null };
+      const claims = { purpose: 'leader-proof', ...asked, node_id: 'node-1', instance_id: 'boot-1', ...said, ...nobody };
+      const proof = await keys.signHint(claims);
+      return Response.json({ code: 'no_leader', proof, proved_by: 'node-1', proved_by_instance: 'boot-1', ...said }, { status: 404 });
+    });
+    await writeFile(join(folder, 'fleet.key'), await readFile(join(site.dir, 'fleet.key')));
+    await chmod(join(folder, 'fleet.key'), 0o600);
+    const proved = findings(await doctor({}, '--peers', site.url)).peers;
+    const away = findings(await doctor({}, '--peers', `${site.url},http://127.0.0.1:1`)).peers;
+    await writeFile(join(folder, 'fleet.key'), 'a key of another fleet, long enough');
+    const foreign = findings(await doctor({}, '--peers', site.url)).peers;
+    await site.close();
+    expect(new Set(credentials)).toEqual(new Set([null]));
+    expect(proved).toMatchObject({ status: 'ok', detail: expect.stringContaining('1 of 1') });
+    expect(away).toMatchObject({ status: 'warn', detail: expect.stringMatching(/1 of 2.*127\.0\.0\.1:1: /) });
+    expect(foreign).toMatchObject({ status: 'warn', detail: expect.stringContaining('not of this fleet') });
   });
 
   it('prints each check on a line, with what to do below', async () => {

@@ -81,9 +81,10 @@ describe('nodes', () => {
     });
     const { code, out } = await site.run(['nodes']);
     expect(code).toBe(0);
-    expect(out.trim().split('\n')).toHaveLength(121);
+    expect(out.trim().split('\n')).toHaveLength(123);
+    expect(out).toMatch(/\n\nleader: none \(/);
     expect(out).toMatch(/^node-3 +berlin +worker +online .*hello \(backoff\)$/m);
-    expect((await site.run(['nodes', '--in-site', 'paris'])).out.trim().split('\n')).toHaveLength(2);
+    expect((await site.run(['nodes', '--in-site', 'paris'])).out.trim().split('\n')).toHaveLength(4);
     expect(JSON.parse((await site.run(['nodes', '--json'])).out).nodes).toHaveLength(120);
   });
 
@@ -158,6 +159,21 @@ describe('why', () => {
     expect(out).toMatch(/4\. +itself +found +epoch 4 was granted/);
     expect(out).toContain('so: this node leads its site');
     expect(JSON.parse(json.out)).toEqual(trace);
+  });
+
+  it('shows everybody who was asked or turned away, below the step', async () => {
+    const { dir, remove } = await makeDataDir();
+    const candidates = [
+      { url: 'http://10.0.0.7:7420', node_id: 'node-7', outcome: 'found', detail: 'leads, epoch 3' },
+      { url: 'http://10.0.0.66:7420', outcome: 'rejected', detail: 'its signature is\u001b[31m not of this fleet' },
+    ];
+    const step = { step: 'mdns', outcome: 'found', url: 'http://10.0.0.7:7420', detail: 'leads', candidates, duration_ms: 40 };
+    await writeFile(join(dir, 'discovery-trace.json'), JSON.stringify({ ...trace, reason: 'takeover', steps: [step] }));
+    const { out } = await run(['why', '--data-dir', dir]);
+    await remove();
+    expect(out).toContain('since its leader was gone');
+    expect(out).toMatch(/^ +node-7 +found +http:\/\/10\.0\.0\.7:7420: leads, epoch 3$/m);
+    expect(out).toMatch(/^ +somebody +rejected +http:\/\/10\.0\.0\.66:7420: its signature is not of this fleet$/m);
   });
 
   it('says where it looked when there is no trace, or one that is damaged', async () => {

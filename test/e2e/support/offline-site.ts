@@ -48,7 +48,7 @@ export async function startLive(config: Config): Promise<LiveNode> {
 }
 
 /** All four components stand as the documents want them, and the service runs. */
-export function settled({ client }: LiveNode): Promise<Health> {
+export function settled({ client }: Pick<LiveNode, 'client'>): Promise<Health> {
   return until('a node that has applied everything', async () => {
     const { body } = await client.health();
     const done = Object.values(body.components ?? {}).filter(({ status }) => status === 'applied' || status === 'unchanged').length === 4;
