@@ -19,7 +19,7 @@ const ASKED_AT = [0, 0.3, 0.7];
 const FIRST_ASK_MS = 1000;
 const LONGEST_ASK_MS = 3_600_000;
 /** How often what is about to expire is looked for; nothing is sent for that alone. */
-const REFRESH_LOOK_MS = 1000;
+const REFRESH_LOOK_MS = 5000;
 /** Known answers and questions that fit into one packet, with the longest names. */
 const MAX_KNOWN = 10;
 const MAX_QUESTIONS = 10;
@@ -71,7 +71,9 @@ class MdnsLan implements Lan {
   readonly #said = new Set<string>();
   /** Trouble that was logged already. */
   readonly #troubles = new Set<string>();
+  /** The first look at the interfaces. */
   readonly #opened: Promise<void>;
+  #isOpen = false;
   #ownAddresses: ReadonlySet<string> = new Set();
   #own: Own | undefined;
   #listening: AbortController | undefined;
@@ -84,7 +86,10 @@ class MdnsLan implements Lan {
       onHeard: (advert, news) => this.#tell(advert, news),
     });
     this.#opened = this.#look();
-    void this.#opened.then(() => this.#watch());
+    void this.#opened.then(() => {
+      this.#isOpen = true;
+      return this.#watch();
+    });
   }
 
   async *browse(timeout_ms: number, signal?: AbortSignal): AsyncGenerator<Advert, void> {
@@ -232,7 +237,8 @@ class MdnsLan implements Lan {
     if (this.#closed.signal.aborted) return link.close();
     this.#links.set(place.key, link);
     if (this.#own !== undefined) link.publish(this.#own.names, this.#own.advert).catch(() => {});
-    if (this.#listening !== undefined) await this.#ask(link);
+    // Whoever listens asked before it was there.
+    if (this.#listening !== undefined && this.#isOpen) await this.#ask(link);
   }
 
   async #leave(link: Link): Promise<void> {
@@ -263,7 +269,7 @@ class MdnsLan implements Lan {
         at = clock.monotonic() + wait;
         wait = Math.min(wait * 2, LONGEST_ASK_MS);
       }
-      await clock.sleep(REFRESH_LOOK_MS, signal);
+      await clock.sleep(Math.min(REFRESH_LOOK_MS, at - clock.monotonic()), signal);
       if (!signal.aborted) await this.#refresh();
     }
   }
