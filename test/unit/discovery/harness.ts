@@ -116,7 +116,7 @@ export class Machine {
   #random = seededRandom(7);
 
   constructor(start?: number) {
-    this.clock = new SimulatedClock(start);
+    this.clock = new SimulatedClock(start, drain);
     this.own = new ScriptedSupervisor(this.clock, SELF);
     this.cloud = new ScriptedSupervisor(this.clock, CLOUD);
   }
