@@ -157,7 +157,7 @@ export class ScriptedSupervisor {
   /** It knows the current version and no other. */
   #history(kind: DocumentKind, request: Request): Response {
     const document = this.documents[kind];
-    const etag = `"${document?.meta.hash}"`;
+    const etag = `"${document?.meta.generation}-${document?.meta.hash}"`;
     if (request.headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } });
     const versions = document === undefined ? [] : [{ ...document.meta, current: true, conflict: false, resolved: false }];
     return json({ versions }, { etag });
