@@ -136,7 +136,6 @@ class Manager implements ServiceManager {
     const retry_failed = this.#last_hash !== desired.hash;
     this.#last_hash = desired.hash;
     this.#order = desired.body.map(({ name }) => name);
-    this.#found = [];
     const context = { deps: this.#unitDeps, units: this.#units, stuck: new Set<string>(), signal, retry_failed };
     const problems: Problem[] = [];
     this.#prefetch(actions, signal);
@@ -145,9 +144,12 @@ class Manager implements ServiceManager {
       const began = this.#deps.clock.monotonic();
       const problem = await runStep(context, action);
       if (signal.aborted) break;
+      // Until its turn has come, what was found runs and holds its place: a leader must not hear otherwise.
+      if (action.kind === 'clear') this.#found = this.#found.filter(({ ref }) => ref.pid !== action.process.ref.pid);
       if (problem !== undefined) problems.push(problem);
       await this.#journal.noteStep(desired, action, problem, this.#deps.clock.monotonic() - began);
     }
+    if (!signal.aborted) this.#found = [];
     return problems;
   }
 

@@ -14,6 +14,17 @@ describe('after a crash of the node', () => {
     expect(manager.status()).toBeUndefined();
   });
 
+  test('while the first apply waits for one service, those whose turn comes later are still shown as running', async () => {
+    const world = await crashed(service('api'), service('web'));
+    world.ill.set('api', 'HTTP 503');
+    const manager = world.manager();
+    await manager.adopt();
+    void manager.apply(desired(1, service('api'), service('web')));
+    await world.clock.advance(1_000);
+    expect(manager.reports().map(({ name }) => name)).toEqual(['api', 'web']);
+    expect(world.done()).toEqual([]);
+  });
+
   test('the first apply adopts what is still wanted, with its pid, and ends the rest', async () => {
     const world = await crashed(service('api'), service('old'), service('web'));
     const pid = world.machine.alive('api')[0]?.ref.pid;
