@@ -31,6 +31,8 @@ export async function leadBy(context: LocateContext, lease: Lease, cloud_lease?:
   const { url, fetch } = deps.self;
   const located = { source: 'self', url, fetch, lease, ...confirmation, provisional } as const;
   standing.located = located;
+  // What is sent from now on follows this lease, also while the session of the one before still ends.
+  if (standing.token !== undefined) standing.token = { epoch: lease.epoch, node_id: deps.identity.node_id };
   await epochs.note(lease.epoch);
   adverts.update();
   return located;
