@@ -46,7 +46,7 @@ function expectOneLeader(machines: readonly FleetMachine[]): FleetMachine {
 const candidatesOf = ({ state }: FleetMachine) => state.trace?.steps.flatMap(({ candidates = [] }) => candidates) ?? [];
 
 describe('nodes that boot at once on one LAN', () => {
-  it.each([2, 3, 8])('%i of them have one leader, the one with the smallest node_id, within 3 s', async (count) => {
+  it.each([2, 3, 12])('%i of them have one leader, the one with the smallest node_id, within 3 s', async (count) => {
     const machines = Array.from({ length: count }, (_, index) => fleet.machine(String.fromCharCode(97 + index)));
     for (const machine of [...machines].reverse()) await machine.boot();
     await fleet.elapse(3000);
