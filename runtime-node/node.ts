@@ -5,6 +5,7 @@ import { compose, type Machine, openLan, openMachine } from './compose.ts';
 import type { Config } from './config.ts';
 import { Door } from './door.ts';
 import { fleetKey } from './fleet-key.ts';
+import { warnOfLanSettings } from './lan-settings.ts';
 import { forgetListening, rememberListening } from './listen-file.ts';
 import { createNodeControl } from './node-control.ts';
 import { createNodeLife } from './node-life.ts';
@@ -37,6 +38,7 @@ async function boot(config: Config, machine: Machine, undo: Undo): Promise<Runni
   const door = await Door.open(config, machine.clock);
   undo.add(() => door.close());
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
+  warnOfLanSettings(config, machine.log);
   const lan = await openLan(config, machine, undo);
   const around = { door, damages: machine.damages, ...(lan === undefined ? {} : { lan }) };
   const life = await createNodeLife({ config, machine, identity, ports, fleetKey: key, ...around });

@@ -22,7 +22,9 @@ const ASKED = 16;
 export async function checkMulticast({ mdns, interfaces }: Settings): Promise<Finding> {
   if (!mdns) return ok('multicast', 'turned off (--no-mdns)');
   const all = Object.entries(networkInterfaces()).flatMap(([name, list = []]) =>
-    list.filter(({ family, internal }) => family === 'IPv4' && !internal).map(({ address }) => ({ name, address })),
+    list
+      .filter(({ family, internal }) => family === 'IPv4' && (interfaces.length > 0 || !internal))
+      .map(({ address }) => ({ name, address })),
   );
   const missing = interfaces.filter((wanted) => !all.some(({ name, address }) => name === wanted || address === wanted));
   if (missing.length > 0)

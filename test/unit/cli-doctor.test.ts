@@ -44,6 +44,7 @@ describe('without a node', () => {
     const found = findings(await doctor({}, '--interface', 'none-such0'));
     expect(found.multicast).toMatchObject({ status: 'warn', detail: expect.stringContaining('none-such0') });
     expect(found.damage).toMatchObject({ status: 'warn', detail: expect.stringContaining('plan.json.corrupt-2026') });
+    expect(findings(await doctor({}, '--interface', '127.0.0.1')).multicast?.detail).not.toContain('there is no interface');
     expect(findings(await doctor({}, '--no-mdns')).multicast).toMatchObject({ status: 'ok' });
   });
 
