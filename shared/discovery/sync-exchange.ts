@@ -39,6 +39,12 @@ export function createExchange(node: NodeContext, client: Client, located: () =>
   const own = connect({ deps, credential, signal }, deps.self);
   const began = heldNow(node);
   const seen = new Map<string, Seen>();
+  const complaints = new Map<DocumentKind, string>();
+  const complain = (kind: DocumentKind, error: unknown) => {
+    if (signal.aborted || complaints.get(kind) === messageOf(error)) return;
+    complaints.set(kind, messageOf(error));
+    tellFailure(node, kind, error);
+  };
   let isPrepared = false;
   const peer = (): Client | undefined => {
     const { source, cloud_lease } = located();
@@ -63,8 +69,9 @@ export function createExchange(node: NodeContext, client: Client, located: () =>
       if (signal.aborted) break;
       try {
         if ((await exchange(kind)) && result === 'same') result = 'changed';
+        complaints.delete(kind);
       } catch (error) {
-        if (!signal.aborted) complain(node, `the versions of the ${kind} were not exchanged`, error);
+        complain(kind, error);
         result = 'failed';
       }
     }
@@ -84,7 +91,7 @@ export function createExchange(node: NodeContext, client: Client, located: () =>
         if (located().source === 'self') return isRebuilt;
         return isNew((await meet(node, { own, peer: client, kind, seen })).up);
       } catch (error) {
-        if (!signal.aborted) complain(node, `the ${kind} was not offered`, error);
+        complain(kind, error);
         return false;
       }
     },
@@ -163,8 +170,9 @@ async function rebuild({ deps }: NodeContext, own: Client, kind: DocumentKind, {
 }
 
 /** A Supervisor of an older version has no such route. */
-function complain({ deps }: NodeContext, what: string, error: unknown): void {
+function tellFailure({ deps }: NodeContext, kind: DocumentKind, error: unknown): void {
+  const what = `the versions of the ${kind} were not exchanged`;
   const isOld = error instanceof ApiError && (error.problem.code === 'not_found' || error.problem.code === 'method_not_allowed');
-  if (isOld) deps.log.debug(`${what}: this Supervisor does not exchange versions`);
+  if (isOld) deps.log.debug(`${what}: this Supervisor does not know of it`);
   else deps.log.warn(`${what}: ${messageOf(error)}`);
 }

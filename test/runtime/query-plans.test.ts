@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signDocument, toWire } from '../../shared/contract/document.ts';
 import type { Database, Statement } from '../../shared/ports/database.ts';
 import { bootstrapEvent } from './events.cases.ts';
 import { call, type Harness, heartbeat, register } from './harness.ts';
@@ -35,6 +36,16 @@ const CALLS = {
   nodes: () => call(harness, 'GET /v1/nodes?after=0'),
   'nodes of a site': () => call(harness, 'GET /v1/nodes?site=default'),
   state: () => call(harness, 'GET /v1/state'),
+  history: () => call(harness, 'GET /v1/cluster/plan/history'),
+  'a version': () => call(harness, 'GET /v1/cluster/plan/history/1'),
+  publish: () => call(harness, 'PUT /v1/cluster/plan', { body: { services: [] }, headers: { 'if-match': '"0"' } }),
+  versions: async () => {
+    const meta = { generation: 2, epoch: 0, published_by: 'x', published_at: '2026-01-01T00:00:00.000Z' };
+    const body = { services: [{ name: 'api', version: '1', command: ['run'] }] };
+    const document = await signDocument(harness.keys.documents, { kind: 'plan', fleet: 'default', body, meta });
+    const { generation, hash } = document.meta;
+    await call(harness, 'POST /v1/cluster/plan/versions', { body: { versions: [toWire(document)], current: { generation, hash } } });
+  },
   release: () => call(harness, 'POST /v1/leader/release', { body: { node_id: 'a', epoch: 1 } }),
   leave: () => call(harness, 'POST /v1/nodes/leave', { body: { node_id: 'a' } }),
 };
