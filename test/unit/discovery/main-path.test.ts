@@ -128,7 +128,14 @@ describe('with the real Supervisor', () => {
     await own.seed('default', 'plan', plan('seed'));
     const { discovery, node_id } = await start(machine, own, cloud);
     await machine.elapse(2_000);
-    expect(discovery.state()).toMatchObject({ source: 'self', confirmed: true, role: 'leader', epoch: 1, provisional: false, generations: { plan: 1 } });
+    expect(discovery.state()).toMatchObject({
+      source: 'self',
+      confirmed: true,
+      role: 'leader',
+      epoch: 1,
+      provisional: false,
+      generations: { plan: 1 },
+    });
 
     cloud.state.reachable = false;
     await machine.elapse(60_000);
