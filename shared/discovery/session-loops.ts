@@ -102,12 +102,19 @@ export async function lookLoop(session: Session): Promise<void> {
     if (signal.aborted) return;
     const stepDown = (why: string) => session.end({ why });
     const found = await locate({ ...node, signal, current: session.located, stepDown }, node.traces, 'periodic');
-    if (found === undefined || signal.aborted) continue;
+    if (found === undefined || signal.aborted || isOvertaken(session, found)) continue;
     if (!isSameStanding(session.located, found)) return session.end({ why: `this node now ${describe(found)}`, next: found });
     session.located = found;
     node.standing.located = found;
     node.changed();
   }
+}
+
+/** A look takes a while, and a plan that came meanwhile may have told of a higher epoch than what the look has found. */
+function isOvertaken({ node, located }: Session, { source, leader }: Located): boolean {
+  const { token } = node.standing;
+  if (located.source === 'cloud' || source === 'cloud' || leader === undefined || token === undefined) return false;
+  return leader.epoch < token.epoch;
 }
 
 function isSameStanding(current: Located, found: Located): boolean {
