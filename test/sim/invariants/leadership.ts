@@ -17,7 +17,6 @@ export const oneConfirmedLeader: Invariant = ({ world, broken }) => ({
     const lease = leaseIn(world.cloud.file);
     const why = [
       lease?.node_id !== node_id && `the cloud's lease is that of ${lease?.node_id}`,
-      lease?.url !== machine.origin && `the cloud's lease names ${lease?.url}`,
       lease !== undefined && lease.epoch < epoch && `the cloud's lease is at epoch ${lease.epoch}`,
       lease !== undefined && lease.expires_at <= world.clock.now() && 'the lease in the cloud has lapsed',
     ].filter((one) => one !== false);
@@ -29,28 +28,24 @@ export const oneConfirmedLeader: Invariant = ({ world, broken }) => ({
 });
 
 /**
- * Within one boot the epoch of whom a node follows never goes down: neither on its LAN, nor by the cloud's row. From a leader on
- * the LAN that the cloud has not confirmed a node may go to the one that the row names, whatever its epoch is: the row decides. Both sides of a
- * partition may have a leader at one epoch; from one of them to the other a node may go. Both ways are counted.
+ * Within one boot the epoch of whom a node follows never goes down, but to the leader that the cloud's row names: the row
+ * decides, and the leader that it confirms takes an epoch above all others as soon as it meets them. Both sides of a partition may have a leader
+ * at one epoch; from one of them to the other a node may go. Both ways are counted.
  */
-export const followsUpwards: Invariant = ({ broken, count }) => {
+export const followsUpwards: Invariant = ({ world, broken, count }) => {
   const followed = new Map<string, FencingToken>();
   return {
-    onBoot({ name }) {
-      followed.delete(`${name} lan`);
-      followed.delete(`${name} cloud`);
-    },
+    onBoot: ({ name }) => void followed.delete(name),
     onState({ name }, { source, epoch, leader_node_id }) {
       if (source === undefined || source === 'cache' || leader_node_id === undefined) return;
-      const by = source === 'cloud' ? 'cloud' : 'lan';
-      const before = followed.get(`${name} ${by}`);
-      if (before !== undefined && epoch < before.epoch)
-        broken('only upwards', `${name} followed ${before.epoch}/${before.node_id} and now follows ${epoch}/${leader_node_id}`);
+      const before = followed.get(name);
+      if (before !== undefined && epoch < before.epoch) {
+        const named = world.cloud && leaseIn(world.cloud.file)?.node_id;
+        if (source === 'cloud' || named === leader_node_id) count('down to the leader of the cloud');
+        else broken('only upwards', `${name} followed ${before.epoch}/${before.node_id} and now follows ${epoch}/${leader_node_id}`);
+      }
       if (before?.epoch === epoch && before.node_id !== leader_node_id) count('another leader at the same epoch');
-      const onLan = followed.get(`${name} lan`);
-      if (before !== onLan && onLan !== undefined && epoch < onLan.epoch && by === 'cloud')
-        count('to the leader of the cloud at a lower epoch');
-      followed.set(`${name} ${by}`, { epoch, node_id: leader_node_id });
+      followed.set(name, { epoch, node_id: leader_node_id });
     },
   };
 };
