@@ -1,0 +1,292 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createServiceArtifacts, type ServiceArtifacts } from '../../../runtime-node/artifacts/service-artifacts.ts';
+import { PlannedService } from '../../../shared/contract/plan.ts';
+import type { ProvedSource } from '../../../shared/discovery/types.ts';
+import type { ArtifactStore } from '../../../shared/ports/artifact-store.ts';
+import { ProcessError } from '../../../shared/ports/process-host.ts';
+import { sha256, tgzOf } from '../../support/archives.ts';
+import { memoryArtifactStore } from '../../support/memory-artifact-store.ts';
+import { memoryStateFiles } from '../../support/memory-state-files.ts';
+import { recordingLog } from '../../support/recording-log.ts';
+import { seededRandom } from '../../support/seeded-random.ts';
+import { SimulatedClock } from '../../support/simulated-clock.ts';
+import { absent, type Behave, honest, type SourceServer, startSource } from './source-server.ts';
+
+interface World {
+  readonly artifacts: ServiceArtifacts;
+  /** This node's own. */
+  readonly store: ArtifactStore;
+  sources: ProvedSource[];
+  running: { name: string; version: string }[];
+  planned: PlannedService[] | undefined;
+  /** Another life of the same node: what is in memory is gone. */
+  restart(): ServiceArtifacts;
+  log: ReturnType<typeof recordingLog>;
+}
+
+let home: string;
+let servers: SourceServer[];
+let world: World;
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'service-artifacts-'));
+  servers = [];
+  const [store, files, clock, random, log] = [
+    memoryArtifactStore(),
+    memoryStateFiles(),
+    new SimulatedClock(),
+    seededRandom(),
+    recordingLog(),
+  ];
+  const make = () =>
+    createServiceArtifacts({
+      openFolder: async () => home,
+      store,
+      files,
+      clock,
+      random,
+      log,
+      sources: async function* () {
+        yield* world.sources;
+      },
+      running: async () => world.running,
+      planned: () => world.planned,
+    });
+  world = { artifacts: make(), store, sources: [], running: [], planned: [], restart: make, log };
+});
+afterEach(async () => {
+  await Promise.all(servers.map((server) => server.close()));
+  await rm(home, { recursive: true });
+});
+
+const archive = (version: string) => tgzOf([{ name: 'version.txt', body: version }]);
+const never = new AbortController().signal;
+
+async function serve(bytes: Uint8Array, behave: Behave = honest): Promise<SourceServer> {
+  const server = await startSource(bytes, behave);
+  servers.push(server);
+  return server;
+}
+
+function service(version: string, bytes: Uint8Array, path = 'site.tar.gz', name = 'site'): PlannedService {
+  return PlannedService.parse({ name, version, command: ['./run'], artifact: { sha256: sha256(bytes), path } });
+}
+
+/** Gets a version from the network, as a node that runs it does. */
+async function bring(version: string): Promise<{ bytes: Buffer; cwd: string; planned: PlannedService }> {
+  const bytes = await archive(version);
+  const planned = service(version, bytes);
+  const server = await serve(bytes);
+  world.sources = [server];
+  world.planned = [planned];
+  const { cwd = '' } = await world.artifacts.prepare(planned, never);
+  world.running = [{ name: 'site', version }];
+  world.sources = [];
+  return { bytes, cwd, planned };
+}
+
+const folders = async () => (await readdir(home)).filter((name) => /^[0-9a-f]{64}$/.test(name));
+
+describe('the artifact of a service', () => {
+  test('is fetched once, unpacked, and given to others from the own store', async () => {
+    const { bytes, cwd, planned } = await bring('1');
+    expect(cwd).toBe(join(home, sha256(bytes)));
+    expect(await readFile(join(cwd, 'version.txt'), 'utf8')).toBe('1');
+    expect(await world.store.head(sha256(bytes))).toMatchObject({ size: bytes.length });
+    expect(await world.artifacts.prepare(planned, never)).toEqual({ cwd });
+    expect(await readdir(join(home, 'partial'))).toEqual([]);
+  });
+
+  test('that was pushed to this very node needs nobody', async () => {
+    const bytes = await archive('1');
+    await world.artifacts.store.put(sha256(bytes), new Blob([new Uint8Array(bytes)]).stream());
+    expect(await world.artifacts.prepare(service('1', bytes), never)).toEqual({ cwd: join(home, sha256(bytes)) });
+  });
+
+  test('of several that wait for it comes once; who stops waiting does not end it for the others', async () => {
+    const bytes = await archive('1');
+    const server = await serve(bytes, async (given) => {
+      await pause(100);
+      await honest(given);
+    });
+    world.sources = [server];
+    const leaving = new AbortController();
+    const left = world.artifacts.prepare(service('1', bytes), leaving.signal);
+    const others = [1, 2, 3].map((number) => world.artifacts.prepare(service('1', bytes, 'site.tar.gz', `site-${number}`), never));
+    await pause(30);
+    leaving.abort(new Error('not wanted any more'));
+    await expect(left).rejects.toThrow('not wanted any more');
+    for (const { cwd } of await Promise.all(others)) expect(cwd).toBe(join(home, sha256(bytes)));
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test('is not fetched any more when nobody waits; the next one goes on from there', async () => {
+    const bytes = crypto.getRandomValues(new Uint8Array(50_000));
+    const server = await serve(bytes, async ({ response, write }) => {
+      response.writeHead(200, { 'content-length': 50_000 });
+      await write(0, 20_000);
+    });
+    world.sources = [server];
+    const leaving = new AbortController();
+    const notes: string[] = [];
+    const left = world.artifacts.prepare(service('1', bytes, 'tool'), leaving.signal, (words) => notes.push(words));
+    left.catch(() => undefined);
+    while (!notes.some((note) => note.startsWith('fetching its artifact: 0.0 of 0.1'))) await pause(5);
+    await pause(50);
+    leaving.abort(new Error('superseded'));
+    await expect(left).rejects.toThrow('superseded');
+    server.behave = honest;
+    const { cwd = '' } = await world.artifacts.prepare(service('1', bytes, 'tool'), never);
+    expect(new Uint8Array(await readFile(join(cwd, 'tool')))).toEqual(bytes);
+    expect(server.requests[1]?.headers.range).toBe('bytes=20000-');
+  });
+
+  test('at most two are fetched at a time', async () => {
+    let now = 0;
+    let most = 0;
+    const all = await Promise.all([1, 2, 3, 4, 5].map((number) => archive(String(number))));
+    const gates = await Promise.all(
+      all.map((bytes) =>
+        serve(bytes, async (given) => {
+          now += 1;
+          most = Math.max(most, now);
+          await pause(50);
+          now -= 1;
+          await honest(given);
+        }),
+      ),
+    );
+    const byHash = new Map(all.map((bytes, index) => [sha256(bytes), gates[index]]));
+    world.sources = [
+      {
+        url: 'http://all.test',
+        fetch: (request) => {
+          const { pathname } = new URL(request.url);
+          return fetch(new URL(pathname, byHash.get(pathname.slice(-64))?.url));
+        },
+      },
+    ];
+    world.planned = all.map((bytes, index) => service('1', bytes, 'site.tar.gz', `site-${index}`));
+    await Promise.all(world.planned.map((planned) => world.artifacts.prepare(planned, never)));
+    expect(most).toBe(2);
+    expect(await folders()).toHaveLength(5);
+  });
+
+  test('that is no archive, or an unsafe one, is a failure that nobody repeats', async () => {
+    const bytes = await tgzOf([{ name: '../evil', body: 'x' }]);
+    world.sources = [await serve(bytes)];
+    const failed = await world.artifacts.prepare(service('1', bytes), never).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(ProcessError);
+    expect(failed).toMatchObject({ kind: 'not_permitted', message: expect.stringContaining('"../evil"') });
+    expect((await readdir(home)).filter((name) => name !== 'partial')).toEqual([]);
+  });
+});
+
+describe('what is kept', () => {
+  test('the last three versions: a roll back to one of them needs no network', async () => {
+    const all = [await bring('1'), await bring('2'), await bring('3'), await bring('4')];
+    const kept = all.slice(1);
+    expect((await folders()).sort()).toEqual(kept.map(({ bytes }) => sha256(bytes)).sort());
+    expect(await world.store.head(sha256(all[0]!.bytes))).toBeUndefined();
+    expect(await world.store.head(sha256(all[1]!.bytes))).toBeDefined();
+    for (const { planned, cwd } of kept) {
+      world.planned = [planned];
+      expect(await world.restart().prepare(planned, never)).toEqual({ cwd });
+    }
+  });
+
+  test('what a person pushed is never dropped from the store, even when this node fetched it before', async () => {
+    const first = await bring('1');
+    await world.artifacts.store.put(sha256(first.bytes), new Blob([new Uint8Array(first.bytes)]).stream());
+    for (const version of ['2', '3', '4']) await bring(version);
+    expect(await folders()).not.toContain(sha256(first.bytes));
+    expect(await world.store.head(sha256(first.bytes))).toBeDefined();
+  });
+
+  test('what the held plan names stays, however old, for whatever node it is', async () => {
+    const old = await bring('1');
+    for (const version of ['2', '3', '4', '5']) {
+      const bytes = await archive(version);
+      world.sources = [await serve(bytes)];
+      world.planned = [service(version, bytes), { ...old.planned, name: 'other' }];
+      world.running = [];
+      await world.artifacts.prepare(service(version, bytes), never);
+    }
+    expect(await folders()).toContain(sha256(old.bytes));
+  });
+
+  test('a version that still runs is not removed', async () => {
+    const old = await bring('1');
+    for (const version of ['2', '3', '4', '5']) {
+      const bytes = await archive(version);
+      world.sources = [await serve(bytes)];
+      world.planned = [service(version, bytes)];
+      world.running = [{ name: 'site', version: '1' }];
+      await world.artifacts.prepare(service(version, bytes), never);
+    }
+    expect(await folders()).toContain(sha256(old.bytes));
+  });
+
+  test('while no plan is held nothing is removed', async () => {
+    const all = [await bring('1'), await bring('2'), await bring('3')];
+    const bytes = await archive('4');
+    world.sources = [await serve(bytes)];
+    world.planned = undefined;
+    await world.restart().prepare(service('4', bytes), never);
+    expect(await folders()).toHaveLength(all.length + 1);
+  });
+});
+
+describe('a folder that was changed', () => {
+  test('is set aside and made anew at the next start, from the own store', async () => {
+    const { planned, cwd } = await bring('1');
+    await writeFile(join(cwd, 'version.txt'), 'spoilt');
+    world.running = [];
+    await world.restart().prepare(planned, never);
+    expect(await readFile(join(cwd, 'version.txt'), 'utf8')).toBe('1');
+    expect(await readFile(join(`${cwd}.damaged`, 'version.txt'), 'utf8')).toBe('spoilt');
+    expect(world.log.lines.map(({ message }) => message)).toContainEqual(expect.stringContaining('version.txt has 6 bytes, not 1'));
+  });
+
+  test('is left alone while a service runs in it', async () => {
+    const { planned, cwd } = await bring('1');
+    await writeFile(join(cwd, 'version.txt'), 'changed by the service itself');
+    expect(await world.restart().prepare(planned, never)).toEqual({ cwd });
+    expect(await readFile(join(cwd, 'version.txt'), 'utf8')).toBe('changed by the service itself');
+  });
+
+  test('files that the service added do not matter', async () => {
+    const { planned, cwd } = await bring('1');
+    await writeFile(join(cwd, 'cache.db'), 'x');
+    world.running = [];
+    await world.restart().prepare(planned, never);
+    expect(await readFile(join(cwd, 'cache.db'), 'utf8')).toBe('x');
+  });
+});
+
+test('nobody who has it: says so, and names who was asked', async () => {
+  const server = await serve(Buffer.from('x'), absent);
+  world.sources = [server];
+  const clock = new SimulatedClock();
+  const artifacts = createServiceArtifacts({
+    ...{ openFolder: async () => home, store: world.store, files: memoryStateFiles(), clock, random: seededRandom(), log: world.log },
+    sources: async function* () {
+      yield server;
+    },
+    running: async () => [],
+    planned: () => [],
+  });
+  let over = false;
+  const failed = artifacts
+    .prepare(service('1', Buffer.from('y')), never)
+    .catch((error: unknown) => error)
+    .finally(() => {
+      over = true;
+    });
+  for (; !over; await pause(5)) await clock.advance(1000);
+  expect(await failed).toMatchObject({ kind: 'failed', message: expect.stringContaining(`${server.url}: it does not have it`) });
+});
