@@ -8,7 +8,7 @@ import { Adverts } from './mdns/adverts.ts';
 import { browse } from './mdns/browse.ts';
 import { type Interface, listInterfaces } from './mdns/interfaces.ts';
 import { Link } from './mdns/link.ts';
-import { type Names, namesOf, SERVICE } from './mdns/names.ts';
+import { type Names, namesOf, SERVICE, sameName } from './mdns/names.ts';
 import { type OpenWire, openWire } from './mdns/wire.ts';
 
 /** Interfaces come and go without a word to us. */
@@ -20,6 +20,8 @@ const FIRST_ASK_MS = 1000;
 const LONGEST_ASK_MS = 3_600_000;
 /** How often what is about to expire is looked for; nothing is sent for that alone. */
 const REFRESH_LOOK_MS = 5000;
+/** However much there is to ask for, and whatever others send. */
+const REFRESHED_AGAIN_MS = 1000;
 /** Known answers and questions that fit into one packet, with the longest names. */
 const MAX_KNOWN = 10;
 const MAX_QUESTIONS = 10;
@@ -74,6 +76,8 @@ class MdnsLan implements Lan {
   /** The first look at the interfaces. */
   readonly #opened: Promise<void>;
   #isOpen = false;
+  /** When each link was last asked for what is about to expire. */
+  readonly #refreshed = new WeakMap<Link, number>();
   #ownAddresses: ReadonlySet<string> = new Set();
   #own: Own | undefined;
   #listening: AbortController | undefined;
@@ -83,6 +87,7 @@ class MdnsLan implements Lan {
     this.#adverts = new Adverts({
       ...options,
       isOwn: (advert) => this.#said.has(JSON.stringify(advert)),
+      isOwnInstance: (name) => this.#own !== undefined && sameName(name, this.#own.names.instance),
       onHeard: (advert, news) => this.#tell(advert, news),
     });
     this.#opened = this.#look();
@@ -287,10 +292,14 @@ class MdnsLan implements Lan {
   /** Asks for what is about to expire, and for what is known by its name only, while somebody wants to know. */
   async #refresh(): Promise<void> {
     if (this.#listeners.size === 0 && this.#browsers.size === 0) return;
+    const now = this.#options.clock.monotonic();
     for (const link of this.#links.values()) {
-      const due = this.#adverts.due(link.key).slice(0, MAX_QUESTIONS);
+      if (now - (this.#refreshed.get(link) ?? Number.NEGATIVE_INFINITY) < REFRESHED_AGAIN_MS) continue;
+      const due = this.#adverts.due(link.key, MAX_QUESTIONS);
       const questions = due.map((name) => ({ name, type: 'ANY' }) as unknown as Question);
-      if (questions.length > 0) await link.ask(questions, []);
+      if (questions.length === 0) continue;
+      this.#refreshed.set(link, now);
+      await link.ask(questions, []);
     }
   }
 

@@ -346,6 +346,25 @@ describe('asking', () => {
     expect(asked).toHaveLength(3);
   });
 
+  test('its own records, which come back, and those that can not be read make nobody ask again and again', async () => {
+    const { clock, wire, lan } = await settled();
+    lan.onAdvert(() => {});
+    const at = clock.monotonic();
+    const [ptr, , text] = advertised(`garbage.${SERVICE}`, anAdvert('x')) as [Answer, Answer, Answer];
+    const garbage: Packet = {
+      type: 'response',
+      answers: [ptr, srv(`garbage.${SERVICE}`, 'foreign.local'), { ...text, data: 'x' } as Answer],
+    };
+    for (let round = 0; round < 60; round += 1) {
+      wire.say(ask(SERVICE, 'PTR'), FOREIGN);
+      wire.say(garbage, FOREIGN);
+      await clock.advance(1000);
+    }
+    const asked = wire.of(OURS, 'query', at).map(({ packet }) => packet.questions.map(({ name }) => name).join());
+    expect(asked.filter((name) => name !== SERVICE)).toEqual(Array(3).fill(`garbage.${SERVICE}`));
+    expect(asked.length).toBeLessThan(12);
+  });
+
   test('forgets what is not said again, and asks for it before that', async () => {
     const { clock, wire, join } = segment();
     const lan = join(OURS);

@@ -41,6 +41,8 @@ export interface AdvertsDeps {
   readonly random: Random;
   /** True for an advert of this node itself, which comes back from the group. */
   isOwn(advert: Advert): boolean;
+  /** True for the name of this node's own instance. */
+  isOwnInstance(name: string): boolean;
   /** Each advert that is heard; `news` when it was not known or has changed. */
   onHeard(advert: Advert, news: boolean): void;
 }
@@ -57,10 +59,13 @@ export class Adverts {
 
   /** Takes in the records of one packet that came by the interface `link` from `sender`. */
   hear(link: string, sender: string, records: readonly Answer[], proposed: boolean): void {
+    const { isOwnInstance } = this.#deps;
     for (const record of records) {
       if (!('ttl' in record) || record.type === undefined) continue;
       const ttl = Math.min(record.ttl ?? 0, proposed ? PROPOSED_TTL : MAX_TTL);
       const of = (name: string) => keyOf(link, proposed ? sender : '', name);
+      // Our own records come back too. A text under our name is another's, if it does not say what we say.
+      if (record.type !== 'TXT' && isOwnInstance(record.type === 'PTR' ? String(record.data) : record.name)) continue;
       if (record.type === 'PTR' && sameName(record.name, SERVICE) && isInstance(String(record.data))) {
         this.#note(of(String(record.data)), { instance: String(record.data), sender }, ttl, 'ptrUntil');
       } else if (record.type === 'SRV' && isInstance(record.name)) {
@@ -90,12 +95,12 @@ export class Adverts {
     return own.map(({ instance, ptrUntil = 0 }) => ({ instance, ttl: Math.floor((ptrUntil - now) / 1000) }));
   }
 
-  /** Instances on `link` to ask for: soon to expire, or known by name only. Each is named once at a time. */
-  due(link: string): string[] {
+  /** At most so many instances on `link` to ask for: soon to expire, or known by name only. Each is named once at a time. */
+  due(link: string, most: number): string[] {
     const now = this.#deps.clock.monotonic();
-    const due = [];
+    const due: string[] = [];
     for (const [key, entry] of this.#entries) {
-      if (!key.startsWith(`${link} `)) continue;
+      if (!key.startsWith(`${link} `) || due.length >= most) continue;
       const nameless = entry.advert === undefined && (entry.ptrUntil ?? 0) > now && entry.resolves < MAX_RESOLVES;
       const old = entry.advert !== undefined && entry.refreshAt <= now && until(entry) > now;
       if (!nameless && !old) continue;
@@ -132,7 +137,9 @@ export class Adverts {
     const entry: Entry = { ...fresh, ...before, sender: who.sender, heardAt: now, [which]: now + ttl * 1000 };
     const [least, most] = REFRESH_AT;
     const part = least + this.#deps.random.next() * (most - least);
-    if (which !== 'ptrUntil') Object.assign(entry, { refreshAt: now + (until(entry) - now) * part, resolves: 0 });
+    if (which !== 'ptrUntil') Object.assign(entry, { refreshAt: now + (until(entry) - now) * part });
+    // What never has a text that can be read is not asked for again and again.
+    if (which === 'txtUntil') entry.resolves = 0;
     if (before === undefined) this.#makeRoom(who.sender);
     this.#entries.set(key, entry);
     return entry;
