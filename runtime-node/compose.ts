@@ -48,8 +48,13 @@ export interface Machine {
   readonly damages: Damages;
 }
 
+/** The machine itself: its files can be waited for. */
+export interface OpenMachine extends Machine {
+  readonly files: ReturnType<typeof createStateFiles>;
+}
+
 /** Time, randomness, the log and the node's small files: all that it needs to know who it is. */
-export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>): Machine {
+export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>): OpenMachine {
   const clock = createNodeClock();
   const nodeLog = createNodeLog({ format: log, clock });
   const damages = createDamages({ clock, log: nodeLog });

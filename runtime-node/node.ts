@@ -1,7 +1,7 @@
 import { identify } from '../shared/discovery/identify.ts';
 import { lockDataDir } from './adapters/data-dir-lock.ts';
 import type { RunningNode } from './commands/io.ts';
-import { compose, type Machine, openLan, openMachine } from './compose.ts';
+import { compose, type OpenMachine, openLan, openMachine } from './compose.ts';
 import type { Config } from './config.ts';
 import { Door } from './door.ts';
 import { fleetKey } from './fleet-key.ts';
@@ -28,10 +28,12 @@ export async function startNode(config: Config): Promise<RunningNode> {
   }
 }
 
-async function boot(config: Config, machine: Machine, undo: Undo): Promise<RunningNode> {
+async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<RunningNode> {
   const began = machine.clock.monotonic();
   const lock = lockDataDir(config.data_dir, machine.clock);
   undo.add(() => lock.release());
+  // What is still being written belongs to this process: the next one must not meet it.
+  undo.add(() => machine.files.idle());
   const key = await fleetKey(config.data_dir, config.api_key, machine);
   const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
   const ports = await compose(config, machine, identity.node_id, undo);

@@ -22,7 +22,10 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
  * folder, since without the last one a power cut may bring the old text back. Writes to one name run one
  * after the other, so the last call wins, and a temporary file left by a crash is overwritten by the next write.
  */
-export function createStateFiles({ folder, clock, onSetAside }: StateFilesOptions): StateFiles {
+export function createStateFiles({ folder, clock, onSetAside }: StateFilesOptions): StateFiles & {
+  /** Resolves when nothing is under way any more. Never rejects. */
+  idle(): Promise<void>;
+} {
   const queues = new Map<string, Promise<unknown>>();
   const inTurn = <T>(name: string, work: () => Promise<T>): Promise<T> => {
     const turn = (queues.get(name) ?? Promise.resolve()).then(work, work);
@@ -40,6 +43,9 @@ export function createStateFiles({ folder, clock, onSetAside }: StateFilesOption
     }).catch((error: unknown) => Promise.reject(toError(error, `${verb} ${join(folder, name)}`)));
 
   return {
+    async idle() {
+      while (queues.size > 0) await Promise.allSettled(queues.values());
+    },
     read: (name) => run(name, 'read', readText),
     write: (name, text) => run(name, 'write', () => replace(folder, name, text)),
     setAside: (name, why) =>

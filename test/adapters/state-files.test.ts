@@ -91,6 +91,18 @@ describe('state files', () => {
     await expect(files().read('is-a-folder')).rejects.toMatchObject({ kind: 'failed' });
   });
 
+  test('are idle when everything that was asked for is done, also what failed', async () => {
+    const one = files();
+    mkdirSync(join(folder(), 'is-a-folder'), { recursive: true });
+    const done: string[] = [];
+    const note = (name: string) => () => void done.push(name);
+    void one.write('a', 'x'.repeat(100_000)).then(note('a'));
+    void one.write('is-a-folder', 'x').catch(note('folder'));
+    await one.idle();
+    expect(done.sort()).toEqual(['a', 'folder']);
+    await one.idle();
+  });
+
   test('a failed write does not keep the next from running', async () => {
     const one = files();
     mkdirSync(join(folder(), 'a'), { recursive: true });

@@ -53,6 +53,23 @@ describe('identify', () => {
     },
   );
 
+  it.each(['cluster.json', 'discovery-trace.json'])('stays who it is when %s tells it, loudly', async (other) => {
+    const boots = deps();
+    boots.files.texts.set('node.json', '{"node_');
+    boots.files.texts.set(other, JSON.stringify({ node_id: 'node-7', epoch: 3 }));
+    expect((await identify(boots)).node_id).toBe('node-7');
+    expect([...boots.files.texts.values()]).toContain('{"node_');
+    expect(boots.log.lines[0]).toMatchObject({ level: 'error', message: expect.stringContaining('stays node-7') });
+    expect((await identify(boots)).node_id).toBe('node-7');
+  });
+
+  it('becomes no new node when its file can only not be read', async () => {
+    const boots = deps();
+    const read = boots.files.read.bind(boots.files);
+    boots.files.read = (name) => (name === 'node.json' ? Promise.reject(new Error('permission denied')) : read(name));
+    await expect(identify(boots)).rejects.toThrow('permission denied');
+  });
+
   it('rejects when a new identity can not be kept, but lets a known node start', async () => {
     const boots = deps();
     const { node_id } = await identify(boots);

@@ -66,6 +66,23 @@ describe('attempts', () => {
     },
   );
 
+  test('with a clock at 1970 a damaged file does not make the numbers begin again', async () => {
+    const { attempts, files } = start();
+    for (let time = 0; time < 3; time += 1) await attempts.next('storage', key(1));
+    files.texts.set(ATTEMPTS_FILE, '{"floor":');
+    const cold = start(files);
+    cold.clock.jump(0);
+    expect(await cold.attempts.next('storage', key(1))).toBeGreaterThan(Date.UTC(2099, 0, 1));
+  });
+
+  test('a file that can not be read at all is put aside, too', async () => {
+    const files = memoryStateFiles();
+    const read = () => Promise.reject(new StateFilesError('failed', 'it is a folder'));
+    const { attempts, log } = start({ ...files, read });
+    expect(await attempts.next('storage', key(1))).toBeGreaterThan(0);
+    expect(log.lines[0]).toMatchObject({ level: 'warn' });
+  });
+
   test('a number that could not be kept is not given again by this process', async () => {
     const files = memoryStateFiles();
     let full = true;
