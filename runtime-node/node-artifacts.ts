@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Discovery } from '../shared/discovery/types.ts';
+import type { StateFiles } from '../shared/ports/state-files.ts';
 import { createArtifactStore } from '../shared/supervisor/store/artifacts.ts';
 import { findAccount, findClosed } from './adapters/child-process-account.ts';
 import { createServiceArtifacts, type ServiceArtifacts } from './artifacts/service-artifacts.ts';
@@ -9,7 +10,7 @@ import type { Machine, Ports } from './compose.ts';
 
 export interface NodeArtifactsParts {
   readonly data_dir: string;
-  readonly machine: Omit<Machine, 'damages'>;
+  readonly machine: Pick<Machine, 'clock' | 'random' | 'log'> & { readonly files: StateFiles };
   readonly ports: Pick<Ports, 'storage' | 'processes'>;
   readonly discovery: () => Discovery | undefined;
 }
