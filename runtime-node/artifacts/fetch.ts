@@ -25,6 +25,11 @@ export interface FetchTask {
   readonly signal: AbortSignal;
 }
 
+/** What it took: `received_bytes` is the size of what was missing when no byte came twice. */
+export interface Fetched {
+  readonly received_bytes: number;
+}
+
 /** Nobody has it, or nobody gives it. `message` says who was asked and what came of it. */
 export class FetchError extends Error {
   override readonly name = 'FetchError';
@@ -41,16 +46,16 @@ const BACKOFF = { base_ms: 500, cap_ms: 5_000 };
  * one, and no byte that has arrived is asked for again. Rejects with `FetchError` when no byte has
  * come for a while, with the system's error when the disk refuses, and with the signal's reason.
  */
-export async function fetchArtifact(deps: FetchDeps, task: FetchTask): Promise<void> {
+export async function fetchArtifact(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
   const { clock, random } = deps;
-  const givers: Givers = { liars: new Set(), now: new Set((await sizeOf(task.path)) > 0 ? ['an earlier start'] : []) };
+  const givers: Givers = { received_bytes: 0, liars: new Set(), now: new Set((await sizeOf(task.path)) > 0 ? ['an earlier start'] : []) };
   let lastProgress = clock.monotonic();
   for (let round = 0; ; round += 1) {
-    if (await task.isThere()) return;
+    if (await task.isThere()) return { received_bytes: givers.received_bytes };
     const said: string[] = [];
     const outcome = await askAll(deps, task, givers, said);
     task.signal.throwIfAborted();
-    if (outcome === 'taken') return;
+    if (outcome === 'taken') return { received_bytes: givers.received_bytes };
     if (outcome === 'progress') {
       lastProgress = clock.monotonic();
       round = 0;
@@ -63,6 +68,8 @@ export async function fetchArtifact(deps: FetchDeps, task: FetchTask): Promise<v
 }
 
 interface Givers {
+  /** All bytes of bodies that came, useful or not. */
+  received_bytes: number;
   /** Who gave what was not the artifact, all by itself. */
   readonly liars: Set<string>;
   /** Who gave what is here now. */
@@ -70,7 +77,8 @@ interface Givers {
 }
 
 /** One round over all sources. */
-async function askAll(deps: FetchDeps, task: FetchTask, { liars, now }: Givers, said: string[]): Promise<'taken' | 'progress' | 'nothing'> {
+async function askAll(deps: FetchDeps, task: FetchTask, givers: Givers, said: string[]): Promise<'taken' | 'progress' | 'nothing'> {
+  const { liars, now } = givers;
   let outcome: 'progress' | 'nothing' = 'nothing';
   for await (const source of deps.sources(task.signal)) {
     if (task.signal.aborted) return outcome;
@@ -79,6 +87,7 @@ async function askAll(deps: FetchDeps, task: FetchTask, { liars, now }: Givers, 
       continue;
     }
     const part = await takePart(deps, task, source);
+    givers.received_bytes += part.received;
     if (part.gained > 0) {
       outcome = 'progress';
       now.add(source.url);
@@ -97,7 +106,9 @@ async function askAll(deps: FetchDeps, task: FetchTask, { liars, now }: Givers, 
 }
 
 interface Part {
+  /** Bytes that were missing. */
   readonly gained: number;
+  readonly received: number;
   readonly complete: boolean;
   readonly words: string;
 }
@@ -108,7 +119,8 @@ async function takePart({ clock }: FetchDeps, { sha256, path, signal, note }: Fe
   const ending = AbortSignal.any([signal, call.signal]);
   let at = (await file.stat()).size;
   const start = at;
-  const answered = (complete: boolean, words: string): Part => ({ gained: at - start, complete, words });
+  let received = 0;
+  const answered = (complete: boolean, words: string): Part => ({ gained: at - start, received, complete, words });
   try {
     const headers = start === 0 ? {} : { range: `bytes=${start}-`, 'if-range': `"${sha256}"` };
     const asked = fetch(new Request(new URL(artifactPath(sha256), url), { headers, signal: ending, redirect: 'manual' }));
@@ -124,6 +136,7 @@ async function takePart({ clock }: FetchDeps, { sha256, path, signal, note }: Fe
     for (;;) {
       const { done, value } = await withinReach(clock, reader.read(), ending);
       if (done) break;
+      received += value.length;
       const fresh = value.subarray(Math.min(skip, value.length));
       skip -= value.length - fresh.length;
       if (at + fresh.length > (given.total ?? ARTIFACT_BYTES)) return answered(false, 'it sent more than it had said');

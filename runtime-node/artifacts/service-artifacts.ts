@@ -142,7 +142,7 @@ class Keeper {
     const { store, log } = this.#deps;
     if ((await store.head(sha256)) !== undefined) return;
     const path = await (await this.#shelf()).partial(sha256);
-    await fetchArtifact(this.#deps, {
+    const { received_bytes } = await fetchArtifact(this.#deps, {
       sha256,
       path,
       signal,
@@ -151,7 +151,7 @@ class Keeper {
       accept: (complete) => this.#accept(sha256, complete),
     });
     await rm(path, { force: true });
-    log.info('an artifact was fetched', { sha256 });
+    log.info('an artifact was fetched', { sha256, received_bytes });
   }
 
   /** The store compares the hash while it copies. */
