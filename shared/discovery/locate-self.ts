@@ -13,13 +13,17 @@ export async function locateSelf(context: StepContext): Promise<StepResult> {
   if (!deps.config.lead) return { outcome: 'off', detail: 'BOOTPLANE_LEAD is off, so this node does not elect itself' };
   const turn = turnOf(context);
   const until = deps.clock.monotonic() + turn.wait_ms;
-  for (let isMyTurn = false; !isMyTurn && !signal.aborted; ) {
+  let hasLooked = false;
+  while (!signal.aborted) {
     const heard = await waitForTurn(context, until);
-    isMyTurn = deps.clock.monotonic() >= until;
-    const other = await lookLast(context, [...heard, ...(isMyTurn ? turn.before : [])], turn.timeout_ms);
+    const isMyTurn = deps.clock.monotonic() >= until;
+    // Another may have been elected while this node looked: what it says of itself is heard before anything is claimed.
+    if (isMyTurn && hasLooked && heard.length === 0) return elect(context);
+    const other = await lookLast(context, [...heard, ...(isMyTurn && !hasLooked ? turn.before : [])], turn.timeout_ms);
     if (other !== undefined) return other;
+    hasLooked ||= isMyTurn;
   }
-  return signal.aborted ? { outcome: 'off', detail: 'the node stops' } : elect(context);
+  return { outcome: 'off', detail: 'the node stops' };
 }
 
 /** Undefined when none of these leads. */
