@@ -16,8 +16,9 @@ export interface CrewOptions {
   readonly orders: readonly Order[];
   /** Processes side by side. */
   readonly jobs: number;
-  /** Modules that each process loads first. */
+  /** Modules that each process loads first, and what they find in their environment. */
   readonly preload?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   /** Returns whether to go on. */
   onReport(report: Report): boolean;
 }
@@ -35,8 +36,11 @@ export async function runCrew(options: CrewOptions): Promise<void> {
 }
 
 async function work(options: CrewOptions, orders: Order[], go: { on: boolean }): Promise<void> {
-  const { preload = [] } = options;
-  const worker = fork(WORKER, { execArgv: preload.flatMap((module) => ['--import', module]) });
+  const { preload = [], env = {} } = options;
+  const worker = fork(WORKER, {
+    execArgv: preload.flatMap((module) => ['--import', module]),
+    env: { ...process.env, ...env },
+  });
   let current: Order | undefined;
   let watch: NodeJS.Timeout | undefined;
   const next = () => {

@@ -236,7 +236,6 @@ function clone(context: FaultContext): () => void {
   copy.boot();
   return () => {
     world.say(name, 'is taken away');
-    copy.powerOff();
     world.removeMachine(copy);
   };
 }

@@ -80,6 +80,8 @@ export class Machine implements Host {
   ip: string;
   disk: Disk;
   boots = 0;
+  /** Taken away for good: it never boots again. */
+  isGone = false;
   /** The end of the present run was brought about from outside. */
   wasAsked = false;
   #on = true;
@@ -134,7 +136,7 @@ export class Machine implements Host {
 
   /** Starts the node, and the machine where it is off. */
   boot(): void {
-    if (this.#run !== undefined) return;
+    if (this.#run !== undefined || this.isGone) return;
     this.#on = true;
     this.boots += 1;
     this.wasAsked = false;

@@ -23,7 +23,7 @@ export class Operator {
   /** The next version of one of the documents, given to whoever answers at `at`. Never rejects. */
   async publish(at: Machine | 'cloud', kind: DocumentKind = chance(this.#random, 0.7) ? 'plan' : 'profile'): Promise<void> {
     this.#versions += 1;
-    const body = kind === 'plan' ? this.#nextPlan() : nextProfile(this.#versions);
+    const body = kind === 'plan' ? this.#nextPlan() : nextProfile(this.#versions, below(this.#random, 3));
     const [who, url] = at === 'cloud' ? ['admin', CLOUD_URL] : [at.name, at.origin];
     const client = createClient({ url, credential: FLEET_KEY, fetch: this.#world.fetchAs(who) });
     try {
@@ -65,11 +65,11 @@ export function planVersion(ttl_seconds: number, version: number, changed: numbe
   };
 }
 
-export function nextProfile(version: number) {
+/** Some versions ask for what would shorten the life of data, which no node may do by itself. */
+export function nextProfile(version: number, mood = 0) {
+  const captures = { name: 'captures', versioning: mood !== 1, lifecycle: [{ id: 'old', expire_days: mood === 2 ? 10 : 30 }] };
   return {
-    storage: {
-      buckets: [{ name: 'captures', versioning: true, lifecycle: [{ id: 'old', expire_days: 30 }] }, { name: `bucket-${version}` }],
-    },
+    storage: { buckets: [captures, { name: `bucket-${version}` }] },
     broker: {
       exchanges: [{ name: 'facts', type: 'topic' }],
       queues: [{ name: 'work', ttl_ms: 60_000 }],

@@ -6,6 +6,7 @@ import { whyNotTogether } from './invariants/together.ts';
 import { Operator } from './operator.ts';
 import { Published } from './published.ts';
 import { below, between, chance, pick, randomOf } from './random.ts';
+import { Stranger } from './stranger.ts';
 import type { TraceLevel } from './trace.ts';
 import { addressOf, World, type WorldOptions } from './world.ts';
 
@@ -43,6 +44,7 @@ export async function runSeed(seed: number, options: SeedOptions): Promise<SeedR
   const published = new Published();
   const operator = new Operator(world, published, randomOf(seed, 'operator'));
   const judge = judged(world, published);
+  if (chance(random, 0.3)) world.strangers.push(new Stranger(world));
   const faults = new FaultPhase({ world, random, operator });
 
   bootAll(world, random);
@@ -72,7 +74,8 @@ function drawSite(random: Random, nodes: number): Pick<WorldOptions, 'nodes' | '
   const unfit = chance(random, 0.15) ? below(random, nodes) : -1;
   const proxy = chance(random, 0.5) ? below(random, nodes) : -1;
   const multicast = !chance(random, 0.15);
-  const peers = Array.from({ length: nodes }, (_, index) => `http://${addressOf(index)}:7420`).join(',');
+  // The address of the stranger among them: somebody has mistyped one.
+  const peers = [...Array.from({ length: nodes }, (_, index) => addressOf(index)), '10.0.0.66'].map((ip) => `http://${ip}:7420`).join(',');
   const settings = (node: number) => ({
     ...(node === unfit ? { BOOTPLANE_LEAD: 'off' } : {}),
     ...(node === proxy ? { BOOTPLANE_CAPABILITIES: 'proxy' } : {}),

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Log, LogFields } from '../../shared/ports/log.ts';
 import type { Timeline } from './timeline.ts';
 
-/** `step`: what a reader of a transcript wants. `wire`: every request and answer; kept only on demand. */
+/** `step`: what a reader of a transcript wants, warnings among them. `log`: what nodes log beside that. `wire`: every request and answer; kept only on demand. */
 export type TraceLevel = 'step' | 'log' | 'wire';
 
 export interface TraceLine {
@@ -60,7 +60,11 @@ export function tracingLog(trace: Trace, who: string, onLine: (level: string, me
     (level: string) =>
     (message: string, fields: LogFields = {}) => {
       onLine(level, message);
-      trace.add(who, 'log', `${level}: ${message}${renderFields({ ...inherited, ...fields })}`);
+      trace.add(
+        who,
+        level === 'warn' || level === 'error' ? 'step' : 'log',
+        `${level}: ${message}${renderFields({ ...inherited, ...fields })}`,
+      );
     };
   return {
     debug: write('debug'),

@@ -44,6 +44,8 @@ export class World {
   readonly keys: FleetKeys;
   readonly cloud: Cloud | undefined;
   readonly machines: Machine[] = [];
+  /** Hosts that are not of the fleet. */
+  readonly strangers: (Host & { readonly origin: string })[] = [];
   /** How long a write takes on the disk of a machine, milliseconds; 0 where it is not there. */
   readonly diskDelays = new Map<string, number>();
   readonly watchers: Watcher[] = [];
@@ -90,7 +92,10 @@ export class World {
     return machine;
   }
 
+  /** The machine is taken away for good. */
   removeMachine(machine: Machine): void {
+    machine.powerOff();
+    machine.isGone = true;
     this.machines.splice(this.machines.indexOf(machine), 1);
   }
 
@@ -119,7 +124,7 @@ export class World {
 
   hostAt(origin: string): Host | undefined {
     if (origin === CLOUD_URL) return this.cloud;
-    return this.machines.find((machine) => machine.origin === origin);
+    return [...this.machines, ...this.strangers].find((machine) => machine.origin === origin);
   }
 
   /** `fetch` for a person: on one of the machines, or outside the site. */
@@ -184,6 +189,8 @@ export class World {
         for (const watcher of this.watchers) watcher.onEnd?.(machine);
       },
       onService: (machine, event) => {
+        const what = event.kind === 'start' ? `starts ${event.spec.name} ${event.spec.version}` : `stops ${event.name} ${event.version}`;
+        this.say(machine.name, what);
         for (const watcher of this.watchers) watcher.onService?.(machine, event);
       },
       onPort: (machine, call) => {
