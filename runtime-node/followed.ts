@@ -1,15 +1,40 @@
 import type { DiscoveryState } from '../shared/discovery/types.ts';
 
-/**
- * URL of the other Supervisor that a node follows; undefined when it follows its own. Without a control plane at
- * the moment, what is known is the answer of an earlier one, and that may name an address that this node
- * had itself then: it counts only where it names the configured cloud.
- */
-export function followedUrl(
-  { source, control_plane_url }: Pick<DiscoveryState, 'source' | 'control_plane_url'>,
-  cloud_url: string | undefined,
-): string | undefined {
-  if (control_plane_url === undefined || source === 'self') return undefined;
-  if (source !== undefined && source !== 'cache') return control_plane_url;
-  return cloud_url !== undefined && new URL(cloud_url).origin === new URL(control_plane_url).origin ? control_plane_url : undefined;
+/** Another node that leads, as it was proved to this one. */
+export interface FollowedLeader {
+  readonly kind: 'leader';
+  /** Where it was dialled when it proved itself. */
+  readonly url: string;
+  readonly epoch: number;
+  readonly node_id: string | undefined;
+}
+
+/** Who answers control calls that reach this node. */
+export type Decider =
+  /** This node leads. `documents_url`: the cloud, which decides about the desired documents while it confirms this leader. */
+  | { readonly kind: 'own'; readonly documents_url?: string }
+  | FollowedLeader
+  | { readonly kind: 'cloud'; readonly url: string }
+  /** None is known at the moment. */
+  | { readonly kind: 'nobody' };
+
+type Standing = Pick<DiscoveryState, 'source' | 'leads' | 'confirmed' | 'epoch' | 'leader_node_id' | 'followed_url'>;
+
+/** What was true before, or stands in the cache, decides nothing: only the control plane that is proved now. */
+export function deciderOf(state: Standing, cloud_url: string | undefined): Decider {
+  const { source, leads, confirmed, epoch, leader_node_id, followed_url } = state;
+  if (source === 'self') {
+    if (!leads) return { kind: 'nobody' };
+    return confirmed && cloud_url !== undefined ? { kind: 'own', documents_url: cloud_url } : { kind: 'own' };
+  }
+  if (followed_url === undefined || source === undefined || source === 'cache') return { kind: 'nobody' };
+  if (source === 'cloud') return { kind: 'cloud', url: followed_url };
+  return { kind: 'leader', url: followed_url, epoch, node_id: leader_node_id };
+}
+
+/** True for one and the same in one and the same epoch. */
+export function isSameDecider(a: Decider, b: Decider): boolean {
+  if (a.kind === 'leader' && b.kind === 'leader') return a.url === b.url && a.epoch === b.epoch;
+  if (a.kind === 'cloud' && b.kind === 'cloud') return a.url === b.url;
+  return a.kind === b.kind;
 }

@@ -1,80 +1,157 @@
 import type { Fetch } from '../shared/client.ts';
-import { isLoopback } from '../shared/contract/loopback.ts';
-import { PROBLEM_JSON, problem } from '../shared/contract/problem.ts';
+import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
+import type { Identity } from '../shared/discovery/identify.ts';
+import type { Clock } from '../shared/ports/clock.ts';
+import type { Authenticate } from '../shared/supervisor/auth.ts';
+import { problemResponse, toProblem } from '../shared/supervisor/problem.ts';
+import type { Decider } from './followed.ts';
+import { type Call, isArtifactRead, isPublish, readCall, toRequest } from './forward-call.ts';
+import { type CloudAnswer, passToCloud } from './forward-cloud.ts';
+import { refusal } from './forward-errors.ts';
+import { publishedBefore } from './forward-publish.ts';
+import { createSend } from './forward-send.ts';
+import { createForwarding, type Forwarding } from './forwarding.ts';
+import { createGateway, type Gateway } from './gateway.ts';
+import { createStaleReads, type StaleReads } from './stale-reads.ts';
 
-/** Set on a forwarded request: it goes one hop and no further. */
-const FORWARDED_HEADER = 'bootplane-forwarded';
-/** Of this node, whoever leads. */
-const OWN_PATHS = new Set(['/healthz', '/readyz', '/metrics', '/v1/openapi.json', '/v1/leader', '/v1/reconcile/diff']);
-/** Of one connection, not of the request (RFC 9110, sections 7.6.1 and 10.1.1). */
-const HOP_HEADERS = [
-  'connection',
-  'expect',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'proxy-authorization',
-  'host',
-  'content-length',
-];
-
-/** How long the followed Supervisor may take to answer, milliseconds. Event streams have no end to wait for. */
-const ANSWER_WITHIN_MS = 15_000;
+/** About this node itself, whoever leads. */
+const OWN_PATHS = new Set(['/v1/openapi.json', '/v1/reconcile/diff', '/v1/news']);
+/** A read that the leader has not answered after this long, milliseconds, is answered from what is kept. */
+const STALE_AFTER_MS = 1000;
 
 export interface FrontDoorParts {
   /** The node's own Supervisor. */
   readonly own: Fetch;
   readonly fetch: Fetch;
-  /** URL of the Supervisor that this node follows; undefined when it is its own, or none is known. */
-  followed(): string | undefined;
+  readonly clock: Clock;
+  readonly keys: FleetKeys;
+  readonly identity: Pick<Identity, 'node_id' | 'instance_id'>;
+  readonly site: string;
+  /** True for a node that can be a proxy. */
+  readonly isGateway: boolean;
+  readonly cloud_url?: string;
+  /** Tells who calls, by the fleet's keys that this node holds. */
+  readonly authenticate: Authenticate;
+  /** Who decides now. */
+  decider(): Decider;
+  /** A document was published elsewhere through this node. */
+  published(): void;
+}
+
+interface Inside extends FrontDoorParts {
+  readonly forwarding: Forwarding;
+  readonly stale: StaleReads;
+  readonly gateway: Gateway | undefined;
+  cloud(request: Request, url: string): Promise<CloudAnswer>;
 }
 
 /**
- * Who answers what comes in over HTTP: the node's own Supervisor, or, for control calls while the node
- * follows another, that one. The caller's credential goes along, which may be the fleet key, so only
- * to whom the connection itself proves: over https, or inside this machine.
+ * Who answers what comes in over HTTP: the node's own Supervisor where this node leads or is asked about itself,
+ * else the one that decides. Never rejects.
  */
-export function createFrontDoor({ own, fetch, followed }: FrontDoorParts): Fetch {
-  return (request) => {
-    const target = followed();
-    if (target === undefined) return own(request);
-    const { pathname, search } = new URL(request.url);
-    if (OWN_PATHS.has(pathname)) return own(request);
-    if (request.headers.has(FORWARDED_HEADER)) return Promise.resolve(unavailable(`this node does not lead; it follows ${target}`));
-    if (!target.startsWith('https:') && !isLoopback(target)) {
-      return Promise.resolve(unavailable(`${target}, which this node follows, is not proved by https: ask it directly`));
+export function createFrontDoor(parts: FrontDoorParts): Fetch {
+  const inside = furnish(parts);
+  return async (request) => {
+    try {
+      return await answer(inside, request);
+    } catch (error) {
+      return problemResponse(toProblem(error));
     }
-    return forward(fetch, request, new URL(`${pathname}${search}`, target));
   };
 }
 
-async function forward(fetch: Fetch, request: Request, target: URL): Promise<Response> {
-  const headers = new Headers(request.headers);
-  for (const name of HOP_HEADERS) headers.delete(name);
-  headers.set(FORWARDED_HEADER, '1');
-  // The body is passed on as it comes: nobody has looked at the credential yet, so nothing is kept in memory.
-  const body = request.body === null ? {} : { body: request.body, duplex: 'half' as const };
-  const deadline = headers.get('accept') === 'text/event-stream' ? [] : [AbortSignal.timeout(ANSWER_WITHIN_MS)];
-  const signal = AbortSignal.any([request.signal, ...deadline]);
+function furnish(parts: FrontDoorParts): Inside {
+  const { own, fetch, clock, decider } = parts;
+  const cloud = (request: Request, url: string) => passToCloud(fetch, clock, request, url);
+  const toCloud = async (call: Call, url: string) => (await cloud(toRequest(call, url), url)).response;
+  const forwarding = createForwarding({ decider, send: createSend(parts), own, toCloud, clock });
+  const gateway = parts.isGateway ? createGateway({ ...parts, forwarding }) : undefined;
+  const stale = createStaleReads({ own, clock, ...(gateway === undefined ? {} : { cache: gateway.cache }) });
+  return { ...parts, forwarding, gateway, stale, cloud };
+}
+
+async function answer(inside: Inside, request: Request): Promise<Response> {
+  const { own, decider } = inside;
+  const asked = new URL(request.url);
+  if (isOwn(asked)) return own(request);
+  const now = decider();
+  if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, asked.pathname, now);
+  const isHeldHere = now.kind !== 'own' && isArtifactRead({ method: request.method, pathname: asked.pathname });
+  if (isHeldHere) {
+    const here = await own(request);
+    if (here.status !== 404) return here;
+  }
+  if (now.kind === 'cloud') return (await inside.cloud(request, now.url)).response;
+  const isAskedHere =
+    now.kind === 'own' && !(now.documents_url !== undefined && isPublish({ method: request.method, pathname: asked.pathname }));
+  const caller = isAskedHere ? undefined : await knownCaller(inside, request);
+  // Without a caller the node's own Supervisor says what is wrong with the credential.
+  if (caller === undefined) return own(request);
+  const call = await readCall(request, caller);
+  return now.kind === 'own' ? publishAtCloud(inside, call, now.documents_url) : bringToLeader(inside, call);
+}
+
+/** The rest of `/v1` is about the fleet. With a challenge the question is who this node is. */
+function isOwn({ pathname, searchParams }: URL): boolean {
+  if (!pathname.startsWith('/v1/') || OWN_PATHS.has(pathname)) return true;
+  return pathname === '/v1/leader' && searchParams.has('challenge');
+}
+
+async function knownCaller({ authenticate }: Inside, request: Request) {
   try {
-    const answer = await fetch(new Request(target, { method: request.method, headers, signal, redirect: 'manual', ...body }));
-    // fetch has decoded the body already: the length and the encoding of the wire are no longer its own.
-    const answerHeaders = new Headers(answer.headers);
-    for (const name of [...HOP_HEADERS, 'content-encoding']) answerHeaders.delete(name);
-    return new Response(answer.body, { status: answer.status, headers: answerHeaders });
-  } catch (error) {
-    return unavailable(`${target.origin}, which this node follows, does not answer: ${reasonOf(error)}`);
+    return await authenticate(request);
+  } catch {
+    return undefined;
   }
 }
 
-/** Of what fetch throws, only the cause says what it was. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+/** One hop: what another node has passed on is answered here or by nobody. */
+function answerForwarded({ own, identity }: Inside, request: Request, pathname: string, now: Decider): Response | Promise<Response> {
+  if (now.kind !== 'own') return refusal('misdirected', `node ${identity.node_id} does not lead`, 421);
+  if (now.documents_url === undefined || !isPublish({ method: request.method, pathname })) return own(request);
+  return refusal('misdirected', `the cloud decides about the documents: publish at ${now.documents_url}`, 421, {
+    location: now.documents_url,
+  });
 }
 
-function unavailable(detail: string): Response {
-  return new Response(JSON.stringify(problem('unavailable', detail)), { status: 503, headers: { 'content-type': PROBLEM_JSON } });
+/** Where the cloud is out of reach, the leader publishes: its version is offered to the cloud later. */
+async function publishAtCloud({ own, cloud, published }: Inside, call: Call, url: string | undefined): Promise<Response> {
+  const there = url === undefined ? undefined : await cloud(toRequest(call, url), url);
+  if (there === undefined || there.isNotSent) return own(toRequest(call, 'http://127.0.0.1'));
+  published();
+  return there.response;
+}
+
+async function bringToLeader(inside: Inside, call: Call): Promise<Response> {
+  const { forwarding, stale, gateway } = inside;
+  const batched = gateway?.heartbeat(call);
+  if (batched !== undefined) return batched;
+  if (stale.covers(call)) {
+    const quick = await forwarding.pass(call, { hold_ms: 0, within_ms: STALE_AFTER_MS });
+    if (quick !== undefined && quick.status !== 503) return stale.heard(call, quick);
+    const kept = await stale.find(call);
+    if (kept !== undefined) return kept;
+  }
+  const response = await stale.heard(call, await forwarding.insist(call));
+  return isPublish(call) ? settlePublish(inside, call, response) : response;
+}
+
+async function settlePublish({ forwarding, cloud, cloud_url, published }: Inside, call: Call, response: Response): Promise<Response> {
+  if (response.status === 412) return (await publishedBefore(forwarding, call)) ?? response;
+  const elsewhere = response.status === 421 ? response.headers.get('location') : null;
+  if (elsewhere === null) return response;
+  // Only the cloud that this node was set up with gets the caller's credential.
+  if (cloud_url === undefined || !isSameOrigin(elsewhere, cloud_url)) {
+    return refusal(
+      'unavailable',
+      `the cloud decides about the documents, and this node has no BOOTPLANE_CLOUD_URL: publish at ${elsewhere}`,
+    );
+  }
+  published();
+  return (await cloud(toRequest(call, cloud_url), cloud_url)).response;
+}
+
+function isSameOrigin(a: string, b: string): boolean {
+  return URL.canParse(a) && new URL(a).origin === new URL(b).origin;
 }

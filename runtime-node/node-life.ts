@@ -1,5 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
 import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import { createReportQueue } from '../shared/discovery/report-queue.ts';
@@ -9,14 +10,15 @@ import { createAttempts } from '../shared/reconcile/attempts.ts';
 import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
-import { createSupervisor, type Supervisor } from '../shared/supervisor/app.ts';
+import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
+import { createAuthenticator } from '../shared/supervisor/auth.ts';
 import type { ServiceArtifacts } from './artifacts/service-artifacts.ts';
 import type { Machine, Ports } from './compose.ts';
 import type { Config } from './config.ts';
 import { damageReporter } from './damage-report.ts';
 import type { Damages } from './damages.ts';
 import type { Door } from './door.ts';
-import { followedUrl } from './followed.ts';
+import { deciderOf } from './followed.ts';
 import { createFrontDoor } from './front-door.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
 import { nodeHealth } from './node-health.ts';
@@ -88,9 +90,8 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
     const body = config.seeds[kind];
     if (body !== undefined) await supervisor.seed(config.fleet, kind, body);
   }
-  const followed = () => followedUrl(discovery.state(), config.cloud_url);
   return {
-    answer: createFrontDoor({ own: supervisor.fetch, fetch: parts.surroundings.fetch, followed }),
+    answer: buildFrontDoor(parts, supervisor, discovery),
     run: (crash) => live(parts, supervisor, discovery, crash),
     stop: () => discovery.stop(),
     leave: () => discovery.leave(),
@@ -132,14 +133,14 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
 }
 
 async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefined): Promise<Supervisor> {
-  const { config, machine, ports, door, fleetKeys, identity, environment, services } = parts;
+  const { config, machine, ports, door, identity, environment, services } = parts;
   const state = () => discovery()?.state();
   const overlay = createOverlay(ports.bus, machine.log);
   return createSupervisor({
     ...machine,
     database: ports.database,
     artifacts: parts.artifacts.store,
-    fleets: { default_fleet: config.fleet, keysOf: async (fleet) => (fleet === config.fleet ? fleetKeys : undefined) },
+    fleets: keyringOf(parts),
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
     self: {
@@ -148,6 +149,10 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
       origins: () => door.origins,
       provisional: () => state()?.provisional ?? false,
       confirmed: () => state()?.confirmed ?? false,
+      leading: () => {
+        const now = state();
+        return now?.source === 'self' && now.leads ? now.epoch : undefined;
+      },
       leadership: () => discovery()?.leadership() ?? { leads: false, epoch_seen: 0, eligible: config.lead },
       hear: (advert) => discovery()?.hear(advert),
       onHigherToken: () => discovery()?.look(),
@@ -164,6 +169,28 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
         ? { status: 'starting' }
         : nodeHealth({ state: now, environment, services, ...ports, set_aside: parts.damages?.list ?? [] });
     },
+  });
+}
+
+function keyringOf({ config, fleetKeys }: Parts): Keyring {
+  return { default_fleet: config.fleet, keysOf: async (fleet) => (fleet === config.fleet ? fleetKeys : undefined) };
+}
+
+function buildFrontDoor(parts: Parts, supervisor: Supervisor, discovery: Discovery): Fetch {
+  const { config, machine, fleetKeys, identity, surroundings } = parts;
+  const { cloud_url, site } = config;
+  return createFrontDoor({
+    own: supervisor.fetch,
+    fetch: surroundings.fetch,
+    clock: machine.clock,
+    keys: fleetKeys,
+    identity,
+    site,
+    isGateway: config.capabilities.includes(PROXY_CAPABILITY),
+    ...(cloud_url === undefined ? {} : { cloud_url }),
+    authenticate: createAuthenticator(keyringOf(parts)),
+    decider: () => deciderOf(discovery.state(), cloud_url),
+    published: () => discovery.poke(),
   });
 }
 

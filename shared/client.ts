@@ -1,10 +1,17 @@
 import * as z from 'zod';
-import { type DesiredGenerations, type DocumentKind, History, OfferAnswer, PublishAnswer, type VersionsOffer } from './contract/document.ts';
+import {
+  type DesiredGenerations,
+  type DocumentKind,
+  History,
+  OfferAnswer,
+  PublishAnswer,
+  type VersionsOffer,
+} from './contract/document.ts';
 import { type BootstrapEvent, EventList, EventRecord } from './contract/event.ts';
 import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, formatToken, parseDesired, parseToken } from './contract/headers.ts';
 import { ClaimAnswer, type ClaimRequest, Leader, type ReleaseRequest } from './contract/leader.ts';
 import { CurrentNews, GoodbyeNews, type News } from './contract/news.ts';
-import { type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
+import { DeviceList, type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
 import { NodePlan } from './contract/plan.ts';
 import { PROBLEM_JSON, Problem } from './contract/problem.ts';
 import { ReconcileDiff } from './contract/reconcile.ts';
@@ -133,6 +140,8 @@ export function createClient(options: ClientOptions) {
     nodes: (query: { site?: string; after?: string; limit?: number } = {}) =>
       send({ method: 'GET', path: '/v1/nodes', query, schema: NodeList }),
     node: (node_id: string) => send({ method: 'GET', path: `/v1/nodes/${encodeURIComponent(node_id)}`, schema: NodeRecord }),
+    devices: (query: { site?: string; after?: string; limit?: number } = {}) =>
+      send({ method: 'GET', path: '/v1/devices', query, schema: DeviceList }),
     state: (site?: string) => send({ method: 'GET', path: '/v1/state', query: { site }, schema: SiteState }),
     events: (query: { after?: string; limit?: number; site?: string } = {}) =>
       send({ method: 'GET', path: '/v1/events', query, schema: EventList }),

@@ -86,6 +86,10 @@ export function stateCases(start: Start): void {
       expect((await page('?site=other')).devices).toMatchObject([{ node_id: 'b' }]);
       await call(harness, 'POST /v1/nodes/leave', { body: { node_id: 'b' } });
       expect((await page('')).devices).toHaveLength(1);
+      await age(harness, 20_000);
+      expect((await page('')).devices).toMatchObject([{ node_id: 'a', liveness: 'late' }]);
+      await age(harness, 40_000);
+      expect((await page('')).devices).toEqual([]);
     });
   });
 

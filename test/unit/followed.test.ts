@@ -1,26 +1,38 @@
 import { describe, expect, it } from 'vitest';
-import { followedUrl } from '../../runtime-node/followed.ts';
+import { deciderOf, isSameDecider } from '../../runtime-node/followed.ts';
 
 const CLOUD = 'https://cloud.example';
-const OLD_OWN = 'http://10.0.0.7:7420';
+const PEER = 'http://192.0.2.7:7420';
+const state = { leads: false, confirmed: false, epoch: 7, leader_node_id: 'b' };
 
-describe('the Supervisor that a node follows', () => {
-  it('is no other one while the node leads by its own, whatever address that was told under', () => {
-    expect(followedUrl({ source: 'self', control_plane_url: OLD_OWN }, CLOUD)).toBeUndefined();
+describe('who decides, as a node knows it', () => {
+  it('is the node itself while it holds the lease, and nobody when its lease has run out', () => {
+    expect(deciderOf({ ...state, source: 'self', leads: true }, undefined)).toEqual({ kind: 'own' });
+    expect(deciderOf({ ...state, source: 'self' }, undefined)).toEqual({ kind: 'nobody' });
   });
 
-  it('is the one that was found', () => {
-    expect(followedUrl({ source: 'cloud', control_plane_url: 'https://other.example' }, CLOUD)).toBe('https://other.example');
+  it('is the cloud for the documents of a leader that it confirms, and only of such a one', () => {
+    const leading = { ...state, source: 'self', leads: true } as const;
+    expect(deciderOf({ ...leading, confirmed: true }, CLOUD)).toEqual({ kind: 'own', documents_url: CLOUD });
+    expect(deciderOf(leading, CLOUD)).toEqual({ kind: 'own' });
   });
 
-  it.each([undefined, 'cache'] as const)('is the configured cloud only, while none is found (source %s)', (source) => {
-    const state = (control_plane_url: string) => ({ control_plane_url, ...(source === undefined ? {} : { source }) });
-    expect(followedUrl(state(OLD_OWN), CLOUD)).toBeUndefined();
-    expect(followedUrl(state(OLD_OWN), undefined)).toBeUndefined();
-    expect(followedUrl(state(`${CLOUD}/`), CLOUD)).toBe(`${CLOUD}/`);
+  it.each(['mdns', 'peer'] as const)('is the leader that was proved over %s, in its epoch', (source) => {
+    expect(deciderOf({ ...state, source, followed_url: PEER }, CLOUD)).toEqual({ kind: 'leader', url: PEER, epoch: 7, node_id: 'b' });
   });
 
-  it('is unknown to a node that was never told', () => {
-    expect(followedUrl({}, CLOUD)).toBeUndefined();
+  it('is the cloud that is followed', () => {
+    expect(deciderOf({ ...state, source: 'cloud', followed_url: CLOUD }, CLOUD)).toEqual({ kind: 'cloud', url: CLOUD });
+  });
+
+  it.each([undefined, 'cache'] as const)('is nobody while none is proved (source %s)', (source) => {
+    expect(deciderOf({ ...state, ...(source === undefined ? {} : { source }) }, CLOUD)).toEqual({ kind: 'nobody' });
+  });
+
+  it('is another one when the same leader leads in another epoch', () => {
+    const leader = { kind: 'leader', url: PEER, epoch: 7, node_id: 'b' } as const;
+    expect(isSameDecider(leader, { ...leader })).toBe(true);
+    expect(isSameDecider(leader, { ...leader, epoch: 8 })).toBe(false);
+    expect(isSameDecider(leader, { kind: 'own' })).toBe(false);
   });
 });

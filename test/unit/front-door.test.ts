@@ -1,98 +1,197 @@
-import { describe, expect, it, vi } from 'vitest';
-import { createFrontDoor } from '../../runtime-node/front-door.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FLEET_KEY, heartbeat, register } from '../runtime/harness.ts';
+import { CLOUD, type FrontDoor, LEADER, startFrontDoor } from './front-door.harness.ts';
 
-const LEADER = 'https://leader.example';
-
-function doorTo(followed: string | undefined, answer: (request: Request) => Response | Promise<Response> = () => new Response('leader')) {
-  const seen: Request[] = [];
-  const door = createFrontDoor({
-    own: async () => new Response('own'),
-    fetch: async (request) => {
-      seen.push(request);
-      return answer(request);
-    },
-    followed: () => followed,
-  });
-  const call = (path: string, init?: RequestInit) => door(new Request(`http://127.0.0.1:7420${path}`, init));
-  return { call, seen };
-}
+const PLAN = JSON.stringify({ ttl_seconds: 9, services: [] });
+const publish = (body = PLAN, generation = 0) => ({ body, headers: { 'if-match': `"${generation}"` } });
 
 describe('the front door of a node', () => {
-  it('answers everything itself while it follows nobody else', async () => {
-    const { call, seen } = doorTo(undefined);
-    expect(await (await call('/v1/nodes')).text()).toBe('own');
-    expect(seen).toHaveLength(0);
+  let node: FrontDoor;
+  beforeEach(async () => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    await register(node.leader, 'b');
+  });
+  afterEach(() => node.close());
+  const again = (index = 0) => node.leader.supervisor.fetch(node.sent[index]!.clone());
+
+  it('answers everything itself while it leads', async () => {
+    node.decider = { kind: 'own' };
+    expect((await (await node.call('GET /v1/nodes')).json()).nodes).toEqual([]);
+    expect(node.sent).toEqual([]);
   });
 
-  it.each(['/healthz', '/readyz', '/metrics', '/v1/leader?challenge=x', '/v1/reconcile/diff'])('answers %s itself always', async (path) => {
-    expect(await (await doorTo(LEADER).call(path)).text()).toBe('own');
+  it.each(['/healthz', '/readyz', '/metrics', '/v1/openapi.json', '/v1/leader?challenge=0123456789abcdef&fleet=default&origin=x'])(
+    'answers %s itself always',
+    async (path) => {
+      await node.call(`GET ${path}`);
+      expect(node.sent).toEqual([]);
+    },
+  );
+
+  it('vouches for a caller to the leader, and the fleet key stays with the node', async () => {
+    const answer = await node.call('PUT /v1/cluster/plan', publish());
+    expect([answer.status, (await answer.json()).generation]).toEqual([200, 1]);
+    const [sent] = node.sent;
+    expect(sent?.url).toBe(`${LEADER}/v1/cluster/plan`);
+    expect([...sent!.headers].join()).not.toContain(FLEET_KEY);
+    expect(sent?.headers.get('authorization')).toMatch(/^Bearer bpf~default~me~/);
+    const keyed = await node.call('GET /v1/nodes', { headers: { authorization: '', 'x-api-key': FLEET_KEY } });
+    expect(keyed.status).toBe(401);
   });
 
-  it('passes a control call on with method, query, credential and body', async () => {
-    const { call, seen } = doorTo(LEADER, async (request) => Response.json({ got: await request.json() }, { status: 202 }));
-    const headers = { authorization: 'Bearer x', 'content-type': 'application/json', connection: 'close', expect: '100-continue' };
-    const answer = await call('/v1/bootstrap/events?a=1', { method: 'POST', headers, body: '{"b":2}' });
-    expect(answer.status).toBe(202);
-    expect(await answer.json()).toEqual({ got: { b: 2 } });
-    const [sent] = seen;
-    expect([sent?.method, sent?.url]).toEqual(['POST', `${LEADER}/v1/bootstrap/events?a=1`]);
-    expect(sent?.headers.get('authorization')).toBe('Bearer x');
-    expect(sent?.headers.get('connection')).toBeNull();
-    // curl asks so before a large body; fetch refuses to send it.
-    expect(sent?.headers.get('expect')).toBeNull();
+  it('keeps the key of a caller that gives it as X-API-Key too', async () => {
+    const headers = new Headers({ 'x-api-key': FLEET_KEY });
+    headers.delete('authorization');
+    await node.call('GET /v1/nodes', { headers: { 'x-api-key': FLEET_KEY } });
+    expect([...node.sent[0]!.headers].join()).not.toContain(FLEET_KEY);
+  });
+
+  it('passes the credential of a node on as it is, and that node stays that node', async () => {
+    const authorization = `Bearer ${await node.own.keys.nodeCredential('c')}`;
+    const init = (node_id: string) => ({ method: 'POST', body: JSON.stringify(heartbeat(node_id)), headers: { authorization } });
+    expect((await node.call('POST /v1/nodes/heartbeat', init('b'))).status).toBe(403);
+    expect((await node.call('POST /v1/nodes/heartbeat', init('c'))).status).toBe(404);
+    expect(node.sent[0]?.headers.get('authorization')).toBe(authorization);
+  });
+
+  it('sends nothing for a caller whom it does not know', async () => {
+    const answer = await node.call('GET /v1/nodes', { headers: { authorization: 'Bearer wrong' } });
+    expect([answer.status, node.sent.length]).toEqual([401, 0]);
+  });
+
+  it('vouches for one request only: what was sent once is refused the second time', async () => {
+    await node.call('GET /v1/nodes');
+    const replay = await again();
+    expect(await replay.json()).toMatchObject({ status: 401, detail: expect.stringContaining('before') });
+  });
+
+  it.each([
+    ['another path', (request: Request) => new Request(`${LEADER}/v1/state`, request)],
+    ['another method', (request: Request) => new Request(request, { method: 'HEAD' })],
+    ['another query', (request: Request) => new Request(`${request.url}?site=x`, request)],
+    ['another If-Match', (request: Request) => new Request(request, { headers: [...request.headers, ['if-match', '"1"']] })],
+    [
+      'another scope',
+      (request: Request) => {
+        const said = request.headers.get('bootplane-forwarded')!.replace('operator', 'node');
+        return new Request(request, { headers: { ...Object.fromEntries(request.headers), 'bootplane-forwarded': said } });
+      },
+    ],
+  ])('vouches for nothing else: not for %s', async (_, change) => {
+    node.wire = async (request) => node.leader.supervisor.fetch(change(request));
+    expect((await node.call('GET /v1/nodes')).status).toBe(503);
+    expect((await node.leader.supervisor.fetch(change(node.sent[0]!.clone()))).status).toBe(401);
+  });
+
+  it('vouches for no other body', async () => {
+    node.wire = async (request) => node.leader.supervisor.fetch(new Request(request, { body: '{"services":[],"ttl_seconds":1}' }));
+    expect((await node.call('PUT /v1/cluster/plan', publish())).status).toBe(503);
+    expect((await node.leader.fetch('/v1/cluster/plan', { headers: { authorization: `Bearer ${FLEET_KEY}` } })).status).toBe(404);
+  });
+
+  it('vouches at no other epoch: nothing is done there, and it waits until both agree', async () => {
+    node.epoch = 2;
+    const answer = node.call('PUT /v1/cluster/plan', publish());
+    await expect.poll(() => node.sent.length).toBeGreaterThan(0);
+    expect((await again()).status).toBe(421);
+    node.decider = { kind: 'leader', url: LEADER, epoch: 2, node_id: 'b' };
+    expect((await answer).status).toBe(200);
   });
 
   it('passes nothing on a second time', async () => {
-    const { call, seen } = doorTo(LEADER);
-    const answer = await call('/v1/nodes', { headers: { 'bootplane-forwarded': '1' } });
-    expect([answer.status, seen.length]).toEqual([503, 0]);
+    const answer = await node.call('GET /v1/nodes', { headers: { 'bootplane-forwarded': '1' } });
+    expect([answer.status, (await answer.json()).code, node.sent.length]).toEqual([421, 'misdirected', 0]);
   });
 
-  it.each(['http://192.0.2.7:7420', 'http://leader.example'])('sends no credential to %s, which nothing proves', async (url) => {
-    const { call, seen } = doorTo(url);
-    const answer = await call('/v1/nodes', { headers: { authorization: 'Bearer the-fleet-key' } });
-    expect([answer.status, seen.length]).toEqual([503, 0]);
-    expect(await answer.json()).toMatchObject({ code: 'unavailable', detail: expect.stringContaining(url) });
+  it('holds a call until a leader is known, and says so when none comes', async () => {
+    node.decider = { kind: 'nobody' };
+    const held = node.call('PUT /v1/cluster/plan', publish());
+    node.decider = { kind: 'leader', url: LEADER, epoch: 1, node_id: 'b' };
+    expect((await held).status).toBe(200);
+    node.decider = { kind: 'nobody' };
+    const answer = await node.call('PUT /v1/cluster/plan', publish());
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await answer.json()).toMatchObject({ code: 'no_leader', status: 503 });
   });
 
-  it('passes on to this machine over plain http', async () => {
-    expect(await (await doorTo('http://127.0.0.1:8787').call('/v1/nodes')).text()).toBe('leader');
+  it('takes a publish whose answer was lost for done, and does it once', async () => {
+    let lost = 0;
+    node.wire = async (request, go) => {
+      const answer = await go(request);
+      lost += 1;
+      if (lost === 1) throw new TypeError('fetch failed', { cause: new Error('other side closed') });
+      return answer;
+    };
+    const answer = await node.call('PUT /v1/cluster/plan', publish());
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({ generation: 1, changed: true, dry_run: false });
+    const history = await node.leader.fetch('/v1/cluster/plan/history', { headers: { authorization: `Bearer ${FLEET_KEY}` } });
+    expect((await history.json()).versions).toHaveLength(1);
+    const other = await node.call('PUT /v1/cluster/plan', publish(JSON.stringify({ ttl_seconds: 8, services: [] })));
+    expect(other.status).toBe(412);
   });
 
-  it('passes a body on while it still comes in: nothing of it is gathered', async () => {
+  it('never sends a second time what may have been done and would be done twice', async () => {
+    node.wire = async (request, go) => {
+      await go(request);
+      throw new TypeError('fetch failed', { cause: new Error('other side closed') });
+    };
+    const body = JSON.stringify({ node_id: 'b', url: 'http://b.test:1' });
+    const answer = await node.call('POST /v1/leader/claim', { body });
+    expect(await answer.json()).toMatchObject({ status: 503, code: 'unavailable', detail: expect.stringContaining('may have been done') });
+    expect(node.sent).toHaveLength(1);
+  });
+
+  it('sends anything again that certainly did not arrive', async () => {
+    let tries = 0;
+    node.wire = async (request, go) => {
+      tries += 1;
+      if (tries > 1) return go(request);
+      throw new TypeError('fetch failed', { cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }) });
+    };
+    const body = JSON.stringify({ node_id: 'b', url: 'http://b.test:1' });
+    expect((await node.call('POST /v1/leader/claim', { body })).status).toBe(200);
+  });
+
+  it('reads the documents from its own mirror while nobody leads, marked with their age', async () => {
+    const headers = { authorization: `Bearer ${FLEET_KEY}`, 'if-match': '"0"', 'content-type': 'application/json' };
+    await node.own.fetch('/v1/cluster/plan', { method: 'PUT', headers, body: PLAN });
+    node.decider = { kind: 'nobody' };
+    const answer = await node.call('GET /v1/cluster/plan');
+    expect([answer.status, (await answer.json()).generation]).toEqual([200, 1]);
+    expect(answer.headers.get('bootplane-stale')).toMatch(/^\d+$/);
+  });
+
+  it('publishes at the cloud that confirms it, and itself where that is out of reach', async () => {
+    node.decider = { kind: 'own', documents_url: CLOUD };
+    node.wire = async () => Response.json({ generation: 4 });
+    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toEqual({ generation: 4 });
+    expect(node.sent[0]?.url).toBe(`${CLOUD}/v1/cluster/plan`);
+    node.wire = async () => Promise.reject(Object.assign(new TypeError('fetch failed'), { code: 'ENOTFOUND' }));
+    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toMatchObject({ generation: 1 });
+  });
+
+  it('takes a publish to the cloud where the leader says that it decides', async () => {
+    node.wire = async (request) =>
+      request.url.startsWith(CLOUD) ? Response.json({ generation: 4 }) : new Response('{}', { status: 421, headers: { location: CLOUD } });
+    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toEqual({ generation: 4 });
+    node.wire = async () => new Response('{}', { status: 421, headers: { location: 'https://evil.example' } });
+    expect((await node.call('PUT /v1/cluster/plan', publish())).status).toBe(503);
+    expect(node.sent.filter(({ url }) => url.includes('evil'))).toEqual([]);
+  });
+
+  it.each(['http://192.0.2.7:7420', 'http://cloud.example'])('sends no credential to a cloud at %s, which nothing proves', async (url) => {
+    node.decider = { kind: 'cloud', url };
+    const answer = await node.call('GET /v1/nodes');
+    expect([answer.status, node.sent.length]).toEqual([503, 0]);
+  });
+
+  it('passes a body on to the cloud while it still comes in: nothing of it is gathered', async () => {
+    node.decider = { kind: 'cloud', url: CLOUD };
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-    const { call } = doorTo(LEADER, async (request) => {
-      const first = await request.body?.getReader().read();
-      return new Response(first?.value);
-    });
-    const init = { method: 'POST', body: readable, duplex: 'half' };
-    const answer = call('/v1/bootstrap/events', init);
+    node.wire = async (request) => new Response((await request.body?.getReader().read())?.value);
+    const answer = node.call('POST /v1/bootstrap/events', { body: readable, duplex: 'half' } as RequestInit);
     void writable.getWriter().write(new TextEncoder().encode('the first piece'));
     expect(await (await answer).text()).toBe('the first piece');
-  });
-
-  it('gives up on a Supervisor that accepts a call and never answers, but not on an event stream', async () => {
-    const waits: number[] = [];
-    const timeout = vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
-      waits.push(ms);
-      return AbortSignal.abort(new Error('it was time'));
-    });
-    const silent = (request: Request) => (request.signal.aborted ? Promise.reject(request.signal.reason) : new Response('stream'));
-    try {
-      const { call } = doorTo(LEADER, silent);
-      const answer = await call('/v1/nodes');
-      expect(await answer.json()).toMatchObject({ status: 503, detail: expect.stringContaining('it was time') });
-      expect(await (await call('/v1/events', { headers: { accept: 'text/event-stream' } })).text()).toBe('stream');
-      expect(waits).toHaveLength(1);
-    } finally {
-      timeout.mockRestore();
-    }
-  });
-
-  it('says which Supervisor does not answer', async () => {
-    const { call } = doorTo(LEADER, () => Promise.reject(new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') })));
-    const answer = await call('/v1/nodes');
-    expect(answer.status).toBe(503);
-    expect(await answer.json()).toMatchObject({ code: 'unavailable', detail: expect.stringMatching(/leader\.example.*ECONNREFUSED/) });
   });
 });

@@ -71,18 +71,23 @@ function heartbeats(context: Context): Route {
     query: z.object({ site: Id.optional() }),
     body: HeartbeatsRequest,
     max_bytes: DOCUMENT_BYTES,
-    answers: { 200: { description: 'How many were heard, and which were not.', schema: HeartbeatsAnswer } },
+    answers: {
+      200: {
+        description: 'How many were heard, and which were not. The headers say who leads the site and which generations are current.',
+        schema: HeartbeatsAnswer,
+      },
+    },
     problems: ['bad_request', 'unknown_node', 'stale_epoch'],
     async handle({ caller, query, body, request }) {
       const site = await siteOf(context, caller, query.site);
       await refuseStale(context, caller.fleet, site, readToken(request));
       // The last word of a node counts.
       const latest = new Map(body.heartbeats.map((one) => [one.node_id, one]));
-      const heard = await nodes.heartbeats(caller.fleet, site, [...latest.values()]);
+      const { heard, current } = await nodes.heartbeats(caller.fleet, site, [...latest.values()]);
       const missed = [...latest.values()].filter(({ node_id }) => !heard.has(node_id));
       const rejected = await rejections(context, caller.fleet, site, missed);
       metrics.counter('bootplane_heartbeats_total').add(heard.size);
-      return json({ accepted: latest.size - rejected.length, rejected });
+      return json({ accepted: latest.size - rejected.length, rejected }, currentHeaders(current));
     },
   });
 }

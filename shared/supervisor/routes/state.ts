@@ -88,7 +88,7 @@ function devices({ nodes }: Context): Route {
     method: 'get',
     path: '/v1/devices',
     tag: 'state',
-    summary: 'The logical pool: the devices of all nodes that have not left',
+    summary: 'The logical pool: the devices of all nodes that are online or late',
     query: PageQuery.extend({ site: Id.optional(), after: Id.optional() }),
     answers: {
       200: { description: 'The devices of up to `limit` nodes; `next` is the `after` of the page that follows.', schema: DeviceList },
@@ -96,10 +96,11 @@ function devices({ nodes }: Context): Route {
     async handle({ caller: { fleet }, query }) {
       const rows = await nodes.list({ fleet, ...query, limit: query.limit + 1 });
       const { items, next } = pageOf(rows, query.limit, ({ node_id }) => node_id);
-      const present = items.filter(({ left_at }) => left_at === null);
-      const all = present.flatMap((node) =>
-        node.devices.map((device) => ({ ...device, node_id: node.node_id, site: node.site, liveness: livenessOf(node) })),
-      );
+      const all = items.flatMap((node) => {
+        const liveness = livenessOf(node);
+        if (liveness === 'lost' || liveness === 'left') return [];
+        return node.devices.map((device) => ({ ...device, node_id: node.node_id, site: node.site, liveness }));
+      });
       return json({ devices: all, ...next } satisfies DeviceList);
     },
   });

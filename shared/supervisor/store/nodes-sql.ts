@@ -60,6 +60,10 @@ function compileWrites(database: Database) {
         and nodes.site = coalesce(${arg('site')}, nodes.site)
         and (nodes.instance_id is null or nodes.instance_id = coalesce(report.instance_id, nodes.instance_id))
       returning node_id`),
+    current: compileSql<Current>(sql`
+      select (select epoch || '/' || node_id from leases where fleet = ${arg('fleet')} and site = ${arg('site')}) as leader,
+        (select generation from desired where fleet = ${arg('fleet')} and kind = 'plan') as plan,
+        (select generation from desired where fleet = ${arg('fleet')} and kind = 'profile') as profile`),
     leave: compileSql<{ site: string }>(sql`
       update nodes set left_at = ${now} where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null returning site`),
   };

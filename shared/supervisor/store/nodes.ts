@@ -17,6 +17,11 @@ export interface NodePage {
   readonly limit: number;
 }
 
+export interface Heartbeats {
+  readonly heard: ReadonlySet<string>;
+  readonly current: Current;
+}
+
 /** What decides whether a node may report for others. */
 export interface Standing {
   readonly site: string;
@@ -42,12 +47,14 @@ export function createNodeStore(database: Database, ttl_seconds: number) {
       const [rows] = await database.batch([statement]);
       return queries.heartbeat.read(rows)[0];
     },
-    /** Many heartbeats in one write, only of nodes of `site` when it is given. Resolves with the ids that were written. */
-    async heartbeats(fleet: string, site: string | undefined, bodies: readonly HeartbeatRequest[]): Promise<Set<string>> {
-      const [rows] = await database.batch([
+    /** Many heartbeats in one write, only of nodes of `site` when it is given: the ids that were written, and what is current for that site. */
+    async heartbeats(fleet: string, site: string | undefined, bodies: readonly HeartbeatRequest[]): Promise<Heartbeats> {
+      const [rows, current] = await database.batch([
         queries.heartbeats.bind({ fleet, site: site ?? null, reports: JSON.stringify(bodies.map(toReport)) }),
+        queries.current.bind({ fleet, site: site ?? null }),
       ]);
-      return new Set(queries.heartbeats.read(rows).map(({ node_id }) => node_id));
+      const heard = new Set(queries.heartbeats.read(rows).map(({ node_id }) => node_id));
+      return { heard, current: queries.current.read(current)[0] ?? { leader: null, plan: null, profile: null } };
     },
     get: async (fleet: string, node_id: string): Promise<NodeView | undefined> => (await all(queries.get.bind({ fleet, node_id })))[0],
     getMany: (fleet: string, node_ids: readonly string[]): Promise<NodeView[]> =>

@@ -1,0 +1,109 @@
+import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
+import type { Caller } from '../shared/supervisor/auth.ts';
+import { DOCUMENT_BYTES, readBytes } from '../shared/supervisor/body.ts';
+
+/** A control call that this node takes for the one that decides. Its caller is known. */
+export interface Call {
+  readonly method: string;
+  readonly pathname: string;
+  /** With the question mark, or empty. */
+  readonly search: string;
+  /** As they came, but for those of the connection. */
+  readonly headers: Headers;
+  readonly caller: Caller;
+  /** A stream only where the path names the hash of the body: an artifact is too large to be kept in memory. */
+  readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | undefined;
+  /** Aborts when the caller goes away. */
+  readonly signal: AbortSignal;
+}
+
+const ARTIFACT = /^\/v1\/artifacts\/[0-9a-f]{64}$/;
+const DOCUMENTS = /^\/v1\/(?:cluster\/plan|bootstrap\/profile)$/;
+
+/** Of one connection, not of the request (RFC 9110, sections 7.6.1 and 10.1.1). */
+const HOP_HEADERS = [
+  'connection',
+  'expect',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'proxy-authorization',
+  'host',
+  'content-length',
+];
+
+/** The headers that travel on. */
+export function withoutHopHeaders(headers: Headers, ...more: readonly string[]): Headers {
+  const kept = new Headers(headers);
+  for (const name of [...HOP_HEADERS, ...more]) kept.delete(name);
+  return kept;
+}
+
+/** Versions of documents that a node offers come several at once. */
+const OFFER = /^\/v1\/(?:cluster\/plan|bootstrap\/profile)\/versions$/;
+
+/** The largest body that is taken in, bytes. What a call may have in truth, the leader says. */
+const largestBody = (pathname: string) => (OFFER.test(pathname) ? 4 : 1) * DOCUMENT_BYTES;
+
+/** Takes a request of a known caller in. Throws `too_large` for a body that no control call has. */
+export async function readCall(request: Request, caller: Caller): Promise<Call> {
+  const { pathname, search } = new URL(request.url);
+  const { method, signal } = request;
+  const body =
+    request.body === null ? undefined : isUpload({ method, pathname }) ? request.body : await readBytes(request, largestBody(pathname));
+  const headers = withoutHopHeaders(request.headers, FORWARDED_HEADER);
+  return { method, pathname, search, headers, caller, body, signal };
+}
+
+type Named = Pick<Call, 'method' | 'pathname'>;
+
+export function isUpload({ method, pathname }: Named): boolean {
+  return method === 'PUT' && ARTIFACT.test(pathname);
+}
+
+export function isArtifactRead({ method, pathname }: Named): boolean {
+  return isRead({ method }) && ARTIFACT.test(pathname);
+}
+
+export function isPublish({ method, pathname }: Named): boolean {
+  return method === 'PUT' && DOCUMENTS.test(pathname);
+}
+
+export function isRead({ method }: Pick<Call, 'method'>): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+/** True for answers that are passed on as they come: they may have no end, or no bound. */
+export function isStreamed(call: Pick<Call, 'method' | 'pathname' | 'headers'>): boolean {
+  return call.headers.get('accept') === 'text/event-stream' || ARTIFACT.test(call.pathname);
+}
+
+/** Doing these twice is doing them once, because they set what their sender says, whole. */
+const REPEATABLE_POSTS = new Set([
+  '/v1/nodes/register',
+  '/v1/nodes/plan',
+  '/v1/nodes/heartbeat',
+  '/v1/nodes/heartbeats',
+  '/v1/nodes/leave',
+  // Signed versions, named by their hash.
+  '/v1/cluster/plan/versions',
+  '/v1/bootstrap/profile/versions',
+]);
+
+/**
+ * True when the call may be sent again although it may have been done already. Publishing is, since
+ * If-Match lets a second one fail; `publishedBefore` tells that from another's publish.
+ */
+export function isRepeatable(call: Pick<Call, 'method' | 'pathname' | 'headers'>): boolean {
+  if (isRead(call)) return true;
+  if (isPublish(call)) return call.headers.has('if-match');
+  return call.method === 'POST' && REPEATABLE_POSTS.has(call.pathname);
+}
+
+/** The call as a request to the node's own Supervisor, or, with `url`, to another one. */
+export function toRequest({ method, pathname, search, headers, body, signal }: Call, url: string): Request {
+  const withBody = body === undefined ? {} : { body, duplex: 'half' as const };
+  return new Request(new URL(`${pathname}${search}`, url), { method, headers, signal, redirect: 'manual', ...withBody });
+}

@@ -1,0 +1,82 @@
+import type { Fetch } from '../shared/client.ts';
+import { sha256Hex } from '../shared/contract/canonical.ts';
+import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { FORWARDED_HEADER, type ForwardedCaller, formatForwarded, PASSED_ON, signForward } from '../shared/contract/forward.ts';
+import { boundedFetch } from '../shared/discovery/bounded-fetch.ts';
+import type { Identity } from '../shared/discovery/identify.ts';
+import type { Clock } from '../shared/ports/clock.ts';
+import type { FollowedLeader } from './followed.ts';
+import { type Call, isStreamed, toRequest, withoutHopHeaders } from './forward-call.ts';
+import { isNotSent, reasonOf } from './forward-errors.ts';
+
+/** What came of sending a call once. `not_done`: certainly nothing. `unknown`: it may have been done, or not. */
+export type Attempt =
+  | { readonly outcome: 'answered'; readonly response: Response }
+  | { readonly outcome: 'not_done' | 'unknown'; readonly why: string };
+
+export interface SenderParts {
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly keys: FleetKeys;
+  readonly identity: Pick<Identity, 'node_id' | 'instance_id'>;
+}
+
+export interface SendOptions {
+  /** For the whole answer, milliseconds. What is passed on as it comes has no end to wait for. */
+  readonly within_ms: number;
+  /** Aborts when it is of no use any more. */
+  readonly signal: AbortSignal;
+}
+
+/** Sends a call once to a leader. Never rejects. */
+export type Send = (call: Call, leader: FollowedLeader, options: SendOptions) => Promise<Attempt>;
+
+/**
+ * A node's own credential goes along: it is sent over the LAN anyway, and only to the proved leader. Any other
+ * stays here; a signature of this node stands in for it, for this one request.
+ */
+export function createSend({ fetch, clock, keys, identity }: SenderParts): Send {
+  let counter = 0;
+  const sign = async (call: Call, { url, epoch }: FollowedLeader): Promise<Headers> => {
+    counter += 1;
+    const nonce = `${identity.instance_id}.${counter}`;
+    const { method, pathname, search, body } = call;
+    const headers = new Headers(call.headers);
+    headers.delete('x-api-key');
+    const { scope, node_id } = call.caller;
+    const claims: ForwardedCaller = {
+      scope,
+      ...(node_id === undefined ? {} : { caller_node_id: node_id }),
+      ...{ to: new URL(url).origin, epoch, nonce },
+      ...(body instanceof ReadableStream ? {} : { body_sha256: await sha256Hex(body ?? new Uint8Array()) }),
+    };
+    const covered = { method, path: `${pathname}${search}`, if_match: headers.get('if-match') };
+    headers.set('authorization', `Bearer ${await signForward(keys, identity.node_id, claims, covered)}`);
+    headers.set(FORWARDED_HEADER, formatForwarded(claims));
+    return headers;
+  };
+  return async (call, leader, { within_ms, signal }) => {
+    const isSigned = call.caller.scope !== 'node';
+    const headers = isSigned ? await sign(call, leader) : new Headers([...call.headers, [FORWARDED_HEADER, PASSED_ON]]);
+    const request = toRequest({ ...call, headers, signal }, leader.url);
+    try {
+      const bounded = boundedFetch({ fetch, clock, timeout_ms: () => within_ms, signal });
+      return judge(await (isStreamed(call) ? fetch(request) : bounded(request)), leader, isSigned);
+    } catch (error) {
+      return { outcome: isNotSent(error) ? 'not_done' : 'unknown', why: `${leader.url} does not answer: ${reasonOf(error)}` };
+    }
+  };
+}
+
+function judge(response: Response, { url, epoch }: FollowedLeader, isSigned: boolean): Attempt {
+  if (response.status === 421 && response.headers.get('location') === null) {
+    return { outcome: 'not_done', why: `${url} does not lead at epoch ${epoch}` };
+  }
+  if (response.status === 401 && isSigned) return { outcome: 'not_done', why: `${url} does not take calls from this node` };
+  return { outcome: 'answered', response: answerOf(response) };
+}
+
+/** fetch has decoded the body already: the length and the encoding of the wire are no longer its own. */
+export function answerOf({ body, status, headers }: Response): Response {
+  return new Response(body, { status, headers: withoutHopHeaders(headers, 'content-encoding') });
+}

@@ -1,0 +1,73 @@
+import type { Decider } from '../../runtime-node/followed.ts';
+import { createFrontDoor } from '../../runtime-node/front-door.ts';
+import type { Fetch } from '../../shared/client.ts';
+import { createAuthenticator } from '../../shared/supervisor/auth.ts';
+import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
+import { startOnNode } from '../runtime/node-harness.ts';
+import { systemClock } from '../support/system-clock.ts';
+
+export const LEADER = 'http://leader.test:7420';
+export const CLOUD = 'https://cloud.example';
+
+/** A node `me` in front of a real Supervisor of a leader `b`, which is dialled at `LEADER`. */
+export interface FrontDoor {
+  readonly leader: Harness;
+  readonly own: Harness;
+  /** What left the node, in order. */
+  readonly sent: Request[];
+  decider: Decider;
+  /** The epoch at which the leader leads. */
+  epoch: number | undefined;
+  /** Stands between the node and the leader. */
+  wire: (request: Request, go: Fetch) => Promise<Response>;
+  call(request: string, init?: RequestInit): Promise<Response>;
+  close(): Promise<void>;
+}
+
+export async function startFrontDoor(options: { isGateway?: boolean; cloud_url?: string } = {}): Promise<FrontDoor> {
+  const self = {
+    ...{ node_id: 'b', instance_id: 'boot-b', origins: () => [LEADER], provisional: () => false, confirmed: () => false },
+    leadership: () => ({ leads: true, epoch_seen: 0, eligible: true }),
+    hear: () => undefined,
+    onHigherToken: () => undefined,
+    leading: () => world.epoch,
+  };
+  const leader = await startOnNode({ self });
+  const own = await startOnNode();
+  const sent: Request[] = [];
+  const world: FrontDoor = {
+    ...{ leader, own, sent, epoch: 1 },
+    decider: { kind: 'leader', url: LEADER, epoch: 1, node_id: 'b' },
+    wire: (request, go) => go(request),
+    call: (request, init = {}) => {
+      const [method = 'GET', path = '/'] = request.split(' ');
+      const headers = {
+        authorization: `Bearer ${FLEET_KEY}`,
+        ...(init.body ? { 'content-type': 'application/json' } : {}),
+        ...init.headers,
+      };
+      return door(new Request(`http://127.0.0.1:7420${path}`, { method, ...init, headers }));
+    },
+    close: async () => {
+      await leader.close();
+      await own.close();
+    },
+  };
+  const door = createFrontDoor({
+    own: own.supervisor.fetch,
+    fetch: async (request) => {
+      sent.push(request.clone());
+      return world.wire(request, leader.supervisor.fetch);
+    },
+    clock: systemClock,
+    keys: own.keys,
+    identity: { node_id: 'me', instance_id: 'boot-me' },
+    site: 'default',
+    isGateway: false,
+    authenticate: createAuthenticator({ default_fleet: 'default', keysOf: async () => own.keys }),
+    decider: () => world.decider,
+    published: () => undefined,
+    ...options,
+  });
+  return world;
+}
