@@ -1,0 +1,23 @@
+import { spawn } from 'node:child_process';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type Report, runCrew } from './crew.ts';
+
+const orders = [3, 4].map((seed) => ({ seed, nodes: 4, seconds: 70 }));
+const burners = [1, 2].map(() => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
+
+afterAll(() => burners.forEach((burner) => void burner.kill('SIGKILL')));
+
+async function digests(order: typeof orders): Promise<Record<number, string>> {
+  const reports: Report[] = [];
+  await runCrew({ orders: order, jobs: 1, onReport: (report) => reports.push(report) > 0 });
+  return Object.fromEntries(reports.map(({ seed, digest }) => [seed, digest]));
+}
+
+describe('a seed', () => {
+  it('gives the same trace, byte for byte, in two processes on a busy machine, whatever was simulated before it', async () => {
+    const first = await digests(orders);
+    const second = await digests([...orders].reverse());
+    expect(second).toEqual(first);
+    expect(new Set(Object.values(first)).size).toBe(orders.length);
+  });
+});
