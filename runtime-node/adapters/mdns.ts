@@ -207,7 +207,7 @@ class MdnsLan implements Lan {
 
   /** Opens what is new, closes what is gone. Never rejects. */
   async #look(): Promise<void> {
-    const { list, interfaces, log } = this.#options;
+    const { list, interfaces } = this.#options;
     try {
       const places = list(interfaces);
       this.#ownAddresses = new Set(places.flatMap(({ addresses }) => addresses));
@@ -216,7 +216,7 @@ class MdnsLan implements Lan {
       const gone = [...this.#links.values()].filter(({ key }) => !keys.has(key));
       await Promise.all([...gone.map((link) => this.#leave(link)), ...places.map((place) => this.#join(place))]);
     } catch (error) {
-      log.warn('the network interfaces could not be looked at', { error: messageOf(error) });
+      this.#once('the network interfaces could not be looked at; it is tried again', { error: messageOf(error) });
     }
   }
 

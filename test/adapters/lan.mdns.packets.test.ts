@@ -1,4 +1,4 @@
-import type { Answer, Packet, Question } from 'dns-packet';
+import { type Answer, encode, type Packet, type Question } from 'dns-packet';
 import { describe, expect, test } from 'vitest';
 import { namesOf, SERVICE, SERVICE_TYPES } from '../../runtime-node/adapters/mdns/names.ts';
 import { fromTxt, toTxt } from '../../runtime-node/adapters/mdns/txt.ts';
@@ -402,6 +402,27 @@ describe('what others send', () => {
     expect(told).toEqual([]);
     expect(log.lines).toEqual([]);
   });
+
+  test('may be anything: packets with bytes changed by chance are ignored or read, and the node still answers', async () => {
+    const { clock, wire, lan } = await settled();
+    lan.onAdvert(() => {});
+    const random = seededRandom(7);
+    const real = [...wire.of(OURS, 'query'), ...wire.of(OURS, 'response')].map(({ packet }) => encode(packet as unknown as Packet));
+    let read = 0;
+    for (let round = 0; round < 8000; round += 1) {
+      const bytes = Buffer.from(real[round % real.length] ?? Buffer.alloc(12));
+      for (let change = 0; change < 3; change += 1) bytes[Math.floor(random.next() * bytes.length)] = Math.floor(random.next() * 256);
+      const cut = random.next() < 0.1 ? Math.floor(random.next() * bytes.length) : bytes.length;
+      if (wire.hearBytes(bytes.subarray(0, cut), FOREIGN)) read += 1;
+      if (round % 1000 === 0) await clock.advance(1000);
+    }
+    expect(read).toBeGreaterThan(1000);
+    await clock.advance(60_000);
+    const at = clock.monotonic();
+    wire.say(ask(SERVICE, 'PTR'), FOREIGN);
+    await clock.advance(500);
+    expect(wire.of(OURS, 'response', at).length).toBeGreaterThan(0);
+  }, 120_000);
 
   test('a response that does not come from the port of multicast DNS is no response', async () => {
     const { clock, wire, join } = segment();

@@ -85,6 +85,18 @@ describe.skipIf(why !== undefined)(`beside a real avahi${why === undefined ? '' 
     expect(heard.map((line) => JSON.parse(line))).toEqual([{ ...claims, signature }]);
   }, 60_000);
 
+  test('hears again when its interface was taken away and another came, with the same name and address', async () => {
+    const { network } = await fleetOf(2);
+    const [ours, foreign] = network.hosts as [Host, Host];
+    const avahi = await avahiOn(foreign);
+    const heard = listenOn(ours);
+    const txt = ['txtvers=1', 'fleet=default', 'site=default', 'node_id=foreign', 'epoch=7', 'url=http://192.0.2.1:1', 'sig=x'];
+    await avahi.publish('foreign', SERVICE, 9000, txt);
+    await until('the advert', async () => heard.length > 0, 20);
+    await network.replaceInterface(ours);
+    await until('the advert again', async () => heard.length > 1, 20);
+  }, 60_000);
+
   test('an idle fleet sends few packets', async () => {
     const fleet = await fleetOf(3);
     const { hosts } = fleet.network;

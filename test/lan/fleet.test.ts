@@ -5,6 +5,7 @@ import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { helloService } from '../e2e/support/example-plan.ts';
 import { until } from '../support/until.ts';
 import { startAvahi } from './support/avahi.ts';
+import { buildPackage } from './support/built-package.ts';
 import { measured, whyNoAvahi, whyNoDelay, whyNoNetwork } from './support/commands.ts';
 import { FLEET_KEY, LanFleet, type LanNode, onlineAt } from './support/fleet.ts';
 import { type Host, type NetworkOptions, openNetwork } from './support/network.ts';
@@ -24,8 +25,9 @@ async function open(options: NetworkOptions): Promise<LanFleet> {
   return fleet;
 }
 
-function start(fleet: LanFleet, env: Readonly<Record<string, string>> = {}): LanNode[] {
-  return fleet.network.hosts.map((host, index) => fleet.start(host, { node_id: `node-${index + 1}`, env }));
+function start(fleet: LanFleet, env: Readonly<Record<string, string>> = {}, program?: string): LanNode[] {
+  const what = { env, ...(program === undefined ? {} : { program }) };
+  return fleet.network.hosts.map((host, index) => fleet.start(host, { node_id: `node-${index + 1}`, ...what }));
 }
 
 function others(fleet: LanFleet, but: LanNode): LanNode[] {
@@ -165,11 +167,13 @@ describe.skipIf(why !== undefined)(`a fleet on a network of its own${why === und
     }
   }, 120_000);
 
-  test('twenty nodes that start at once have one leader', async () => {
+  test('twenty nodes of the built package that start at once have one leader', async () => {
+    const { program, remove } = await buildPackage();
+    closing.push(remove);
     const fleet = await open({ hosts: 20 });
-    start(fleet);
-    await since('twenty nodes from the checkout, from the last start to one leader that counts them all', fleet.agreed(fleet.nodes, 120));
-  }, 240_000);
+    start(fleet, {}, program);
+    await since('twenty nodes, from the last start to one leader that counts them all', fleet.agreed(fleet.nodes, 120));
+  }, 300_000);
 });
 
 const whyNoForger = why ?? whyNoAvahi();

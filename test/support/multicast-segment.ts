@@ -49,6 +49,13 @@ export class MulticastSegment {
     this.#send(encode(packet), from);
   }
 
+  /** Any bytes, at once; false for those that are no packet, which the library drops. */
+  hearBytes(bytes: Buffer, from: Peer): boolean {
+    const packet = readable(bytes);
+    if (packet !== undefined) this.hearRaw(packet, from);
+    return packet !== undefined;
+  }
+
   /** The same as it was read: for what the library reads and can't write. */
   hearRaw(packet: Partial<Heard>, from: Peer): void {
     const whole: Heard = { ...toHeard(encode({ type: 'query' })), ...packet };
@@ -72,4 +79,12 @@ export class MulticastSegment {
 
 function toHeard(bytes: Buffer): Heard {
   return decode(bytes) as unknown as Heard;
+}
+
+function readable(bytes: Buffer): Heard | undefined {
+  try {
+    return toHeard(bytes);
+  } catch {
+    return undefined;
+  }
 }

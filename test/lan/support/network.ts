@@ -15,6 +15,8 @@ export interface Network {
   readonly hosts: readonly Host[];
   /** The cable of a host: without it the machine has no carrier. */
   plug(host: Host, plugged: boolean): Promise<void>;
+  /** Takes the interface of a host away and makes another of the same name and address. */
+  replaceInterface(host: Host): Promise<void>;
   /** Nothing passes between the two groups; the cables stay. */
   split(left: readonly Host[], right: readonly Host[]): Promise<void>;
   /** This part of all packets is lost on the way to the switch, in percent. */
@@ -108,6 +110,11 @@ function faults(name: string, hosts: readonly Host[]): Omit<Network, 'hosts' | '
   const ports = (group: readonly Host[]) => `{ ${group.map(({ port }) => `"${port}"`).join(', ')} }`;
   return {
     plug: async ({ port }, plugged) => void (await run('ip', ['-n', name, 'link', 'set', port, plugged ? 'up' : 'down'])),
+    replaceInterface: async (host) => {
+      await run('ip', ['-n', host.namespace, 'link', 'del', 'v0']);
+      await connect(name, host);
+      await configure(host);
+    },
     split: (left, right) => {
       const oneWay = (from: readonly Host[], to: readonly Host[]) => `iifname ${ports(from)} oifname ${ports(to)} drop;`;
       return filter(
