@@ -17,6 +17,9 @@ export class ListenError extends Error {
 /** `here` is true for a request that comes from this machine. */
 export type Handler = (request: Request, here: boolean) => Response | Promise<Response>;
 
+/** How long a whole request may take to come in, milliseconds. */
+const UPLOAD_WITHIN_MS = 3_600_000;
+
 /** Serves `handler` over HTTP. Rejects with `ListenError`. */
 export async function listen(handler: Handler, host: string, port: number): Promise<HttpServer> {
   const answer = (request: Request, { incoming }: HttpBindings) => handler(request, isFromHere(incoming.socket));
@@ -25,6 +28,8 @@ export async function listen(handler: Handler, host: string, port: number): Prom
     fetch: answer as (request: Request, bindings: unknown) => Response | Promise<Response>,
     overrideGlobalObjects: false,
   }) as Server;
+  // Node's own 5 minutes would cut off an artifact that is pushed over a slow line; the limit for headers stays.
+  server.requestTimeout = UPLOAD_WITHIN_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(explain(error, host, port), { cause: error })));
     server.listen(port, host, resolve);

@@ -32,7 +32,7 @@ async function source(behave: Behave = honest, content = bytes): Promise<SourceS
 }
 
 interface Run {
-  readonly done: Promise<void>;
+  readonly done: Promise<unknown>;
   readonly notes: string[];
   readonly abort: AbortController;
   readonly path: string;
