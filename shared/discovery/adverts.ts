@@ -26,6 +26,8 @@ export interface Adverts {
   hear(advert: unknown): Promise<void>;
   /** Those that told of something new since the last call. */
   take(): Candidate[];
+  /** True when `take` would give something. */
+  hasNews(): boolean;
   /** Another machine that runs as this node, as it was met last: every round asks it first. */
   twin: { readonly url: string; readonly instance_id: string } | undefined;
   /** Returns how to end it. */
@@ -87,6 +89,7 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
       fresh.clear();
       return taken;
     },
+    hasNews: () => fresh.size > 0,
     onNews(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

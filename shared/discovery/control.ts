@@ -36,6 +36,9 @@ export function createControl(node: NodeContext): Control {
   });
   const onOpen = (opened: Session) => {
     session = opened;
+    // Heard while this node was about to lead or to follow, when no session could be woken: two that claim at once would
+    // both lead until the next look.
+    if (node.adverts.hasNews()) opened.looks.wake();
   };
   const pause = (failures: number, signal: AbortSignal) => {
     const cap_ms = standing.ttl_seconds() * 1000;
