@@ -8,6 +8,8 @@ import { ProblemError } from './problem.ts';
 export const MESSAGE_BYTES = 64 * 1024;
 /** The largest desired document, bytes. */
 export const DOCUMENT_BYTES = 1024 * 1024;
+/** The largest offer of versions, bytes: room for one document of the largest size beside others. */
+export const OFFER_BYTES = 4 * DOCUMENT_BYTES;
 
 /** Reads a JSON body of at most `limit` bytes. Throws the problem that says what is wrong with it. */
 export async function readJson(request: Request, limit: number): Promise<unknown> {

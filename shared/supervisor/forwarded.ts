@@ -2,7 +2,7 @@ import { sha256Hex } from '../contract/canonical.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
 import { FORWARDED_HEADER, parseForwarded, verifyForward } from '../contract/forward.ts';
 import { type Caller, type Keyring, unauthenticated, type VerifyForwarded } from './auth.ts';
-import { DOCUMENT_BYTES, readBytes } from './body.ts';
+import { OFFER_BYTES, readBytes } from './body.ts';
 import { ProblemError } from './problem.ts';
 import { createReplayMemory } from './replay-memory.ts';
 
@@ -49,7 +49,7 @@ function refuseOtherEpoch(self: AskedNode, epoch: number): void {
 
 async function refuseOtherBody(request: Request, pathname: string, expected: string | undefined): Promise<void> {
   if (expected === undefined && NAMED_BODY.test(pathname) && request.method === 'PUT') return;
-  const body = request.body === null ? new Uint8Array() : await readBytes(request.clone(), DOCUMENT_BYTES);
+  const body = request.body === null ? new Uint8Array() : await readBytes(request.clone(), OFFER_BYTES);
   if ((await sha256Hex(body)) !== expected) throw unauthenticated('the body is not the one that the node which passed it on has signed');
 }
 

@@ -54,6 +54,13 @@ describe('the front door of a node', () => {
     expect(node.sent[0]?.headers.get('authorization')).toBe(authorization);
   });
 
+  it('passes on as much as a call may have: an offer of several documents is larger than any one of them', async () => {
+    const versions = Array.from({ length: 3 }, () => ({ text: 'x'.repeat(900_000) }));
+    const answer = await node.call('POST /v1/cluster/plan/versions', { method: 'POST', body: JSON.stringify({ versions }) });
+    const { code, errors } = await answer.json();
+    expect([answer.status, code, errors[0].pointer]).toEqual([400, 'invalid_body', '/versions/0']);
+  });
+
   it('sends nothing for a caller whom it does not know', async () => {
     const answer = await node.call('GET /v1/nodes', { headers: { authorization: 'Bearer wrong' } });
     expect([answer.status, node.sent.length]).toEqual([401, 0]);

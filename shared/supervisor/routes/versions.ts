@@ -3,14 +3,11 @@ import { type DocumentKind, OfferAnswer, VersionsOffer } from '../../contract/do
 import { Id } from '../../contract/ids.ts';
 import type { Side } from '../../decide/merge.ts';
 import type { Caller } from '../auth.ts';
-import { DOCUMENT_BYTES } from '../body.ts';
+import { OFFER_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
 import { mergeVersions } from '../merge-versions.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
-
-/** Room for one document of the largest size beside others. */
-const OFFER_BYTES = 4 * DOCUMENT_BYTES;
 
 const OfferQuery = z.strictObject({
   site: Id.default('default'),
