@@ -126,6 +126,7 @@ class Connection {
   #arrive(isFirst: boolean): void {
     const host = this.#host;
     if (host === undefined || !host.isOn()) return;
+    if (this.#isOver && isFirst && !this.#deps.network.isLateHeard()) return;
     const listener = host.listener();
     if (listener === undefined) {
       if (isFirst) this.#back(() => this.#fail('ECONNREFUSED', `connect ECONNREFUSED ${this.#sent.url.host}`));

@@ -33,6 +33,8 @@ export class Network {
   readonly #timeline: Timeline;
   readonly #random: Random;
   readonly #cut = new Set<string>();
+  /** The share of requests that arrive though their caller has given them up meanwhile, as what a kernel sends again may. */
+  lateShare = 0;
   #parked: Parked[] = [];
   messages = 0;
 
@@ -99,6 +101,11 @@ export class Network {
     this.messages += 1;
     if (this.isCut(from, to) || chance(this.#random, weather.loss)) return [];
     return chance(this.#random, weather.duplicates) ? [this.#delay(weather), this.#delay(weather)] : [this.#delay(weather)];
+  }
+
+  /** Whether a request that its caller has given up arrives all the same. */
+  isLateHeard(): boolean {
+    return this.lateShare > 0 && chance(this.#random, this.lateShare);
   }
 
   /** Whether a request between these arrives a second time. */

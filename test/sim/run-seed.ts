@@ -41,6 +41,7 @@ export async function runSeed(seed: number, options: SeedOptions): Promise<SeedR
   const ttl_seconds = pick(random, TTLS_SECONDS);
   const cloud = chance(random, 0.5);
   const world = await World.create({ seed, cloud, ttl_seconds, ...drawSite(random, options.nodes), keep: options.keep ?? [] });
+  world.network.lateShare = 0.5;
   const published = new Published();
   const operator = new Operator(world, published, randomOf(seed, 'operator'));
   const judge = judged(world, published);
