@@ -15,6 +15,9 @@ const put = (path: string, body: unknown, ...more: string[]) => ['-X', 'PUT', ..
 const get = (path: string, ...more: string[]) => [`$URL${path}`, ...AS_OPERATOR, ...more];
 
 const NODE = { node_id: 'node-1', capabilities: ['camera'], host: 'edge-1', ip: '192.0.2.7', versions: { bootplane: '0.1.0' } };
+const CAMERA = { id: 'camera-1', kind: 'camera', labels: { door: 'front' } };
+const NEWS = ['-H', 'Accept: text/event-stream', '--max-time', '1', '--no-buffer'];
+const ARTIFACT = `/v1/artifacts/${'c'.repeat(64)}`;
 const HEARTBEAT = {
   node_id: 'node-1',
   role: 'leader',
@@ -23,6 +26,8 @@ const HEARTBEAT = {
 };
 const PLAN = { ttl_seconds: 60, services: [{ name: 'hello', version: '1.0.0', command: ['node', 'server.js'], placement: { count: 1 } }] };
 const PROFILE = { storage: { buckets: [{ name: 'captures', versioning: true }] }, vector: { classes: [{ name: 'Frame', dimensions: 3 }] } };
+/** What the other side of a cut network published as generation 1; `$OFFER` holds it, signed. */
+export const OFFERED_PLAN = { services: [{ name: 'hello', version: '2.0.0', command: ['node', 'server.js'] }] };
 const EVENT = {
   node_id: 'node-1',
   component: 'storage',
@@ -43,7 +48,7 @@ export const STEPS: readonly Step[] = [
   { title: 'A wrong credential', args: ['$URL/v1/nodes', '-H', 'Authorization: Bearer wrong'] },
   { title: 'Nobody leads yet', args: get('/v1/leader') },
   { title: 'A plan for a node that nobody knows', args: post('/v1/nodes/plan', { node_id: 'node-1' }) },
-  { title: 'Register', args: post('/v1/nodes/register', NODE) },
+  { title: 'Register', args: post('/v1/nodes/register', { ...NODE, devices: [CAMERA] }) },
   { title: 'Register as another node', args: post('/v1/nodes/register', { ...NODE, node_id: 'node-2' }) },
   { title: 'Register with wrong fields', args: post('/v1/nodes/register', { ...NODE, ip: 'here', capabilities: 'camera' }) },
   { title: 'Not JSON', args: post('/v1/nodes/register', '{"node_id":') },
@@ -64,6 +69,10 @@ export const STEPS: readonly Step[] = [
   { title: 'Publish without If-Match', args: put('/v1/cluster/plan', PLAN) },
   { title: 'Dry run', args: put('/v1/cluster/plan?dry_run=true', PLAN, '-H', 'If-Match: "0"') },
   { title: 'Publish a Cluster Plan', args: put('/v1/cluster/plan', PLAN, '-H', 'If-Match: "0"') },
+  {
+    title: 'Renew the lease, for as long as that plan says',
+    args: post('/v1/leader/claim', { node_id: 'node-1', url: 'http://192.0.2.7:7420', epoch: 1 }),
+  },
   { title: 'Publish what another was quicker with', args: put('/v1/cluster/plan', PLAN, '-H', 'If-Match: "0"') },
   { title: 'Publish with a misspelt key', args: put('/v1/cluster/plan', { ...PLAN, servces: [] }, '-H', 'If-Match: "1"') },
   { title: 'Publish nothing', args: put('/v1/cluster/plan', { services: [] }, '-H', 'If-Match: "1"') },
@@ -91,6 +100,16 @@ export const STEPS: readonly Step[] = [
   { title: 'Nodes', args: get('/v1/nodes') },
   { title: 'One node', args: get('/v1/nodes/node-1') },
   { title: 'Devices', args: get('/v1/devices') },
+  { title: 'The news of a site, a stream', args: get('/v1/news', ...NEWS) },
+  { title: 'Versions that nobody signed', args: post('/v1/cluster/plan/versions', { versions: [OFFERED_PLAN] }) },
+  { title: 'Versions from the other side of a network that was cut', args: post('/v1/cluster/plan/versions', '$OFFER') },
+  { title: 'The same versions again', args: post('/v1/cluster/plan/versions', '$OFFER') },
+  { title: 'History with a conflict', args: get('/v1/cluster/plan/history') },
+  {
+    title: 'Of two versions of one generation, the one that lost',
+    args: get('/v1/cluster/plan/history/1?hash=08d4ef57950a87e00d97448fb8113f8e02fca40eb84fa2ee1f703a470c2242b3'),
+  },
+  { title: 'An artifact, where there is no store for it (as on Workers)', args: get(ARTIFACT) },
   { title: 'State of the site', args: get('/v1/state') },
   { title: 'Events', args: get('/v1/events') },
   {
@@ -100,6 +119,7 @@ export const STEPS: readonly Step[] = [
   { title: 'Health with a credential', args: get('/healthz') },
   { title: 'Leave', args: post('/v1/nodes/leave', { node_id: 'node-1' }) },
   { title: 'Release the lease', args: post('/v1/leader/release', { node_id: 'node-1', epoch: 1 }) },
+  { title: 'The news after that', args: get('/v1/news', ...NEWS) },
   { title: 'Release it again', args: post('/v1/leader/release', { node_id: 'node-1', epoch: 1 }) },
   { title: 'No such route', args: get('/v1/nowhere') },
   { title: 'A route that does not know the method', args: ['-X', 'DELETE', ...get('/v1/nodes')] },

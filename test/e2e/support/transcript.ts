@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-/** One call of the transcript: what it shows, and curl's arguments, with `$URL`, `$KEY`, `$NODE_KEY` in them. */
+/** One call of the transcript: what it shows, and curl's arguments, with `$URL`, `$KEY`, `$NODE_KEY`, `$OFFER` in them. */
 export interface Step {
   readonly title: string;
   readonly args: readonly string[];
@@ -11,6 +11,8 @@ export interface Target {
   readonly url: string;
   readonly key: string;
   readonly node_key: string;
+  /** Versions of the Cluster Plan that another Supervisor of the fleet has signed, as JSON. */
+  readonly offer: string;
 }
 
 const SHOWN_HEADERS = /^(HTTP\/|content-type|etag|bootplane-|allow|www-authenticate|cache-control)/i;
@@ -27,8 +29,14 @@ function quote(argument: string): string {
   return /^[\w@%+=:,./?&$-]+$/.test(argument) ? argument : `'${argument}'`;
 }
 
-async function call(args: readonly string[], { url, key, node_key }: Target): Promise<string> {
-  const filled = args.map((one) => one.replaceAll('$URL', url).replaceAll('$NODE_KEY', node_key).replaceAll('$KEY', key));
+async function call(args: readonly string[], { url, key, node_key, offer }: Target): Promise<string> {
+  const fill = (text: string) =>
+    text
+      .replaceAll('$URL', url)
+      .replaceAll('$NODE_KEY', node_key)
+      .replaceAll('$KEY', key)
+      .replaceAll('$OFFER', () => offer);
+  const filled = args.map(fill);
   const stdout = await curl(filled);
   const [head = '', ...rest] = stdout.replaceAll('\r\n', '\n').split('\n\n');
   const headers = head.split('\n').filter((line) => SHOWN_HEADERS.test(line));
@@ -59,7 +67,7 @@ function statusFirst(a: string, b: string): number {
 function normalise(text: string, url: string): string {
   return text
     .replaceAll(url, '$URL')
-    .replaceAll(/\n*^: idle$/gm, '')
+    .replaceAll(/\n*^: (idle|alive)$/gm, '')
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '<time>')
     .replaceAll(/"expires_in_ms":\d+/g, '"expires_in_ms":<ms>')
     .replaceAll(/"signature":"[\w-]+"/g, '"signature":"<signature>"')
