@@ -15,10 +15,21 @@ export default defineConfig({
         test: {
           name: 'node',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/runtime/workerd/**', 'test/bench/**'],
+          exclude: ['test/runtime/workerd/**', 'test/bench/**', 'test/lan/**'],
           // Real processes on a machine that is busy with the other tests: a limit for what hangs, not a measure.
           testTimeout: 60_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'lan',
+          include: ['test/lan/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          // Many real processes, whose clocks run on: one file at a time, after everything else.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
       {
