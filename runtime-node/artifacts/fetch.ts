@@ -168,13 +168,20 @@ function readHead({ status, headers, body }: Response, start: number): Given {
       : { refused: `it has ${size ?? 'an unknown number of'} bytes, and ${start} are here` };
   if (status === 206) {
     if (Number(from) !== start || body === null) return { refused: `it gave another range than from byte ${start}` };
+    if (Number(size) > ARTIFACT_BYTES) return tooLarge(Number(size));
     return { body, total: Number(size), skip: 0 };
   }
   if (status !== 200) return { refused: status === 404 ? 'it does not have it' : `it answered ${status}` };
   const length = headers.get('content-length');
   const total = length === null ? undefined : Number(length);
+  if (total !== undefined && total > ARTIFACT_BYTES) return tooLarge(total);
   if (total !== undefined && total < start) return { refused: `it has ${total} bytes, and ${start} are here` };
   return { body: body ?? new ReadableStream({ start: (controller) => controller.close() }), total, skip: start };
+}
+
+/** Believed, it could fill the disk. */
+function tooLarge(size: number): Given {
+  return { refused: `it says that it has ${size} bytes, and an artifact may have ${ARTIFACT_BYTES}` };
 }
 
 /** Rejects when nothing has come for a while. */

@@ -57,9 +57,9 @@ export function createServiceArtifacts(deps: ServiceArtifactsDeps): ServiceArtif
     store: {
       ...deps.store,
       put: async (sha256, body) => {
-        const info = await deps.store.put(sha256, body);
+        // First, since it could be dropped between the two.
         await keeper.pin(sha256);
-        return info;
+        return deps.store.put(sha256, body);
       },
     },
   };
@@ -76,6 +76,10 @@ class Keeper {
   #shelving: Promise<Shelf> | undefined;
   readonly #slots = new Slots(FETCHES);
   readonly #work = new SharedWork<string>();
+  /** By hash: one artifact may have several folders. */
+  readonly #fetches = new SharedWork<void>();
+  /** Pushed since this process started, perhaps while they were fetched. */
+  readonly #pushed = new Set<string>();
   /** Folders that were compared with their lists since this process started. */
   readonly #verified = new Set<string>();
   #opening: Promise<Uses> | undefined;
@@ -101,6 +105,7 @@ class Keeper {
   }
 
   pin(sha256: string): Promise<void> {
+    this.#pushed.add(sha256);
     return this.#inTurn(async () => {
       const uses = await this.#uses();
       if (uses.fetched.has(sha256)) await uses.save(uses.list, without(uses.fetched, sha256));
@@ -111,7 +116,7 @@ class Keeper {
     const { name, sha256 } = wanted;
     const shelf = await this.#shelf();
     if (await this.#isUsable(shelf, wanted)) return shelf.path(name);
-    await this.#slots.run(() => this.#fetch(sha256, waiter));
+    await this.#fetches.join(sha256, waiter, (all) => this.#slots.run(() => this.#fetch(sha256, all)));
     waiter.note('unpacking its artifact');
     const folder = await this.#unpack(wanted, waiter.signal);
     this.#verified.add(name);
@@ -164,7 +169,7 @@ class Keeper {
     }
     await this.#inTurn(async () => {
       const uses = await this.#uses();
-      await uses.save(uses.list, new Set([...uses.fetched, sha256]));
+      if (!this.#pushed.has(sha256)) await uses.save(uses.list, new Set([...uses.fetched, sha256]));
     });
     return 'taken';
   }

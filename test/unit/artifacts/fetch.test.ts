@@ -138,6 +138,25 @@ describe('fetching an artifact', () => {
     expect(liar.requests).toHaveLength(1);
   });
 
+  test('a source that promises more than an artifact may have is refused before a byte of it is kept', async () => {
+    await writeFile(join(home, 'partial'), bytes.subarray(0, 10));
+    const flood =
+      (status: number, headers: Record<string, string>): Behave =>
+      async ({ response, write }) => {
+        response.writeHead(status, headers);
+        await write(0, 60_000);
+        response.end();
+      };
+    const [endless, long] = await Promise.all([
+      source(flood(206, { 'content-range': 'bytes 10-999999999999/1000000000000' })),
+      source(flood(200, { 'content-length': '1000000000000' })),
+    ]);
+    const { done, path, notes } = run([endless, long]);
+    await expect(done).rejects.toThrow('1000000000000 bytes');
+    expect((await stat(path)).size).toBe(10);
+    expect(notes.join()).not.toContain('MB of');
+  });
+
   test('a source that ignores the range: what is here already is skipped', async () => {
     await writeFile(join(home, 'partial'), bytes.subarray(0, 30_000));
     const ignores = await source((given) => honest({ ...given, start: 0 }));

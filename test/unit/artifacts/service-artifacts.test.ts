@@ -124,6 +124,21 @@ describe('the artifact of a service', () => {
     expect(server.requests).toHaveLength(1);
   });
 
+  test('that two services know by two names comes once', async () => {
+    const bytes = crypto.getRandomValues(new Uint8Array(50_000));
+    const server = await serve(bytes, async (given) => {
+      await pause(50);
+      await honest(given);
+    });
+    world.sources = [server];
+    world.planned = [service('1', bytes, 'server', 'api'), service('1', bytes, 'worker', 'jobs')];
+    const folders = await Promise.all(world.planned.map((planned) => world.artifacts.prepare(planned, never)));
+    for (const [index, name] of ['server', 'worker'].entries()) {
+      expect(new Uint8Array(await readFile(join(folders[index]?.cwd ?? '', name)))).toEqual(bytes);
+    }
+    expect(server.requests).toHaveLength(1);
+  });
+
   test('is not fetched any more when nobody waits; the next one goes on from there', async () => {
     const bytes = crypto.getRandomValues(new Uint8Array(50_000));
     const server = await serve(bytes, async ({ response, write }) => {
@@ -204,6 +219,36 @@ describe('what is kept', () => {
     await world.artifacts.store.put(sha256(first.bytes), new Blob([new Uint8Array(first.bytes)]).stream());
     for (const version of ['2', '3', '4']) await bring(version);
     expect(await folders()).not.toContain(sha256(first.bytes));
+    expect(await world.store.head(sha256(first.bytes))).toBeDefined();
+  });
+
+  test('what a person pushes while this node fetches it is never dropped either', async () => {
+    const bytes = await archive('1');
+    const server = await serve(bytes, async (given) => {
+      await world.artifacts.store.put(sha256(bytes), new Blob([new Uint8Array(bytes)]).stream());
+      await honest(given);
+    });
+    world.sources = [server];
+    world.planned = [service('1', bytes)];
+    await world.artifacts.prepare(service('1', bytes), never);
+    for (const version of ['2', '3', '4']) await bring(version);
+    expect(await world.store.head(sha256(bytes))).toBeDefined();
+  });
+
+  test('what a person pushes just when it is dropped is there afterwards', async () => {
+    const first = await bring('1');
+    const { delete: drop } = world.store;
+    let pushed: Promise<unknown> | undefined;
+    Object.assign(world.store, {
+      delete: async (hash: string) => {
+        pushed ??= world.artifacts.store.put(sha256(first.bytes), new Blob([new Uint8Array(first.bytes)]).stream());
+        await pause(20);
+        await drop(hash);
+      },
+    });
+    for (const version of ['2', '3', '4']) await bring(version);
+    await pushed;
+    expect(pushed).toBeDefined();
     expect(await world.store.head(sha256(first.bytes))).toBeDefined();
   });
 
