@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Client, createClient } from '../../shared/client.ts';
+import { type Fleet, openFleet } from './support/fleet-process.ts';
+
+const FAILOVERS = 10;
+let fleet: Fleet | undefined;
+afterEach(async () => {
+  await fleet?.close();
+  fleet = undefined;
+});
+
+interface Seen {
+  reads: number;
+  failedReads: string[];
+  /** The versions whose publish was answered as done. */
+  readonly done: string[];
+}
+
+/** Publishes a version of its own on what it reads, again and again. What it is not sure of it never sends a second time. */
+async function publishOn(client: Client, seen: Seen, isOver: () => boolean): Promise<void> {
+  for (let count = 1; !isOver(); count += 1) {
+    const version = `v${count}`;
+    const history = await client.history('plan').catch(() => undefined);
+    const current = history?.body.versions.find((one) => one.current)?.generation ?? 0;
+    // It runs nowhere: only its version is of interest.
+    const service = { name: 'counted', version, command: ['true'], placement: { nodes: ['nowhere'] } };
+    await client.publish('plan', { ttl_seconds: 3, services: [service] }, { if_match: current }).then(
+      () => seen.done.push(version),
+      () => undefined,
+    );
+    await sleep(100);
+  }
+}
+
+/** Reads once every 10 ms, whether or not the last answer is there. */
+async function readOn(client: Client, seen: Seen, isOver: () => boolean): Promise<void> {
+  const open = new Set<Promise<void>>();
+  while (!isOver()) {
+    const read: Promise<void> = readOnce(client, seen).finally(() => open.delete(read));
+    open.add(read);
+    await sleep(10);
+  }
+  await Promise.all(open);
+}
+
+async function readOnce(client: Client, seen: Seen): Promise<void> {
+  try {
+    await client.nodes();
+    seen.reads += 1;
+  } catch (error) {
+    seen.failedReads.push(String(error));
+  }
+}
+
+describe('a gateway in front of a fleet whose leaders die', () => {
+  it('answers every read, and applies no publish twice, through ten failovers', async () => {
+    fleet = await openFleet({ nodes: 4, args: (index) => (index === 3 ? ['--no-lead', '--capabilities', 'proxy'] : []) });
+    // One leads before the others come: how a fleet boots at once is not the matter here.
+    for (const member of fleet.members) {
+      await member.start();
+      if (member === fleet.members[0]) await fleet.settled();
+    }
+    await fleet.settled();
+    const gateway = fleet.members[3]!;
+    const client = createClient({ url: gateway.url, credential: fleet.key });
+    await client.nodes();
+    let over = false;
+    const seen: Seen = { reads: 0, failedReads: [], done: [] };
+    const work = [publishOn(client, seen, () => over), readOn(client, seen, () => over)];
+    for (let failover = 0; failover < FAILOVERS; failover += 1) {
+      const leader = await fleet.settled();
+      await leader.process!.end('SIGKILL');
+      leader.process = undefined;
+      await fleet.settled();
+      await leader.start();
+    }
+    over = true;
+    await Promise.all(work);
+    await fleet.settled();
+    const { versions } = (await client.history('plan')).body;
+    expect(seen.failedReads).toEqual([]);
+    expect(seen.reads).toBeGreaterThan(100);
+    expect(seen.done.length).toBeGreaterThan(FAILOVERS);
+    // What only a dead leader had comes back with it, loses to what was published meanwhile, and is told apart by its mark.
+    const lost = versions.filter(({ conflict, resolved }) => conflict || resolved);
+    const own = versions.filter((one) => !lost.includes(one) && one.published_by !== 'merge');
+    expect(new Set(own.map(({ hash }) => hash)).size).toBe(own.length);
+    expect(new Set(own.map(({ generation }) => generation)).size).toBe(own.length);
+  }, 240_000);
+});
