@@ -76,7 +76,11 @@ function judge(response: Response, { url, epoch }: FollowedLeader, isSigned: boo
   return { outcome: 'answered', response: answerOf(response) };
 }
 
-/** fetch has decoded the body already: the length and the encoding of the wire are no longer its own. */
+/** A body with an encoding was decoded by fetch already: neither that nor the length of the wire is its own any more. */
 export function answerOf({ body, status, headers }: Response): Response {
-  return new Response(body, { status, headers: withoutHopHeaders(headers, 'content-encoding') });
+  const kept = withoutHopHeaders(headers, 'content-encoding');
+  const length = headers.get('content-length');
+  // Of an artifact it is the answer: to a HEAD, and to whoever asks how far it has come.
+  if (length !== null && !headers.has('content-encoding')) kept.set('content-length', length);
+  return new Response(body, { status, headers: kept });
 }

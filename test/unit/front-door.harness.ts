@@ -4,6 +4,7 @@ import type { Fetch } from '../../shared/client.ts';
 import { createAuthenticator } from '../../shared/supervisor/auth.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
+import { memoryArtifactStore } from '../support/memory-artifact-store.ts';
 import { systemClock } from '../support/system-clock.ts';
 
 export const LEADER = 'http://leader.test:7420';
@@ -32,8 +33,8 @@ export async function startFrontDoor(options: { isGateway?: boolean; cloud_url?:
     onHigherToken: () => undefined,
     leading: () => world.epoch,
   };
-  const leader = await startOnNode({ self });
-  const own = await startOnNode();
+  const leader = await startOnNode({ self, artifacts: memoryArtifactStore() });
+  const own = await startOnNode({ artifacts: memoryArtifactStore() });
   const sent: Request[] = [];
   const world: FrontDoor = {
     ...{ leader, own, sent, epoch: 1 },

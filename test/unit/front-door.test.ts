@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sha256Hex } from '../../shared/contract/canonical.ts';
 import { FLEET_KEY, heartbeat, register } from '../runtime/harness.ts';
 import { CLOUD, type FrontDoor, LEADER, startFrontDoor } from './front-door.harness.ts';
 
@@ -59,6 +60,16 @@ describe('the front door of a node', () => {
     const answer = await node.call('POST /v1/cluster/plan/versions', { method: 'POST', body: JSON.stringify({ versions }) });
     const { code, errors } = await answer.json();
     expect([answer.status, code, errors[0].pointer]).toEqual([400, 'invalid_body', '/versions/0']);
+  });
+
+  it('brings an artifact to the leader, and tells of one there with its size', async () => {
+    const path = `/v1/artifacts/${await sha256Hex('an artifact')}`;
+    const headers = { 'content-type': 'application/octet-stream' };
+    expect((await node.call(`PUT ${path}`, { method: 'PUT', body: 'an artifact', headers })).status).toBe(201);
+    const asked = await node.call(`HEAD ${path}`);
+    expect([asked.status, asked.headers.get('content-length'), asked.headers.get('accept-ranges')]).toEqual([200, '11', 'bytes']);
+    const part = await node.call(`GET ${path}`, { headers: { range: 'bytes=3-' } });
+    expect([part.status, part.headers.get('content-length'), await part.text()]).toEqual([206, '8', 'artifact']);
   });
 
   it('sends nothing for a caller whom it does not know', async () => {
