@@ -45,7 +45,7 @@ export async function runSeed(seed: number, options: SeedOptions): Promise<SeedR
   const published = new Published();
   const operator = new Operator(world, published, randomOf(seed, 'operator'));
   const judge = judged(world, published);
-  if (chance(random, 0.3)) world.strangers.push(new Stranger(world));
+  if (chance(random, 0.5)) world.strangers.push(new Stranger(world));
   const faults = new FaultPhase({ world, random, operator });
 
   bootAll(world, random);
@@ -75,12 +75,13 @@ function drawSite(random: Random, nodes: number): Pick<WorldOptions, 'nodes' | '
   const unfit = chance(random, 0.15) ? below(random, nodes) : -1;
   const proxy = chance(random, 0.5) ? below(random, nodes) : -1;
   const multicast = !chance(random, 0.15);
+  const named = !multicast || chance(random, 0.3);
   // The address of the stranger among them: somebody has mistyped one.
   const peers = [...Array.from({ length: nodes }, (_, index) => addressOf(index)), '10.0.0.66'].map((ip) => `http://${ip}:7420`).join(',');
   const settings = (node: number) => ({
     ...(node === unfit ? { BOOTPLANE_LEAD: 'off' } : {}),
     ...(node === proxy ? { BOOTPLANE_CAPABILITIES: 'proxy' } : {}),
-    ...(multicast ? {} : { BOOTPLANE_PEERS: peers }),
+    ...(named ? { BOOTPLANE_PEERS: peers } : {}),
   });
   return { nodes, settings, multicast };
 }

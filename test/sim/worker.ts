@@ -13,8 +13,16 @@ const { runSeed } = await import('./run-seed.ts');
 // Nobody reads the stacks of errors that are part of a simulated life, and to take them costs a tenth of the time.
 Error.stackTraceLimit = 0;
 seal();
-process.on('message', async ({ seed, nodes, seconds }: Order) => {
+let current: Order | undefined;
+process.on('message', async (order: Order) => {
+  current = order;
+  const { seed, nodes, seconds } = order;
   const { broken, transcript: _, ...result } = await runSeed(seed, { nodes, seconds });
   process.send?.({ ...result, ...(broken === undefined ? {} : { broken: broken.message }) });
+});
+// On a real machine it would end the process of the node.
+process.on('unhandledRejection', (error) => {
+  const broken = `nothing crashes a node: nobody caught ${error instanceof Error ? error.message : String(error)}`;
+  process.send?.({ seed: current?.seed ?? 0, digest: '', broken, faults: {}, covered: {}, events: 0 }, () => process.exit(1));
 });
 process.send?.('ready');
