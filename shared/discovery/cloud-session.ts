@@ -1,3 +1,4 @@
+import type { Client } from '../client.ts';
 import { heartbeatDelayMs } from '../decide/jitter.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
@@ -5,7 +6,8 @@ import { onFailure } from './failure.ts';
 import { createFailureRecord } from './failure-record.ts';
 import { sendHeartbeat } from './heartbeat.ts';
 import { messageOf } from './json-file.ts';
-import { claimLease, holdLease, type Lease, leaseLeftMs } from './lease.ts';
+import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
+import { leadConfirmed } from './own-supervisor.ts';
 import { register } from './register.ts';
 import { createRegistration } from './registration.ts';
 import { DUPLICATE_ADVICE, type Session } from './session-state.ts';
@@ -46,18 +48,16 @@ function leadProvisionally(session: Session): void {
 
 /** The cloud granted the lease anew, at a higher epoch: the own lease follows it. */
 async function leadAt(session: Session, granted: Lease): Promise<void> {
-  const { node, located, active } = session;
-  const { deps, epochs } = node;
-  await epochs.note(granted.epoch);
-  const claim = await claimLease(deps, connect({ ...node, signal: active }, located), { epoch_seen: granted.epoch - 1 }).catch(
-    (error: unknown) => void deps.log.warn(`the own lease did not follow that of the cloud: ${messageOf(error)}`),
+  const { node, active } = session;
+  await node.epochs.note(granted.epoch);
+  const next = await leadConfirmed({ ...node, signal: active }, granted).catch(
+    (error: unknown) => void node.deps.log.warn(`the own lease did not follow that of the cloud: ${messageOf(error)}`),
   );
-  if (claim === undefined || !('granted' in claim)) return session.end({ why: `the cloud's lease is at epoch ${granted.epoch} now` });
-  const next = { ...located, lease: claim.granted, cloud_lease: granted, provisional: false };
-  session.end({ why: `this node leads again, epoch ${claim.granted.epoch}, confirmed by the cloud`, next });
+  if (next === undefined) return session.end({ why: `the cloud's lease is at epoch ${granted.epoch} now` });
+  session.end({ why: `this node leads again, epoch ${next.lease?.epoch}, confirmed by the cloud`, next });
 }
 
-/** A leader by its own Supervisor is seen at the cloud too: it registers there and sends its heartbeats. */
+/** A leader by its own Supervisor is seen at the cloud too: it registers there and sends its heartbeats and reports. */
 export async function cloudLoop(session: Session): Promise<void> {
   const { node, located, active } = session;
   const { deps, standing } = node;
@@ -73,6 +73,7 @@ export async function cloudLoop(session: Session): Promise<void> {
     try {
       await registration.ensure();
       heedCloudVersions(session, (await sendHeartbeat(node, client)).desired);
+      await sendReports(node, client);
       failures.clear('cloud');
     } catch (error) {
       if (active.aborted) break;
@@ -84,6 +85,19 @@ export async function cloudLoop(session: Session): Promise<void> {
     await deps.clock.sleep(heartbeatDelayMs(standing.ttl_seconds(), deps.random.next()), active);
   }
   standing.waits.delete('call cloud');
+}
+
+/** What the cloud will never take is dropped, so that it does not keep what follows. */
+async function sendReports({ cloudReports, deps }: NodeContext, client: Client): Promise<void> {
+  for (let batch = cloudReports.batch(); batch.length > 0; batch = cloudReports.batch()) {
+    try {
+      await client.report([...batch]);
+    } catch (error) {
+      if (onFailure(error) !== 'defect') throw error;
+      deps.log.warn(`the cloud refused ${batch.length} reports, which are dropped: ${messageOf(error)}`);
+    }
+    cloudReports.settle(batch);
+  }
 }
 
 function addressOf({ deps }: NodeContext): string {

@@ -3,7 +3,7 @@ import { heartbeatIntervalMs } from '../decide/ttl.ts';
 import type { NodeContext } from './context.ts';
 import { locate } from './locate.ts';
 import { describe, type Located, type Takeover } from './located.ts';
-import { releaseLease } from './release.ts';
+import { stepDown } from './release.ts';
 import { runSession } from './session.ts';
 import type { Session } from './session-state.ts';
 import type { LocateReason } from './trace.ts';
@@ -62,7 +62,7 @@ export function createControl(node: NodeContext): Control {
         takeover = undefined;
         if (active.aborted) {
           // Granted while the node was about to stop: nobody would renew it.
-          if (located !== undefined && !signal.aborted) await releaseLease(node, located, signal, false);
+          if (!signal.aborted) await stepDown(node, false);
           break;
         }
         if (located === undefined) {
@@ -80,7 +80,7 @@ export function createControl(node: NodeContext): Control {
         const isShort = deps.clock.monotonic() - began < heartbeatIntervalMs(standing.ttl_seconds());
         failures = result.isProven && (!isShort || takeover !== undefined) ? 0 : failures + 1;
         deps.log.info(next === undefined ? `looks for a control plane again: ${result.why}` : result.why);
-        if (next?.url !== located.url) void releaseLease(node, result.located, signal, true);
+        if (next?.url !== located.url) void stepDown(node, true);
       }
       work.dispose();
     },

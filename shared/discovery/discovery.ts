@@ -10,6 +10,7 @@ import { messageOf } from './json-file.ts';
 import { holds } from './lease.ts';
 import { openPeers } from './peers.ts';
 import { createRefusals, type Refusals } from './refusals.ts';
+import { createReportQueue } from './report-queue.ts';
 import { sourcesOf } from './sources.ts';
 import { createStanding, type Standing } from './standing.ts';
 import { createStepsLog } from './steps-log.ts';
@@ -137,7 +138,8 @@ async function open(parts: Parts): Promise<Opened> {
     if (parts.standing.phase === 'starting' || parts.standing.phase === 'running') appliers.applyHeld();
     changed();
   };
-  const node = { deps, credential, epochs, traces, adverts, peers, documents, refusals, standing, steps, applyHeld, changed };
+  const cloudReports = createReportQueue();
+  const node = { deps, credential, cloudReports, epochs, traces, adverts, peers, documents, refusals, standing, steps, applyHeld, changed };
   return { node, documents, appliers, control: createControl(node) };
 }
 

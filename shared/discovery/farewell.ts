@@ -2,8 +2,7 @@ import type { Clock } from '../ports/clock.ts';
 import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import { messageOf } from './json-file.ts';
-import { holds } from './lease.ts';
-import { releaseLease } from './release.ts';
+import { stepDown } from './release.ts';
 
 /** Beside what the services' own grace adds up to, milliseconds. */
 const SERVICES_MARGIN_MS = 15_000;
@@ -53,15 +52,9 @@ export async function farewell(node: NodeContext, { resign, end, ended }: Ending
 
 /** What was held is given back, also while the advert still waits for a network to be taken back on. */
 async function handOver(node: NodeContext): Promise<void> {
-  const { deps, standing } = node;
-  const { located } = standing;
-  const isLeader = located !== undefined && holds(located.lease, deps.clock);
-  if (isLeader) {
-    const { lease: _lease, cloud_lease: _cloud, ...rest } = located;
-    standing.located = rest;
-  }
+  const { deps } = node;
   await Promise.all([
-    isLeader ? releaseLease(node, located, new AbortController().signal, false) : undefined,
+    stepDown(node, false),
     deps.lan?.advertise(undefined).catch((error: unknown) => deps.log.warn(`the goodbye on the LAN: ${messageOf(error)}`)),
   ]);
   node.changed();

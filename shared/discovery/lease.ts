@@ -51,7 +51,7 @@ export type LeaseEnd = 'lost' | 'lapsed' | 'ended' | { readonly regained: Lease 
 
 /**
  * Renews the lease at a third of it until it is lost, runs out or `signal` aborts. A renewal that
- * fails is tried again a tenth of the lease later.
+ * fails, or is overtaken by this node's own claim of a higher epoch, is tried again a tenth of the lease later.
  */
 export async function holdLease(deps: DiscoveryDeps, client: Client, lease: Lease, signal: AbortSignal): Promise<LeaseEnd> {
   const { clock, log } = deps;
@@ -62,7 +62,12 @@ export async function holdLease(deps: DiscoveryDeps, client: Client, lease: Leas
     if (!holds(lease, clock)) return 'lapsed';
     try {
       const claim = await claimLease(deps, client, { epoch: lease.epoch });
-      if (!('granted' in claim)) return 'lost';
+      if ('lost_to' in claim) {
+        if (!isThisNode(deps, claim.lost_to)) return 'lost';
+        // This node met another leader and is about to lead at a higher epoch: the session ends with that.
+        next = clock.monotonic() + lease.held.expires_in_ms / 10;
+        continue;
+      }
       if (claim.granted.epoch !== lease.epoch) return { regained: claim.granted };
       lease.held = claim.granted.held;
       next = renewAtMs(lease.held);
@@ -74,4 +79,8 @@ export async function holdLease(deps: DiscoveryDeps, client: Client, lease: Leas
     }
   }
   return 'ended';
+}
+
+function isThisNode({ config, identity }: DiscoveryDeps, { node_id, leader_url }: ClaimAnswer): boolean {
+  return node_id === identity.node_id && leader_url === config.advertise_url();
 }

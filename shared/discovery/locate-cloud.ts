@@ -2,15 +2,16 @@ import { ApiError, type Client, UnreachableError } from '../client.ts';
 import type { Leader } from '../contract/leader.ts';
 import { isFollowable } from '../decide/leadership.ts';
 import type { Found, FoundLeader } from './candidate.ts';
-import { connect } from './connect.ts';
+import { claimAtCloud } from './cloud-lease.ts';
+import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
-import { claimLease, holds, type Lease } from './lease.ts';
+import { holds, type Lease } from './lease.ts';
 import type { KnownLeader, Located } from './located.ts';
 import { createLook } from './look.ts';
 import { leadConfirmed } from './own-supervisor.ts';
 import { whyUnproved } from './prove.ts';
-import { releaseLease } from './release.ts';
+import { releaseCloudLease } from './release.ts';
 import type { StepContext, StepResult } from './round.ts';
 
 const CHALLENGE_TIMEOUT_MS = 1000;
@@ -28,16 +29,16 @@ export async function locateCloud(context: StepContext): Promise<StepResult> {
   if (url === undefined) return { outcome: 'off', detail: 'BOOTPLANE_CLOUD_URL is not set' };
   const unproved = whyUnproved(url);
   if (unproved !== undefined) return { outcome: 'rejected', url, detail: unproved };
-  const limit = takeover === undefined ? {} : { timeout_ms: () => TAKEOVER_TIMEOUT_MS };
-  const client = connect(context, { url, fetch: deps.fetch, ...limit });
+  const timeout_ms = () => (takeover === undefined ? CALL_TIMEOUT_MS : TAKEOVER_TIMEOUT_MS);
+  const client = connect(context, { url, fetch: deps.fetch, timeout_ms });
   try {
-    return { url, ...(await join(context, client)) };
+    return { url, ...(await join(context, client, timeout_ms)) };
   } catch (error) {
     return { ...explain(error), url };
   }
 }
 
-async function join(context: StepContext, client: Client): Promise<StepResult> {
+async function join(context: StepContext, client: Client, timeout_ms: () => number): Promise<StepResult> {
   const { deps, epochs, current } = context;
   const leader = await readLeader(client, deps.config.site);
   await epochs.note(leader?.epoch);
@@ -46,25 +47,25 @@ async function join(context: StepContext, client: Client): Promise<StepResult> {
     return { outcome: 'found', detail: 'this node leads', located: current };
   }
   if ((leader !== undefined && !isOurs) || !mayClaim(context)) return turnTo(context, client, leader);
-  const claim = await claimLease(deps, client, epochs.highest === 0 ? {} : { epoch_seen: epochs.highest });
+  const claim = await claimAtCloud(context, { epoch_seen: epochs.highest, timeout_ms });
   if ('lost_to' in claim) {
     await epochs.note(claim.lost_to.epoch);
     return turnTo(context, client, claim.lost_to);
   }
   await epochs.note(claim.granted.epoch);
-  return lead(context, client, claim.granted);
+  return lead(context, claim.granted);
 }
 
 /** A lease of the cloud is of no use without that of the own Supervisor: it is given back. */
-async function lead(context: StepContext, client: Client, granted: Lease): Promise<StepResult> {
+async function lead(context: StepContext, granted: Lease): Promise<StepResult> {
   let why = "this node's own Supervisor grants no lease at the epoch of the cloud";
   try {
-    const located = await leadConfirmed(context, client, granted);
+    const located = await leadConfirmed(context, granted);
     if (located !== undefined) return { outcome: 'found', detail: 'this node leads', located };
   } catch (error) {
     why = `this node's own Supervisor refused the claim: ${messageOf(error)}`;
   }
-  await releaseLease(context, { ...base(context, client), lease: granted }, context.signal, true);
+  await releaseCloudLease(context, granted, true);
   return { outcome: 'rejected', detail: why };
 }
 

@@ -1,9 +1,9 @@
 import { compareLeaders, isEpochJump, type ProvedLeader } from '../decide/leadership.ts';
 import type { Found, FoundLeader } from './candidate.ts';
-import { connect } from './connect.ts';
+import { claimAtCloud } from './cloud-lease.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
-import { claimLease, holds, type Lease } from './lease.ts';
+import { holds, type Lease } from './lease.ts';
 import { claimOwn, leadBy, leadConfirmed, ownNodesHeard } from './own-supervisor.ts';
 import type { StepContext, StepResult } from './round.ts';
 
@@ -81,11 +81,9 @@ async function raise(context: StepContext, above: number, loser: FoundLeader | u
 /** A leader that the cloud has confirmed goes there first, so that both leases stay at one epoch. */
 async function claimAbove(context: StepContext, above: number) {
   const { deps, current } = context;
-  const { cloud_url } = deps.config;
-  if (cloud_url !== undefined && holds(current?.cloud_lease, deps.clock)) {
-    const cloud = connect(context, { url: cloud_url, fetch: deps.fetch });
-    const claim = await claimLease(deps, cloud, { epoch_seen: above });
-    return 'granted' in claim ? leadConfirmed(context, cloud, claim.granted) : undefined;
+  if (holds(current?.cloud_lease, deps.clock)) {
+    const claim = await claimAtCloud(context, { epoch_seen: above });
+    return 'granted' in claim ? leadConfirmed(context, claim.granted) : undefined;
   }
   const claim = await claimOwn(context, above);
   return 'granted' in claim ? leadBy(context, claim.granted) : undefined;

@@ -1,4 +1,5 @@
 import type { Client } from '../client.ts';
+import { claimAtCloud } from './cloud-lease.ts';
 import { connect } from './connect.ts';
 import { messageOf } from './json-file.ts';
 import { type Claim, claimLease, type Lease } from './lease.ts';
@@ -14,12 +15,12 @@ export function claimOwn(context: LocateContext, epoch_seen: number): Promise<Cl
  * Leads by the node's own Supervisor with the lease of the cloud beside it, both at one epoch: what
  * the own store holds above the cloud's is claimed there once more. Undefined when the two don't come together.
  */
-export async function leadConfirmed(context: LocateContext, cloud: Client, granted: Lease): Promise<Located | undefined> {
+export async function leadConfirmed(context: LocateContext, granted: Lease): Promise<Located | undefined> {
   const own = await claimOwn(context, granted.epoch - 1);
   if (!('granted' in own)) return undefined;
   const { epoch } = own.granted;
   if (epoch === granted.epoch) return leadBy(context, own.granted, granted);
-  const again = await claimLease(context.deps, cloud, { epoch_seen: epoch - 1 });
+  const again = await claimAtCloud(context, { epoch_seen: epoch - 1 });
   return 'granted' in again && again.granted.epoch === epoch ? leadBy(context, own.granted, again.granted) : undefined;
 }
 

@@ -11,28 +11,35 @@ type Releasing = Pick<NodeContext, 'deps' | 'credential'>;
 const RELEASE_TIMEOUT_MS = 2000;
 
 /**
- * Gives the leases back, at the node's own Supervisor and at the cloud, so that the next leader need not wait
- * for their end. `yields`: another leads already, and nobody is asked to take over. Best effort.
+ * Leads no more from this moment on, and then gives back what is held at the node's own Supervisor and at the cloud, so
+ * that the next leader need not wait for its end. In this order, since with the lease of the cloud another is confirmed at
+ * once. `yields`: another leads already, and nobody is asked to take over. Best effort.
  */
-export async function releaseLease(node: Releasing, located: Located, signal: AbortSignal, yields: boolean): Promise<void> {
-  const { config, fetch } = node.deps;
-  const { lease, cloud_lease } = located;
+export async function stepDown(node: Pick<NodeContext, 'deps' | 'credential' | 'standing'>, yields: boolean): Promise<void> {
+  const { standing } = node;
+  if (standing.located === undefined) return;
+  const { lease, cloud_lease, ...rest } = standing.located;
+  standing.located = rest;
   await Promise.all([
-    lease === undefined ? undefined : releaseAt(node, located, lease, signal, yields),
-    cloud_lease === undefined || config.cloud_url === undefined
-      ? undefined
-      : releaseAt(node, { url: config.cloud_url, fetch }, cloud_lease, signal, yields),
+    lease === undefined ? undefined : releaseLease(node, rest, lease, yields),
+    cloud_lease === undefined ? undefined : releaseCloudLease(node, cloud_lease, yields),
   ]);
 }
 
-async function releaseAt(
+/** Gives a lease of the cloud back. Best effort. */
+export async function releaseCloudLease(node: Releasing, lease: Lease, yields: boolean): Promise<void> {
+  const { config, fetch } = node.deps;
+  if (config.cloud_url !== undefined) await releaseLease(node, { url: config.cloud_url, fetch }, lease, yields);
+}
+
+async function releaseLease(
   node: Releasing,
   { url, fetch }: Pick<Located, 'url' | 'fetch'>,
   { epoch }: Lease,
-  signal: AbortSignal,
   yields: boolean,
 ): Promise<void> {
   const { config, identity, log } = node.deps;
+  const { signal } = new AbortController();
   const client = connect({ ...node, signal }, { url, fetch, timeout_ms: () => RELEASE_TIMEOUT_MS });
   try {
     await client.release({ node_id: identity.node_id, epoch, ...(yields ? { yields } : {}) }, config.site);

@@ -14,7 +14,7 @@ export interface LocateContext {
   readonly epochs: EpochMemory;
   readonly credential: string;
   readonly signal: AbortSignal;
-  readonly standing: Pick<Standing, 'located' | 'answer' | 'token' | 'waits' | 'ttl_seconds'>;
+  readonly standing: Pick<Standing, 'phase' | 'located' | 'answer' | 'token' | 'waits' | 'ttl_seconds'>;
   readonly adverts: Adverts;
   readonly peers: Peers;
   /** What the node follows already; then the round looks only for something as good or better. */

@@ -1,9 +1,8 @@
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
-import type { NodeContext } from './context.ts';
 import { sendHeartbeat } from './heartbeat.ts';
-import { holdLease, holds, type Lease, leaseLeftMs } from './lease.ts';
+import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
 import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
 import { heedAnswer } from './news-loop.ts';
@@ -89,6 +88,7 @@ async function sendReports(session: Session): Promise<boolean> {
     const result = await session.call('report', async () => void (await client.report([...batch])));
     if (result !== 'ok' && result !== 'defect') return false;
     reports.settle(batch);
+    if (session.located.cloud_lease !== undefined) batch.forEach(node.cloudReports.report);
     if (result === 'defect') log.warn(`${batch.length} reports were refused and are dropped`, { control_plane_url: client.url });
   }
   return true;
@@ -135,15 +135,8 @@ export async function leaseLoop(session: Session): Promise<void> {
   const end = await holdLease(node.deps, connect({ ...node, signal }, { ...located, timeout_ms }), lease, signal);
   if (end === 'ended') return;
   if (typeof end === 'object') return leadAnew(session, end.regained);
-  // A look that met another leader has taken a higher epoch meanwhile: the session ends with that.
-  if (end === 'lost' && isLeadingAbove(node, lease)) return;
   node.deps.log.warn(end === 'lost' ? 'another node leads now' : 'the lease ran out before it could be renewed', { epoch: lease.epoch });
   session.end({ why: `the lease is ${end}` });
-}
-
-function isLeadingAbove({ standing, deps }: NodeContext, { epoch }: Lease): boolean {
-  const now = standing.located?.lease;
-  return now !== undefined && now.epoch > epoch && holds(now, deps.clock);
 }
 
 /** The control plane saw the lease lapse before the renewal came, and nobody else had claimed it: what follows has a new epoch. */

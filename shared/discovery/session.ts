@@ -8,11 +8,7 @@ import { syncLoop } from './sync-loop.ts';
 import { linkedAbort } from './waker.ts';
 
 /** How a session ended, and whether any call of it worked. */
-export type SessionResult = SessionEnd & {
-  readonly isProven: boolean;
-  /** What was followed at the end: a lease of the cloud may have run out meanwhile. */
-  readonly located: Located;
-};
+export type SessionResult = SessionEnd & { readonly isProven: boolean };
 
 const LOOPS = [pollLoop, syncLoop, heartbeatLoop, reportLoop, newsLoop, lookLoop, leaseLoop, cloudLeaseLoop, cloudLoop];
 
@@ -43,5 +39,5 @@ export async function runSession(
   active.removeEventListener('abort', work.abort);
   work.dispose();
   life.dispose();
-  return { ...result, isProven: session.isProven, located: session.located };
+  return { ...result, isProven: session.isProven };
 }

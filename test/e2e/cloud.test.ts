@@ -42,7 +42,8 @@ describe('a node with a cloud control URL', () => {
       },
       60,
     );
-    expect(health).toMatchObject({ role: 'leader', control_plane_url: worker.url, provisional: false });
+    // It leads by its own Supervisor, which the lease in D1 confirms.
+    expect(health).toMatchObject({ role: 'leader', source: 'self', provisional: false, confirmed: true });
 
     const { nodes } = (await cloud.nodes()).body;
     expect(nodes).toHaveLength(1);
@@ -58,9 +59,9 @@ describe('a node with a cloud control URL', () => {
     });
     expect(await (await fetch(`http://127.0.0.1:${port}/`)).json()).toMatchObject({ node_id: health.node_id });
     const cluster = JSON.parse(await readFile(join(dataDir, 'cluster.json'), 'utf8')) as ClusterFile;
-    expect(cluster).toMatchObject({ source: 'cloud', plan_generation: 1, profile_generation: 1 });
+    expect(cluster).toMatchObject({ source: 'self', provisional: false, plan_generation: 1, profile_generation: 1 });
 
-    // A command that asks the node is answered by the control plane that it follows.
+    // A command that asks the node is answered by the leader, which it is itself.
     expect((await node.client.nodes()).body.nodes.map(({ node_id }) => node_id)).toEqual([health.node_id]);
 
     // A publish at the cloud reaches the node within a heartbeat.
