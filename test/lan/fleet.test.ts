@@ -1,12 +1,13 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { signAdvert } from '../../shared/contract/advert.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { helloService } from '../e2e/support/example-plan.ts';
 import { until } from '../support/until.ts';
-import { startAvahi } from './support/avahi.ts';
+import { type Avahi, startAvahi } from './support/avahi.ts';
 import { buildPackage } from './support/built-package.ts';
-import { measured, whyNoAvahi, whyNoDelay, whyNoNetwork } from './support/commands.ts';
+import { measured, run, whyNoAvahi, whyNoDelay, whyNoNetwork } from './support/commands.ts';
 import { FLEET_KEY, LanFleet, type LanNode, onlineAt } from './support/fleet.ts';
 import { type Host, type NetworkOptions, openNetwork } from './support/network.ts';
 
@@ -40,15 +41,15 @@ async function publish(node: LanNode, generation: number, plan: unknown): Promis
   expect(answer, node.output().slice(-2000)).toMatchObject({ status: 200 });
 }
 
-/** The pids of the services that nodes run. */
-async function pids(nodes: readonly LanNode[]): Promise<Record<string, unknown>> {
-  const found: Record<string, unknown> = {};
-  for (const node of nodes) {
-    found[node.node_id] = await until(`the service of ${node.node_id}`, async () => {
-      const { body } = await node.call('/healthz');
-      const services = (body.services ?? []) as { name: string; state: string; pid?: number }[];
-      return services.length > 0 && services.every(({ state }) => state === 'running') ? services.map(({ pid }) => pid) : undefined;
+/** The pids of the services that nodes run, from the process table. */
+async function pids(nodes: readonly LanNode[]): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const { node_id, host } of nodes) {
+    found[node_id] = await until(`the service of ${node_id}`, async () => {
+      const all = (await run('ip', ['netns', 'pids', host.namespace])).split('\n').filter(Boolean);
+      return all.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('service/server.js')).join() || undefined;
     });
+    expect(found[node_id]).toMatch(/^\d+$/);
   }
   return found;
 }
@@ -178,26 +179,46 @@ describe.skipIf(why !== undefined)(`a fleet on a network of its own${why === und
 
 const whyNoForger = why ?? whyNoAvahi();
 
+async function publishAdvert(avahi: Avahi, host: Host, { node_id, epoch, port, forged = false }: ForeignAdvert): Promise<void> {
+  const claims = { fleet: 'default', site: 'default', node_id, epoch, url: `http://${host.address}:${port}` };
+  const signature = forged ? 'Zm9yZ2Vk' : await signAdvert(await deriveFleetKeys('default', FLEET_KEY), claims);
+  const fields = Object.entries({ txtvers: 1, ...claims, sig: signature });
+  await avahi.publish(
+    node_id,
+    '_bootplane._tcp',
+    port,
+    fields.map(([key, value]) => `${key}=${value}`),
+  );
+}
+
+interface ForeignAdvert {
+  readonly node_id: string;
+  readonly epoch: number;
+  readonly port: number;
+  readonly forged?: boolean;
+}
+
 describe.skipIf(whyNoForger !== undefined)('a foreign program that advertises a leader', () => {
+  test('with a signature of the fleet brings the others to it', async () => {
+    const fleet = await open({ hosts: 2 });
+    const [host, foreign] = fleet.network.hosts as [Host, Host];
+    const avahi = await startAvahi(foreign);
+    closing.push(avahi.stop);
+    const leader = fleet.start(foreign, { node_id: 'node-z', env: { BOOTPLANE_MDNS: 'off' } });
+    await fleet.agreed();
+    await publishAdvert(avahi, foreign, { node_id: 'node-z', epoch: 1, port: 7420 });
+    const node = fleet.start(host, { node_id: 'node-a' });
+    expect(await fleet.agreed()).toBe(leader);
+    expect(node.cluster()).toMatchObject({ source: 'mdns', leader_node_id: 'node-z' });
+  }, 120_000);
+
   test('with a signature of the fleet it is asked to prove itself, and with another it is ignored and told of once', async () => {
     const fleet = await open({ hosts: 2 });
     const [host, foreign] = fleet.network.hosts as [Host, Host];
     const avahi = await startAvahi(foreign);
     closing.push(avahi.stop);
-    const keys = await deriveFleetKeys('default', FLEET_KEY);
-    const advertise = async (node_id: string, port: number, forged: boolean) => {
-      const claims = { fleet: 'default', site: 'default', node_id, epoch: 900_000, url: `http://${foreign.address}:${port}` };
-      const signature = forged ? 'Zm9yZ2Vk' : await signAdvert(keys, claims);
-      const fields = { txtvers: 1, ...claims, sig: signature };
-      await avahi.publish(
-        node_id,
-        '_bootplane._tcp',
-        port,
-        Object.entries(fields).map(([key, value]) => `${key}=${value}`),
-      );
-    };
-    await advertise('forger', 9001, true);
-    await advertise('replayer', 9002, false);
+    await publishAdvert(avahi, foreign, { node_id: 'forger', epoch: 900_000, port: 9001, forged: true });
+    await publishAdvert(avahi, foreign, { node_id: 'replayer', epoch: 900_000, port: 9002 });
     const node = fleet.start(host, { node_id: 'node-1', env: SHORT_TTL });
     expect(await fleet.agreed()).toBe(node);
     // Some rounds of looking.
