@@ -80,7 +80,8 @@ export function createControl(node: NodeContext): Control {
         const isShort = deps.clock.monotonic() - began < heartbeatIntervalMs(standing.ttl_seconds());
         failures = result.isProven && (!isShort || takeover !== undefined) ? 0 : failures + 1;
         deps.log.info(next === undefined ? `looks for a control plane again: ${result.why}` : result.why);
-        if (next?.url !== located.url) void stepDown(node, true);
+        // Where this node leads from now on, what it holds is that of its new lease.
+        if (next?.lease === undefined && next?.url !== located.url) void stepDown(node, true);
       }
       work.dispose();
     },
