@@ -28,6 +28,7 @@ export async function hashFile(io: Io, file: string): Promise<HashedFile> {
     const hint = `Pack it first: tar -czf ${basename(path)}.tar.gz -C ${file} .`;
     throw new CommandError('file', `${file} is a folder, and an artifact is one file`, hint);
   }
+  if (!info.isFile()) throw new CommandError('file', `${file} is no file, and an artifact is one`);
   if (info.size > ARTIFACT_BYTES) throw new CommandError('file', `${file} has ${info.size} bytes; an artifact may have ${ARTIFACT_BYTES}`);
   const hash = createHash('sha256');
   const progress = createProgress(io, 'reading', info.size);

@@ -56,7 +56,7 @@ export async function exportBundle(io: Io, client: Client, artifacts: ArtifactCl
   };
   const partial = `${path}.partial`;
   try {
-    await write(io, partial, manifest, documents, artifacts);
+    await write(io, { path: partial, shown: file }, manifest, documents, artifacts);
     await rename(partial, path);
   } catch (error) {
     await rm(partial, { force: true });
@@ -97,7 +97,7 @@ async function namedArtifacts(client: ArtifactClient, plan: Document | undefined
 
 async function write(
   io: Io,
-  path: string,
+  { path, shown }: { readonly path: string; readonly shown: string },
   manifest: BundleManifest,
   documents: readonly Document[],
   client: ArtifactClient,
@@ -121,11 +121,14 @@ async function write(
   });
   const [filled, written] = await Promise.allSettled([
     filling,
-    pipeline(Readable.from(archive as AsyncIterable<Uint8Array>), createWriteStream(path)),
+    // A plan may hold passwords.
+    pipeline(Readable.from(archive as AsyncIterable<Uint8Array>), createWriteStream(path, { mode: 0o600 })),
   ]);
   progress.end();
   // Without room on the disk the file says what is wrong; else it is what could not be read.
-  if (written.status === 'rejected' && written.reason instanceof Error && 'syscall' in written.reason) throw written.reason;
+  if (written.status === 'rejected' && written.reason instanceof Error && 'syscall' in written.reason) {
+    throw new CommandError('file', `${shown} can't be written: ${written.reason.message}`);
+  }
   if (filled.status === 'rejected') throw filled.reason;
   if (written.status === 'rejected') throw written.reason;
 }
@@ -136,19 +139,21 @@ async function addArtifact(
   { name, sha256: wanted, size }: BundleManifest['artifacts'][number],
   progress: Progress,
 ): Promise<void> {
-  const entry = archive.entry({ name, size });
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const chunk of Readable.fromWeb((await client.get(wanted)) as NodeStream<Uint8Array>) as AsyncIterable<Uint8Array>) {
-    hash.update(chunk);
-    bytes += chunk.length;
-    progress.add(chunk.length);
-    if (bytes > size) break;
-    if (!entry.write(chunk)) await new Promise<void>((resolve) => entry.once('drain', () => resolve()));
-  }
-  if (bytes !== size || hash.digest('hex') !== wanted)
-    throw new CommandError('failed', `the artifact ${wanted} did not come as it should: try again`);
-  entry.end(null);
+  const body = Readable.fromWeb((await client.get(wanted)) as NodeStream<Uint8Array>);
+  const verified = async function* (chunks: AsyncIterable<Uint8Array>) {
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      progress.add(chunk.length);
+      if (bytes > size) break;
+      yield chunk;
+    }
+    if (bytes !== size || hash.digest('hex') !== wanted)
+      throw new CommandError('failed', `the artifact ${wanted} did not come as it should: try again`);
+  };
+  await pipeline(body, verified, archive.entry({ name, size }) as unknown as NodeJS.WritableStream);
 }
 
 function sha256(text: string): string {

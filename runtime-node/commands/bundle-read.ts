@@ -33,7 +33,7 @@ export async function* readEntries(path: string): AsyncGenerator<BundleEntry> {
   file.pipe(archive as unknown as NodeJS.WritableStream);
   try {
     for await (const entry of archive as AsyncIterable<unknown> as AsyncIterable<BundleEntry>) {
-      yield entry;
+      yield told(entry);
       entry.resume();
     }
   } catch (error) {
@@ -41,6 +41,19 @@ export async function* readEntries(path: string): AsyncGenerator<BundleEntry> {
   } finally {
     file.destroy();
   }
+}
+
+/** Whoever reads an entry meets the same words as whoever waits for the next one. */
+function told(entry: BundleEntry): BundleEntry {
+  const { header } = entry;
+  const chunks = async function* () {
+    try {
+      yield* entry;
+    } catch (error) {
+      throw damaged(messageOf(error));
+    }
+  };
+  return { header, resume: () => entry.resume(), [Symbol.asyncIterator]: chunks };
 }
 
 /**
@@ -52,6 +65,7 @@ export async function verifyBundle(io: Io, file: string, fleetKey: string): Prom
   const info = await stat(path).catch((error: unknown) => {
     throw new CommandError('file', `${file} ${codeOf(error) === 'ENOENT' ? 'does not exist' : `can't be read: ${messageOf(error)}`}`);
   });
+  if (!info.isFile()) throw new CommandError('file', `${file} is no file`);
   const progress = createProgress(io, 'verifying', info.size);
   try {
     const { manifest, documents } = await readAll(path, progress);

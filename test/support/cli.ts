@@ -7,6 +7,7 @@ import { runCli } from '../../runtime-node/commands/program.ts';
 import { listen } from '../../runtime-node/http-server.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
+import { memoryArtifactStore } from './memory-artifact-store.ts';
 
 export interface Ran {
   readonly code: number;
@@ -90,7 +91,7 @@ export interface Site {
 
 /** A real Supervisor behind a real listener, with a data directory that leads to it. */
 export async function startSite(): Promise<Site> {
-  const harness = await startOnNode();
+  const harness = await startOnNode({ artifacts: memoryArtifactStore() });
   const asked: string[] = [];
   const own: Site['own'] = new Map();
   const server = await listen(
