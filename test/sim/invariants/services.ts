@@ -4,8 +4,17 @@ import type { Published } from '../published.ts';
 import type { World } from '../world.ts';
 import type { Invariant, Judge } from './invariant.ts';
 
+/** A service without a health check counts as running when it has lasted this long, milliseconds. */
+const STARTING_MS = 300;
+
 /** Why a node may stop or restart a healthy service. The last two are the only ones that leadership may bring about. */
-export type StopReason = 'the plan' | 'the node stops' | 'a second copy' | 'surplus above count' | 'a role was lost';
+export type StopReason =
+  | 'the plan'
+  | 'it had not come up yet'
+  | 'the node stops'
+  | 'a second copy'
+  | 'surplus above count'
+  | 'a role was lost';
 
 /** For so long a copy elsewhere explains the stop of this one: a lost node counts for three TTLs, and news of it take up to two more. */
 const SURPLUS_MEMORY_TTLS = 5;
@@ -16,7 +25,7 @@ export function servicesInvariants(published: Published): Invariant {
     return {
       onService(machine, event) {
         if (event.kind === 'start') {
-          copies.note();
+          copies.noteStart(machine, event.spec.name);
           checkStart(judge, published, machine, event.spec);
         } else {
           const reason = reasonOf(published, copies, machine, event);
@@ -80,6 +89,7 @@ function reasonOf(published: Published, copies: CopyMemory, machine: Machine, { 
   if (service === undefined || service.version !== version) return 'the plan';
   const { roles = [], nodes = [], count } = service.placement ?? {};
   if (nodes.length > 0 && !nodes.includes(state.node_id)) return 'the plan';
+  if (copies.isStarting(machine, name)) return 'it had not come up yet';
   if (machine.services.alive(name).length > 1) return 'a second copy';
   if (roles.length > 0 && !copies.hasRole(machine, roles)) return 'a role was lost';
   const wanted = published.lowestCount(name) ?? count;
@@ -92,9 +102,21 @@ class CopyMemory {
   readonly #world: World;
   /** By service: machine and when it was last seen there. */
   readonly #seen = new Map<string, Map<string, number>>();
+  readonly #started = new Map<string, number>();
 
   constructor(world: World) {
     this.#world = world;
+  }
+
+  noteStart({ name: machine }: Machine, service: string): void {
+    this.#started.set(`${machine} ${service}`, this.#world.timeline.now);
+    this.note();
+  }
+
+  /** It was started so short ago, from what was cached perhaps, that it cannot count as healthy. */
+  isStarting({ name: machine }: Machine, service: string): boolean {
+    const at = this.#started.get(`${machine} ${service}`);
+    return at !== undefined && this.#world.timeline.now - at < STARTING_MS;
   }
 
   note(): void {
