@@ -42,11 +42,10 @@ async function join(context: StepContext, client: Client, timeout_ms: () => numb
   const { deps, epochs, current } = context;
   const leader = await readLeader(client, deps.config.site);
   await epochs.note(leader?.epoch);
-  const isOurs = leader !== undefined && isThisMachine(context, leader);
-  if (isOurs && current?.cloud_lease?.epoch === leader.epoch && holds(current.cloud_lease, deps.clock)) {
+  if (leader !== undefined && current !== undefined && isHeld(context, leader)) {
     return { outcome: 'found', detail: 'this node leads', located: current };
   }
-  if ((leader !== undefined && !isOurs) || !mayClaim(context)) return turnTo(context, client, leader);
+  if ((leader !== undefined && !isThisMachine(context, leader)) || !mayClaim(context)) return turnTo(context, client, leader);
   const claim = await claimAtCloud(context, { epoch_seen: epochs.highest, timeout_ms });
   if ('lost_to' in claim) {
     await epochs.note(claim.lost_to.epoch);
@@ -81,6 +80,11 @@ function mayClaim({ deps, current, round }: StepContext): boolean {
  */
 function isThisMachine({ deps: { config, identity } }: StepContext, leader: KnownLeader): boolean {
   return leader.node_id === identity.node_id && leader.leader_url === config.advertise_url();
+}
+
+/** True for the very lease that this node holds there. It may still have an address from before the last renewal. */
+function isHeld({ deps, current }: StepContext, { node_id, epoch }: KnownLeader): boolean {
+  return node_id === deps.identity.node_id && current?.cloud_lease?.epoch === epoch && holds(current.cloud_lease, deps.clock);
 }
 
 type CloudLeader = KnownLeader & Pick<Leader, 'expires_in_ms'>;

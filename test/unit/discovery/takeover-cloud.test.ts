@@ -71,6 +71,15 @@ describe('a leader with a cloud', () => {
     expectNoStop(machines);
   });
 
+  it('that gets another address knows its own lease there by the epoch, and leads on', async () => {
+    const { leader } = await running(2);
+    const { epoch } = leader.state;
+    fleet.move(leader, '192.0.2.77');
+    leader.discovery.look();
+    await fleet.elapse(TTL_MS);
+    expect(leader.state).toMatchObject({ source: 'self', leads: true, confirmed: true, epoch });
+  });
+
   it('whose process is dead is not replaced before its lease has lapsed; until then nodes use the cloud', async () => {
     const { leader, others } = await running(3);
     const { epoch } = leader.state;
