@@ -38,17 +38,18 @@ export interface Adverts {
 
 type Deps = Pick<DiscoveryDeps, 'config' | 'identity' | 'clock' | 'log' | 'fleetKeys' | 'lan'>;
 
-/** Bounds what a hostile network can make a node remember. */
+/** Bounds what a hostile network can make a node remember, and write into its log in an hour. */
 const MAX_REMEMBERED = 256;
+const TOLD_AGAIN_MS = 3_600_000;
 
 export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, standing: Standing, peers: Peers): Adverts {
   const { clock, log } = deps;
   const waker = createWaker(clock);
   const listeners = new Set<() => void>();
-  const told = new Set<string>();
   const looked = new Map<string, number>();
   const fresh = new Map<string, Candidate>();
   const sign = cachedSigner(deps, epochs);
+  const ignored = createTold(deps);
 
   const adverts: Adverts = {
     twin: undefined,
@@ -94,12 +95,7 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    ignored(url, reason) {
-      const key = `${url} ${reason}`;
-      if (told.has(key)) return;
-      bounded(told).add(key);
-      log.warn(`an advert for ${url} is ignored: ${reason}`, { url });
-    },
+    ignored,
   };
   return adverts;
 }
@@ -161,7 +157,24 @@ function urlOf(advert: unknown): string {
   return typeof url === 'string' ? url.slice(0, 256) : 'an unknown address';
 }
 
-/** Starts anew when it is full: then something is said twice. */
+/** Each once. When it is full nothing more is told for an hour: whoever forges adverts must not fill the disk. */
+function createTold({ clock, log }: Pick<Deps, 'clock' | 'log'>): Adverts['ignored'] {
+  const told = new Set<string>();
+  let since = Number.NEGATIVE_INFINITY;
+  return (url, reason) => {
+    const key = `${url} ${reason}`;
+    const now = clock.monotonic();
+    if (told.has(key)) return;
+    if (told.size >= MAX_REMEMBERED && now - since >= TOLD_AGAIN_MS) told.clear();
+    if (told.size >= MAX_REMEMBERED) return;
+    if (told.size === 0) since = now;
+    told.add(key);
+    log.warn(`an advert for ${url} is ignored: ${reason}`, { url });
+    if (told.size === MAX_REMEMBERED) log.warn(`${MAX_REMEMBERED} different adverts were ignored; no more of them are told for an hour`);
+  };
+}
+
+/** Starts anew when it is full: then something is looked at twice. */
 function bounded<T extends { readonly size: number; clear(): void }>(kept: T): T {
   if (kept.size >= MAX_REMEMBERED) kept.clear();
   return kept;
