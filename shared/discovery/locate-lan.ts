@@ -15,6 +15,8 @@ const BROWSE_MS = 1000;
 const CHALLENGE_TIMEOUT_MS = 1000;
 /** A follower whose leader is well asks only so many others, so that a large site does not ask all of all. */
 const SAMPLED_PEERS = 3;
+/** It asks only so many of those that told of something new: each of them points to the leader that it follows. */
+const HINTED_PEERS = 8;
 
 /** Asks the LAN by multicast who is there, and each one to prove itself. */
 export async function locateMdns(context: StepContext): Promise<StepResult> {
@@ -59,16 +61,17 @@ async function browse({ deps, adverts, current }: StepContext, look: Look): Prom
 }
 
 function peersToAsk({ deps, current, peers, round, standing }: StepContext): Candidate[] {
-  if (round.isHinted) return [...round.hinted];
+  const isWell = current !== undefined && current.lease === undefined && current.source !== 'cloud';
+  const hinted = isWell ? round.hinted.toSorted((a, b) => (b.epoch ?? 0) - (a.epoch ?? 0)).slice(0, HINTED_PEERS) : round.hinted;
+  if (round.isHinted) return [...hinted];
   const configured = deps.config.peers.map((url) => ({ url }));
   const remembered = [...peers.list(), ...(standing.answer?.successors ?? [])];
   const all = [...configured, ...remembered].filter(({ url }) => !round.asked.has(new URL(url).origin));
   const candidates: Candidate[] = all.map((peer) => ({ ...peer, via: 'peer' }));
-  const isWell = current !== undefined && current.lease === undefined && current.source !== 'cloud';
-  if (!isWell) return [...round.hinted, ...candidates];
+  if (!isWell) return [...hinted, ...candidates];
   const from = Math.floor(deps.random.next() * candidates.length);
   const sampled = [...candidates.slice(from), ...candidates.slice(0, from)].slice(0, SAMPLED_PEERS);
-  return [...round.hinted, ...followedOf(current, 'peer'), ...sampled];
+  return [...hinted, ...followedOf(current, 'peer'), ...sampled];
 }
 
 /** The leader that is followed is asked as well: whatever is found must be better. */
