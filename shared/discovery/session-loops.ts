@@ -102,12 +102,19 @@ export async function lookLoop(session: Session): Promise<void> {
     if (signal.aborted) return;
     const stepDown = (why: string) => session.end({ why });
     const found = await locate({ ...node, signal, current: session.located, stepDown }, node.traces, 'periodic');
-    if (found === undefined || signal.aborted || isOvertaken(session, found)) continue;
+    if (signal.aborted) return;
+    if (found === undefined) session.located = unhurried(session.located);
+    if (found === undefined || isOvertaken(session, found)) continue;
     if (!isSameStanding(session.located, found)) return session.end({ why: `this node now ${describe(found)}`, next: found });
     session.located = found;
     node.standing.located = found;
     node.changed();
   }
+}
+
+/** A leader is in a hurry only as long as it meets another that wins. */
+function unhurried({ look_again_ms, ...located }: Located): Located {
+  return look_again_ms === undefined || located.lease !== undefined ? located : { ...located, look_again_ms };
 }
 
 /** A look takes a while, and a plan that came meanwhile may have told of a higher epoch than what the look has found. */

@@ -1,0 +1,91 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { signAdvert } from '../../../shared/contract/advert.ts';
+import type { LeaderProof } from '../../../shared/contract/leader.ts';
+import { Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
+import { keys, strangers } from './harness.ts';
+
+let fleet: Fleet;
+beforeEach(() => {
+  fleet = new Fleet();
+});
+afterEach(() => fleet.close());
+
+const urlOf = (address: string) => `http://${address}:7420`;
+
+async function advertOf(node_id: string, address: string, epoch: number, signer = keys) {
+  const claims = { fleet: 'default', site: 'default', node_id, epoch, url: urlOf(address) };
+  return { ...claims, signature: await signAdvert(signer, claims) };
+}
+
+/** A node of the fleet that proves to lead, and does nothing else. */
+async function proveToLead(request: Request, node_id: string, leads: { epoch: number; nodes_heard: number }): Promise<Response> {
+  const query = new URL(request.url).searchParams;
+  const origin = query.get('origin') ?? '';
+  const known = { epoch: leads.epoch, provisional: false, confirmed: false, nodes_heard: leads.nodes_heard };
+  const proved = { epoch_seen: leads.epoch, eligible: true };
+  const signed: LeaderProof = {
+    purpose: 'leader-proof',
+    challenge: query.get('challenge') ?? '',
+    fleet: 'default',
+    site: 'default',
+    origin,
+    node_id,
+    instance_id: 'its-boot',
+    leader_node_id: node_id,
+    leader_url: origin,
+    ...known,
+    ...proved,
+  };
+  const lease = { leader_url: origin, node_id, expires_at: '2026-01-01T00:00:00.000Z', expires_in_ms: 9000 };
+  const proof = await keys.signHint(signed);
+  return Response.json({ ...lease, ...known, ...proved, proof, proved_by: node_id, proved_by_instance: 'its-boot' });
+}
+
+describe('a leader that waits for one with more right to go above it', () => {
+  it('is in no hurry any more when that one is gone', async () => {
+    const [a] = (await fleet.booted(1)) as [FleetMachine];
+    const address = '192.0.2.66';
+    fleet.strangers.set(address, (request) => proveToLead(request, 'w', { epoch: 1, nodes_heard: 50 }));
+    a.discovery.hear(await advertOf('w', address, 1));
+    await fleet.elapse(5000);
+    expect(a.state.trace?.steps.map(({ detail }) => detail).join()).toContain('steps down as soon as that one leads above both');
+    fleet.cut.add(address);
+    await fleet.elapse(TTL_MS);
+    const before = fleet.lan.sent.query;
+    await fleet.elapse(8 * TTL_MS);
+    expect(a.state).toMatchObject({ leads: true, epoch: 1 });
+    // Three for each look, of which there is one in about four TTLs.
+    expect(fleet.lan.sent.query - before).toBeLessThanOrEqual(3 * 4);
+  });
+});
+
+describe('what others can make a node do', () => {
+  it('forged adverts without number are told a limited number of times', async () => {
+    const [a] = (await fleet.booted(1)) as [FleetMachine];
+    for (let index = 0; index < 1000; index += 1)
+      a.discovery.hear(await advertOf('x', `198.51.${index % 250}.${Math.floor(index / 250) + 1}`, 3, strangers));
+    await fleet.elapse(1000);
+    const told = a.logged('warn').filter((line) => line.includes('ignored'));
+    expect(told.length).toBeGreaterThan(0);
+    expect(told.length).toBeLessThanOrEqual(257);
+    expect(told.at(-1)).toContain('no more of them are told');
+  });
+
+  it('a follower that hears of a new epoch from a whole site asks only a few of them', async () => {
+    const machines = (await fleet.booted(2)) as [FleetMachine, FleetMachine];
+    const follower = machines.find(({ state }) => !state.leads) as FleetMachine;
+    const asked = new Set<string>();
+    for (let index = 1; index <= 60; index += 1) {
+      const address = `198.51.100.${index}`;
+      fleet.strangers.set(address, () => {
+        asked.add(address);
+        return Response.json({}, { status: 404 });
+      });
+      follower.discovery.hear(await advertOf(`n${index}`, address, 5));
+    }
+    await fleet.elapse(3000);
+    expect(asked.size).toBeGreaterThan(0);
+    expect(asked.size).toBeLessThanOrEqual(16);
+    expect(follower.state.source).toBe('mdns');
+  });
+});
