@@ -28,8 +28,6 @@ export interface Adverts {
   take(): Candidate[];
   /** True when `take` would give something. */
   hasNews(): boolean;
-  /** Another machine that runs as this node, as it was met last: every round asks it first. */
-  twin: { readonly url: string; readonly instance_id: string } | undefined;
   /** Returns how to end it. */
   onNews(listener: () => void): () => void;
   /** Says in the log, once for each address and reason, that a candidate is ignored. */
@@ -52,7 +50,6 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
   const ignored = createTold(deps);
 
   const adverts: Adverts = {
-    twin: undefined,
     async run(signal) {
       const { lan } = deps;
       if (lan === undefined) return;

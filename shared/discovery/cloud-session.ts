@@ -2,7 +2,7 @@ import type { Client } from '../client.ts';
 import { heartbeatDelayMs } from '../decide/jitter.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
-import { onFailure } from './failure.ts';
+import { DUPLICATE_ADVICE, onFailure } from './failure.ts';
 import { createFailureRecord } from './failure-record.ts';
 import { sendHeartbeat } from './heartbeat.ts';
 import { messageOf } from './json-file.ts';
@@ -10,7 +10,7 @@ import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
 import { leadConfirmed } from './own-supervisor.ts';
 import { register } from './register.ts';
 import { createRegistration } from './registration.ts';
-import { DUPLICATE_ADVICE, type Session } from './session-state.ts';
+import type { Session } from './session-state.ts';
 import { heedCloudVersions } from './sync-loop.ts';
 
 /**

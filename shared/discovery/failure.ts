@@ -7,6 +7,10 @@ import { ApiError } from '../client.ts';
  */
 export type FailureAction = 'register' | 'relocate' | 'duplicate' | 'retry' | 'defect';
 
+/** What a person does about another machine that runs as the same node. */
+export const DUPLICATE_ADVICE =
+  'to mend it: stop one of the two, remove node.json from its data directory, start it again. Services stay as they are';
+
 /** Specification, section 7. */
 export function onFailure(error: unknown): FailureAction {
   if (!(error instanceof ApiError)) return 'retry';

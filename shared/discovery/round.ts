@@ -14,7 +14,7 @@ export interface LocateContext {
   readonly epochs: EpochMemory;
   readonly credential: string;
   readonly signal: AbortSignal;
-  readonly standing: Pick<Standing, 'phase' | 'located' | 'answer' | 'token' | 'waits' | 'ttl_seconds'>;
+  readonly standing: Pick<Standing, 'phase' | 'located' | 'answer' | 'token' | 'twin' | 'ttl_seconds'>;
   readonly adverts: Adverts;
   readonly peers: Peers;
   /** What the node follows already; then the round looks only for something as good or better. */
@@ -36,6 +36,8 @@ export interface Round {
   readonly hinted: readonly Candidate[];
   /** The origins that were asked: each once in a round. */
   readonly asked: Set<string>;
+  /** Nodes of the site that advertise themselves, by node_id: enough to queue behind, not to follow. */
+  readonly heard: Map<string, Candidate>;
   /** Nodes of the fleet that proved themselves, by node_id. */
   readonly proved: Map<string, Proved>;
   /** Another machine runs as this node; why this one keeps silent, where the other has more right. */

@@ -2,7 +2,7 @@ import type { Client } from '../client.ts';
 import type { DesiredGenerations } from '../contract/document.ts';
 import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
-import { type FailureAction, onFailure } from './failure.ts';
+import { DUPLICATE_ADVICE, type FailureAction, onFailure } from './failure.ts';
 import { createFailureRecord } from './failure-record.ts';
 import { messageOf } from './json-file.ts';
 import type { Located, Takeover } from './located.ts';
@@ -58,8 +58,6 @@ export interface Session {
  * Then it looks whether that has cleared: a person may have stopped the other one.
  */
 const DUPLICATE_SILENCE_TTLS = 2;
-export const DUPLICATE_ADVICE =
-  'to mend it: stop one of the two, remove node.json from its data directory, start it again. Services stay as they are';
 
 /** True for a leader on the network of this node: its news are listened to, and others take over from it. */
 export function isOnLan({ source, lease }: Located): boolean {

@@ -4,6 +4,13 @@ import { holds } from './lease.ts';
 import type { KnownLeader, Located } from './located.ts';
 import type { DiscoveryDeps, DiscoveryState, Phase } from './types.ts';
 
+export interface Twin {
+  readonly url: string;
+  readonly instance_id: string;
+  /** In words for a person; absent when it did not answer the last time. */
+  readonly trouble?: string;
+}
+
 /** How the node stands, written by the loops and read through `snapshot`. */
 export interface Standing {
   phase: Phase;
@@ -17,6 +24,8 @@ export interface Standing {
   token: FencingToken | undefined;
   /** Set while another machine runs as this node: until then, by the monotonic clock, nothing is sent as it. */
   silent_until: number | undefined;
+  /** Another machine that runs as this node, as it was met last. */
+  twin: Twin | undefined;
   /** What is waited for, by topic. */
   readonly waits: Map<string, string>;
   ttl_seconds(): number;
@@ -33,6 +42,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
     answer: undefined,
     token: undefined,
     silent_until: undefined,
+    twin: undefined,
     waits: new Map(),
     ttl_seconds: () => standing.answer?.ttl_seconds ?? config.ttl_seconds,
     role: () => roleNow(deps, standing),
@@ -53,7 +63,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
         confirmed: leads && holds(standing.located?.cloud_lease, deps.clock),
         ttl_seconds: standing.ttl_seconds(),
         ...(source === undefined ? {} : { source }),
-        waiting_for: [...standing.waits.values()],
+        waiting_for: [...standing.waits.values(), ...(standing.twin?.trouble === undefined ? [] : [standing.twin.trouble])],
       };
     },
   };

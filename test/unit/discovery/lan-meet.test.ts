@@ -221,4 +221,20 @@ describe('a copied disk', () => {
     expect(second.state).toMatchObject({ leader_node_id: 'a', leader_url: a.url, source: 'mdns' });
     expect(second.state.waiting_for).toEqual([]);
   });
+
+  it('is told once on each end, also when the other does not answer for a while', async () => {
+    const [a] = (await fleet.booted(2)) as [FleetMachine, FleetMachine];
+    const copy = fleet.machine('copy');
+    copy.node_id = a.node_id;
+    for (const [name, text] of a.files.texts) copy.files.texts.set(name, text);
+    await copy.boot();
+    await fleet.elapse(4 * TTL_MS);
+    fleet.cut.add(copy.address);
+    await fleet.elapse(10 * TTL_MS);
+    expect(a.state.waiting_for.join()).not.toContain('to mend it');
+    fleet.cut.delete(copy.address);
+    await fleet.elapse(10 * TTL_MS);
+    expect(a.state.waiting_for.join()).toContain('to mend it');
+    for (const one of [a, copy]) expect(one.logged('error').filter((line) => line.startsWith('another machine, at'))).toHaveLength(1);
+  });
 });
