@@ -80,9 +80,20 @@ export function headOf(versions: Versions): Version | undefined {
 /** The version that `head` names and what it was published on, newest first, as far as `versions` go. */
 export function lineOf(versions: Versions, head: Pick<Version, 'generation' | 'hash'> | undefined): Version[] {
   const line: Version[] = [];
+  const parentOf = parentsIn(versions);
   let at = head && versions.find(({ generation, hash }) => generation === head.generation && hash === head.hash);
-  for (; at !== undefined; at = replacedBy(versions, at)) line.push(at);
+  for (; at !== undefined; at = parentOf(at)) line.push(at);
   return line;
+}
+
+/**
+ * Finds what a version was published on. Publishing replaces what is current, so of several versions with the
+ * parent's hash it was the last before. Made once for many questions: a history may have thousands of versions.
+ */
+export function parentsIn(versions: Versions): (version: Version) => Version | undefined {
+  const newestFirst = [...versions].sort((a, b) => b.generation - a.generation);
+  const byHash = Map.groupBy(newestFirst, ({ hash }) => hash);
+  return ({ generation, parent }) => (parent === undefined ? undefined : byHash.get(parent)?.find((one) => one.generation < generation));
 }
 
 function isSame(a: Version, b: Version): boolean {
@@ -92,17 +103,13 @@ function isSame(a: Version, b: Version): boolean {
 /** Walks from `head` back through the parents until `ancestor` is met or can't be any more. */
 function descends(versions: Versions, head: Version, ancestor: Version): boolean {
   if (ancestor.generation === 0 && head.generation > 0) return true;
+  const parentOf = parentsIn(versions);
   let at: Version | undefined = head;
   while (at !== undefined && at.generation > ancestor.generation) {
-    const before = replacedBy(versions, at);
+    const before = parentOf(at);
     if (before === undefined) return at.parent === ancestor.hash && at.generation === ancestor.generation + 1;
     if (isSame(before, ancestor)) return true;
     at = before;
   }
   return false;
-}
-
-/** Publishing replaces what is current, so of several versions with the parent's hash it was the last. */
-function replacedBy(versions: Versions, { generation, parent }: Version): Version | undefined {
-  return headOf(versions.filter((one) => one.generation < generation && one.hash === parent));
 }

@@ -1,4 +1,4 @@
-import { headOf, lineOf, type Merge, merge, type Side, type Version, type Versions } from './merge.ts';
+import { headOf, lineOf, type Merge, merge, parentsIn, type Side, type Version, type Versions } from './merge.ts';
 
 /** 0: none. 1: lost to another and waits for a person. 2: lost, and somebody has published since. */
 export type Mark = 0 | 1 | 2;
@@ -80,7 +80,11 @@ function marksAfter(store: Repository, offered: Offered, { decided, head, all }:
   if ('conflict' in decided && decided.conflict !== undefined) raise(decided.conflict, 1);
   const known = all.filter((one) => marks.has(keyOf(one)));
   const covered = new Set(lineOf(all, head).map(keyOf));
-  for (const one of known) for (const ancestor of lineOf(all, one).slice(1)) covered.add(keyOf(ancestor));
+  const parentOf = parentsIn(all);
+  for (const one of known) {
+    // What came before something that is covered is covered, too.
+    for (let at = parentOf(one); at !== undefined && !covered.has(keyOf(at)); at = parentOf(at)) covered.add(keyOf(at));
+  }
   return known.flatMap(({ generation, hash }) => {
     const key = keyOf({ generation, hash });
     const mark = covered.has(key) || hash === head?.hash ? 0 : (marks.get(key) ?? 0);

@@ -56,6 +56,24 @@ describe('what a store does with offered versions', () => {
     expect(meet(ours, '3:D<B', 'ours', [lost(2, 'B'), lost(9, 'Z')]).marks).toEqual([]);
   });
 
+  test('a long history with many conflicts costs a few looks at each version', () => {
+    let looks = 0;
+    const counted = (generation: number): KeptVersion => ({
+      generation,
+      get hash() {
+        looks += 1;
+        return `h${generation}`;
+      },
+      parent: `h${generation - 1}`,
+      mark: 0,
+    });
+    const all = Array.from({ length: 1000 }, (_, index) => counted(index + 1));
+    const conflicts = all.slice(0, 500).map(({ generation }) => ({ generation, hash: `h${generation}`, resolved: false }));
+    const { marks } = receive({ versions: all, head: all.at(-1) }, { versions: [], current: all.at(-1), conflicts }, 'ours');
+    expect(marks).toEqual([]);
+    expect(looks).toBeLessThan(50 * all.length);
+  });
+
   test('without the current one of the other side nothing is decided', () => {
     const store = { versions: kept('1:A< 2:B<A'), head: kept('2:B<A').at(-1) };
     const reception = receive(store, { versions: versions('2:C<A 3:E<C'), current: undefined, conflicts: [] }, 'theirs');
