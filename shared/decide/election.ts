@@ -14,9 +14,10 @@ const MAX_BOOT_RANK = 20;
 const TAKEOVER_STEP_MS = 100;
 const TAKEOVER_SPREAD_MS = 50;
 
-/** Those before this node when nobody leads: who may lead and has a smaller node_id. */
-export function beforeAtBoot(node_id: string, others: readonly Elector[]): Elector[] {
-  return others.filter((other) => other.eligible && compareText(other.node_id, node_id) < 0);
+/** Those before this node when nobody leads, the first one first: who may lead and has a smaller node_id. */
+export function beforeAtBoot<T extends Elector>(node_id: string, others: readonly T[]): T[] {
+  const before = others.filter((other) => other.eligible && compareText(other.node_id, node_id) < 0);
+  return before.sort((a, b) => compareText(a.node_id, b.node_id));
 }
 
 /** Milliseconds before a node elects itself though nobody leads, by how many are before it. `random` is in [0, 1). */

@@ -16,3 +16,8 @@ export interface Found extends Proved {
 }
 
 export type FoundLeader = Found & { readonly leads: LeaderFound };
+
+/** True for a node that leads, and is no copy of this one. */
+export function leadsElsewhere(found: Found, node_id: string): found is FoundLeader {
+  return found.leads !== undefined && found.node_id !== node_id;
+}

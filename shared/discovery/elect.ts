@@ -13,6 +13,8 @@ export interface Turn {
 }
 
 const BOOT_LOOK_MS = 500;
+/** Of those before this node at boot the first are asked: the others would have followed one of them. */
+const ASKED_LAST = 3;
 const TAKEOVER_LOOK_MS = 150;
 /** A leader below what this node has seen gets this long, milliseconds, to go above it: the challenge has told it. */
 const LOWER_LEADER_MS = 1000;
@@ -22,10 +24,14 @@ export function turnOf(context: StepContext): Turn {
 }
 
 function turnAtBoot({ deps, round }: StepContext): Turn {
-  const others = [...round.proved.values()];
-  const before = beforeAtBoot(deps.identity.node_id, others);
-  const isLed = others.some(({ leads }) => leads !== undefined);
-  const asked = others.filter((one) => one.leads !== undefined || before.includes(one));
+  const proved = [...round.proved.values()];
+  // Who was only heard counts as one who may lead: the wait is bounded, and asking all of a large site costs more.
+  const heard = [...round.heard.values()].flatMap(({ node_id, url }) =>
+    node_id === undefined || round.proved.has(node_id) ? [] : [{ node_id, url, eligible: true, leads: undefined }],
+  );
+  const before = beforeAtBoot(deps.identity.node_id, [...proved, ...heard]);
+  const isLed = proved.some(({ leads }) => leads !== undefined);
+  const asked = [...proved.filter(({ leads }) => leads !== undefined), ...before.slice(0, ASKED_LAST)];
   return {
     wait_ms: Math.max(isLed ? LOWER_LEADER_MS : 0, bootWaitMs(before.length, deps.random.next())),
     before: asked.map(({ url, node_id }) => ({ url, node_id, via: 'peer' })),

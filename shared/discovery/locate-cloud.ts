@@ -1,7 +1,8 @@
 import { ApiError, type Client, UnreachableError } from '../client.ts';
 import type { Leader } from '../contract/leader.ts';
 import { isFollowable } from '../decide/leadership.ts';
-import type { Found, FoundLeader } from './candidate.ts';
+import { type Found, type FoundLeader, leadsElsewhere } from './candidate.ts';
+import { meetClone } from './clone.ts';
 import { claimAtCloud } from './cloud-lease.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { follow } from './follow.ts';
@@ -98,7 +99,7 @@ async function turnTo(context: StepContext, client: Client, leader: CloudLeader 
   if (leader === undefined)
     return { outcome: 'found', detail: 'this node follows the cloud; nobody leads', located: base(context, client) };
   const proved = await proveLeader(context, leader);
-  if ('located' in proved) return proved;
+  if ('outcome' in proved) return proved;
   const { node_id, leader_url, epoch, expires_in_ms } = leader;
   const located = { ...base(context, client), leader: { node_id, leader_url, epoch }, look_again_ms: expires_in_ms };
   return {
@@ -113,15 +114,17 @@ async function proveLeader(
   context: StepContext,
   { node_id, leader_url, epoch }: KnownLeader,
 ): Promise<StepResult | Pick<StepResult, 'candidates'>> {
-  if (node_id === context.deps.identity.node_id) return {};
-  const isLeader = (one: Found): one is FoundLeader => one.leads !== undefined && isFollowable(one.leads, epoch);
+  const { deps, epochs, peers, round } = context;
+  if (node_id === deps.identity.node_id) return {};
+  const isLeader = (one: Found): one is FoundLeader => leadsElsewhere(one, deps.identity.node_id) && isFollowable(one.leads, epoch);
   const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: isLeader });
   look.add({ url: leader_url, node_id, epoch, via: 'peer' });
   await look.settled();
-  await context.peers.remember(look.found);
+  await peers.remember(look.found);
+  if (await meetClone(context, look.found)) return { outcome: 'rejected', detail: round.clone?.yields ?? '', candidates: look.traced };
   const found = look.found.find(isLeader);
   if (found === undefined) return { candidates: look.traced };
-  await context.epochs.note(found.leads.epoch);
+  await epochs.note(found.leads.epoch);
   return {
     outcome: 'found',
     detail: `this node follows the leader, ${found.node_id}`,

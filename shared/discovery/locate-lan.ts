@@ -1,6 +1,6 @@
 import { compareLeaders, isEpochJump, isFollowable } from '../decide/leadership.ts';
 import { tellsNews } from './adverts.ts';
-import type { Candidate, Found, FoundLeader } from './candidate.ts';
+import { type Candidate, type Found, type FoundLeader, leadsElsewhere } from './candidate.ts';
 import { meetClone } from './clone.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
@@ -17,6 +17,9 @@ const CHALLENGE_TIMEOUT_MS = 1000;
 const SAMPLED_PEERS = 3;
 /** It asks only so many of those that told of something new: each of them points to the leader that it follows. */
 const HINTED_PEERS = 8;
+const SAMPLED_AT_BOOT = 6;
+/** So many who answered and knew of no leader speak for those who were heard beside them. */
+const ENOUGH_WITNESSES = 3;
 
 /** Asks the LAN by multicast who is there, and each one to prove itself. */
 export async function locateMdns(context: StepContext): Promise<StepResult> {
@@ -45,14 +48,20 @@ function lookAround(context: StepContext): Look {
 }
 
 /** Why nothing could be browsed, where that is so. */
-async function browse({ deps, adverts, current }: StepContext, look: Look): Promise<string | undefined> {
+async function browse(context: StepContext, look: Look): Promise<string | undefined> {
+  const { deps, adverts, current, round } = context;
+  const mayAsk = current === undefined ? createRation(context) : () => true;
   try {
     for await (const advert of deps.lan?.browse(BROWSE_MS, look.signal) ?? []) {
       const checked = await adverts.check(advert);
       if ('refused' in checked) {
         adverts.ignored(advert.url, checked.refused);
         look.turnAway({ url: advert.url, node_id: advert.node_id }, checked.refused);
-      } else if ('candidate' in checked && tellsNews(deps, current, checked.candidate)) look.add(checked.candidate);
+      } else if ('candidate' in checked) {
+        const { candidate } = checked;
+        if (candidate.node_id !== undefined) round.heard.set(candidate.node_id, candidate);
+        if (tellsNews(deps, current, candidate) && mayAsk(candidate)) look.add(candidate);
+      }
     }
     return undefined;
   } catch (error) {
@@ -60,14 +69,32 @@ async function browse({ deps, adverts, current }: StepContext, look: Look): Prom
   }
 }
 
+/**
+ * Whom a node asks that follows nobody: a few, and whoever knows of a higher epoch than those before. Where the site
+ * has a leader, each of them points to it; where it has none, a large site that boots at once does not ask all of all.
+ */
+function createRation({ deps }: StepContext): (candidate: Candidate) => boolean {
+  let asked = 0;
+  let highest = -1;
+  return ({ node_id, epoch = 0 }) => {
+    // A copy of this node is dealt with first.
+    if (node_id !== deps.identity.node_id && epoch <= highest && asked >= SAMPLED_AT_BOOT) return false;
+    asked += 1;
+    highest = Math.max(highest, epoch);
+    return true;
+  };
+}
+
 function peersToAsk({ deps, current, peers, round, standing }: StepContext): Candidate[] {
   const isWell = current !== undefined && current.lease === undefined && current.source !== 'cloud';
   const hinted = isWell ? round.hinted.toSorted((a, b) => (b.epoch ?? 0) - (a.epoch ?? 0)).slice(0, HINTED_PEERS) : round.hinted;
   if (round.isHinted) return [...hinted];
-  const configured = deps.config.peers.map((url) => ({ url }));
-  const remembered = [...peers.list(), ...(standing.answer?.successors ?? [])];
-  const all = [...configured, ...remembered].filter(({ url }) => !round.asked.has(new URL(url).origin));
-  const candidates: Candidate[] = all.map((peer) => ({ ...peer, via: 'peer' }));
+  const isWitnessed = ({ node_id }: Candidate) =>
+    round.proved.size >= ENOUGH_WITNESSES && node_id !== undefined && round.heard.has(node_id);
+  const known = [...deps.config.peers.map((url) => ({ url })), ...peers.list(), ...(standing.answer?.successors ?? [])];
+  const candidates = known
+    .map((peer): Candidate => ({ ...peer, via: 'peer' }))
+    .filter((one) => !round.asked.has(new URL(one.url).origin) && !isWitnessed(one));
   if (!isWell) return [...hinted, ...candidates];
   const from = Math.floor(deps.random.next() * candidates.length);
   const sampled = [...candidates.slice(from), ...candidates.slice(0, from)].slice(0, SAMPLED_PEERS);
@@ -86,8 +113,8 @@ function followedOf(current: Located | undefined, via: Candidate['via']): Candid
 }
 
 /** A node without a control plane takes the first leader; one that has something compares all. */
-function isEnough(context: StepContext, { leads, node_id }: Found): boolean {
-  return context.current === undefined && leads !== undefined && node_id !== context.deps.identity.node_id && mayFollow(context, leads);
+function isEnough(context: StepContext, found: Found): boolean {
+  return context.current === undefined && leadsElsewhere(found, context.deps.identity.node_id) && mayFollow(context, found.leads);
 }
 
 /** A provisional leader is no better than the cloud where that names another. */
@@ -123,7 +150,7 @@ async function settle(context: StepContext, look: Look, nobody: string): Promise
 }
 
 function leadersOf({ deps }: StepContext, found: readonly Found[]): FoundLeader[] {
-  return found.filter((one): one is FoundLeader => one.leads !== undefined && one.node_id !== deps.identity.node_id);
+  return found.filter((one) => leadsElsewhere(one, deps.identity.node_id));
 }
 
 function whyNone(context: StepContext, look: Look, nobody: string): string {

@@ -75,7 +75,7 @@ function startRound(given: LocateContext, traces: TraceKeeper): StepContext {
   const hinted = takeover === undefined ? adverts.take() : [];
   const isDue = deps.clock.monotonic() - traces.full_at >= QUIET_TTLS * standing.ttl_seconds() * 1000;
   const isHinted = current !== undefined && hinted.length > 0 && !isDue;
-  return { ...given, round: { isHinted, hinted, asked: new Set(), proved: new Map() } };
+  return { ...given, round: { isHinted, hinted, asked: new Set(), heard: new Map(), proved: new Map() } };
 }
 
 /** Milliseconds, to a tenth: more is noise in a file that people read. */
