@@ -122,3 +122,25 @@ describe('a leader with a cloud', () => {
     for (const { state } of others) expect(state).toMatchObject({ leads: true, confirmed: true });
   });
 });
+
+describe('a node whose copy leads', () => {
+  it('meets it, and does not follow it as its leader, when the cloud names where it is', async () => {
+    const copy = fleet.machine('copy');
+    copy.node_id = 'a';
+    await copy.boot();
+    await fleet.elapse(3000);
+    expect(copy.state.leads).toBe(true);
+    await cloud().register({ node_id: 'far', capabilities: [], host: 'far', ip: '192.0.2.200', versions: {} });
+    await cloud().claim({ node_id: 'far', url: copy.url }, 'default');
+    const a = fleet.machine('a', { cloud_url: CLOUD }, { multicast: false });
+    let sent = 0;
+    fleet.onRequest = (from, to, request) => {
+      if (from === a.address && to === copy.address && request.headers.has('authorization')) sent += 1;
+    };
+    await a.boot();
+    await fleet.elapse(3000);
+    expect(sent).toBe(0);
+    expect(a.state).toMatchObject({ leads: false, source: 'cache' });
+    expect(a.logged('error')).toEqual([expect.stringContaining(`another machine, at ${copy.url}, runs as this node (a)`)]);
+  });
+});
