@@ -16,7 +16,7 @@ async function publish(body: Record<string, unknown>, generation: number): Promi
 }
 
 /** Ann published two versions on the other side of a partition, where generation 2 has `web` here. */
-async function diverge(names: string[] = ['api', 'camera']): Promise<SignedDocument> {
+async function diverge(names: string[] = ['api', 'camera'], body: Record<string, unknown> = plan(...names)): Promise<SignedDocument> {
   await publish(plan('api'), 0);
   const { keys } = site.harness;
   const meta = { generation: 2, epoch: 1, published_by: 'ann', published_at: '2026-01-01T00:00:00.000Z' };
@@ -24,7 +24,7 @@ async function diverge(names: string[] = ['api', 'camera']): Promise<SignedDocum
   const other = await signDocument(keys.documents, {
     kind: 'plan',
     fleet: 'default',
-    body: plan(...names),
+    body,
     meta: { ...meta, parent: first.body.hash },
   });
   await publish(plan('api', 'web'), 1);
@@ -63,6 +63,13 @@ describe('bootplane conflicts', () => {
     expect(conflicts).toMatchObject([{ kind: 'plan', generation: 2, hash: lost.meta.hash, published_by: 'ann', current_generation: 3 }]);
     expect(conflicts[0].changes.length).toBeGreaterThan(8);
     expect((await site.run(['conflicts'])).out).toContain('more; --json lists all');
+  });
+
+  it('shows one that this version of bootplane could not publish', async () => {
+    await diverge([], { services: [], later: true });
+    const { code, out, err } = await site.run(['conflicts']);
+    expect({ code, err }).toEqual({ code: 2, err: '' });
+    expect(out).toContain('later');
   });
 
   it('is resolved as it says: by publishing what is current once more', async () => {
