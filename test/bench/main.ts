@@ -3,8 +3,10 @@ import { cpus } from 'node:os';
 import { benchBoot } from './boot.ts';
 import { benchClaims } from './claims.ts';
 import { benchHeartbeats } from './heartbeats.ts';
+import { benchLan } from './lan.ts';
 import { benchReconcile } from './reconcile.ts';
 import { type Row, table } from './report.ts';
+import { benchSim } from './sim.ts';
 import { benchTakeover } from './takeover.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
@@ -13,6 +15,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   boot: benchBoot,
   reconcile: benchReconcile,
   takeover: benchTakeover,
+  lan: benchLan,
+  sim: benchSim,
 };
 
 const chosen = process.argv.slice(2);
