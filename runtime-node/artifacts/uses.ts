@@ -21,6 +21,7 @@ export async function openUses(deps: FileDeps): Promise<Uses> {
   const kept = await readJsonFile(deps, FILE, UsesFile);
   let list: readonly ArtifactUse[] = kept?.uses ?? [];
   let fetched: ReadonlySet<string> = new Set(kept?.fetched);
+  let written = JSON.stringify([list, [...fetched]]);
   return {
     get list() {
       return list;
@@ -29,9 +30,9 @@ export async function openUses(deps: FileDeps): Promise<Uses> {
       return fetched;
     },
     async save(newList, newFetched) {
-      const same = JSON.stringify([list, [...fetched]]) === JSON.stringify([newList, [...newFetched]]);
       [list, fetched] = [newList, newFetched];
-      if (!same) await writeJsonFile(deps, FILE, { uses: list, fetched: [...fetched] });
+      const now = JSON.stringify([list, [...fetched]]);
+      if (now !== written && (await writeJsonFile(deps, FILE, { uses: list, fetched: [...fetched] }))) written = now;
     },
   };
 }
