@@ -1,6 +1,6 @@
 import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
 import type { Caller } from '../shared/supervisor/auth.ts';
-import { DOCUMENT_BYTES, readBytes } from '../shared/supervisor/body.ts';
+import { DOCUMENT_BYTES, OFFER_BYTES, readBytes } from '../shared/supervisor/body.ts';
 
 /** A control call that this node takes for the one that decides. Its caller is known. */
 export interface Call {
@@ -45,7 +45,7 @@ export function withoutHopHeaders(headers: Headers, ...more: readonly string[]):
 const OFFER = /^\/v1\/(?:cluster\/plan|bootstrap\/profile)\/versions$/;
 
 /** The largest body that is taken in, bytes. What a call may have in truth, the leader says. */
-const largestBody = (pathname: string) => (OFFER.test(pathname) ? 4 : 1) * DOCUMENT_BYTES;
+const largestBody = (pathname: string) => (OFFER.test(pathname) ? OFFER_BYTES : DOCUMENT_BYTES);
 
 /** Takes a request of a known caller in. Throws `too_large` for a body that no control call has. */
 export async function readCall(request: Request, caller: Caller): Promise<Call> {
