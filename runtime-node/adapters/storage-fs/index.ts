@@ -7,7 +7,7 @@ import type { Log } from '../../../shared/ports/log.ts';
 import type * as port from '../../../shared/ports/object-storage.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
-import { messageOf } from '../../thrown.ts';
+import { codeOf, messageOf } from '../../thrown.ts';
 import { isDamage, type SetAside } from '../sqlite-file/damage.ts';
 import { syncFolder } from '../sync-folder.ts';
 import { Bodies, type BodyFile } from './bodies.ts';
@@ -146,6 +146,8 @@ export class FsStorage implements port.ObjectStorage {
         const file = await this.#bodies.open(found.body.id).catch((cause: unknown) => {
           // Another body took its place between the two steps: look again.
           if (attempt < 10 && !this.#versions.knowsBody(found.body.id)) return undefined;
+          // Too many open files, say, is no damage.
+          if (codeOf(cause) !== 'ENOENT') throw cause;
           throw new StorageError('corrupt', `the body of ${bucket}/${key} can't be opened (${found.body.id}): ${String(cause)}`, { cause });
         });
         if (file !== undefined)
