@@ -4,7 +4,7 @@ import { type Report, runCrew } from './crew.ts';
 import { FAULT_NAMES } from './faults.ts';
 
 /** `npm run sim` runs as many as one likes; these run with every test. */
-const SEEDS = Number(process.env.SIM_SEEDS ?? 100);
+const SEEDS = Number(process.env.SIM_SEEDS ?? 200);
 const LIMIT_MS = 600_000;
 
 describe('a site that a seed does its worst to', () => {

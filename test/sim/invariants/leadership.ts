@@ -36,8 +36,10 @@ export const followsUpwards: Invariant = ({ world, broken, count }) => {
   const followed = new Map<string, FencingToken>();
   return {
     onBoot: ({ name }) => void followed.delete(name),
-    onState({ name }, { source, epoch, leader_node_id }) {
-      if (source === undefined || source === 'cache' || leader_node_id === undefined) return;
+    onState({ name }, { source, epoch, leads, leader_node_id }) {
+      // One whose own lease has ended follows nobody until it has looked.
+      const isFollowing = source === 'self' ? leads : source !== undefined && source !== 'cache';
+      if (!isFollowing || leader_node_id === undefined) return;
       const before = followed.get(name);
       if (before !== undefined && epoch < before.epoch) {
         const named = world.cloud && leaseIn(world.cloud.file)?.node_id;
