@@ -1,4 +1,4 @@
-import type { Question } from 'dns-packet';
+import type { Answer, Question } from 'dns-packet';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type Advert, type Lan, LanError } from '../../shared/ports/lan.ts';
 import type { Log } from '../../shared/ports/log.ts';
@@ -15,6 +15,8 @@ import { type OpenWire, openWire } from './mdns/wire.ts';
 const LOOK_MS = 3000;
 /** When a browse asks, as parts of its time, of which the first second counts. */
 const ASKED_AT = [0, 0.3, 0.7];
+/** A listener that was there for so long needs no answer again that all have just been asked for (RFC 6762, section 7.3). */
+const ASKED_AGAIN_MS = 5000;
 /** Somebody who listens has the group asked after these waits: doubled each time, up to an hour (RFC 6762, section 5.2). */
 const FIRST_ASK_MS = 1000;
 const LONGEST_ASK_MS = 3_600_000;
@@ -78,6 +80,9 @@ class MdnsLan implements Lan {
   #isOpen = false;
   /** When each link was last asked for what is about to expire. */
   readonly #refreshed = new WeakMap<Link, number>();
+  /** When each link was opened, and when all were last asked there who is on it, by this node or another. */
+  readonly #openedAt = new WeakMap<Link, number>();
+  readonly #askedAt = new WeakMap<Link, number>();
   #ownAddresses: ReadonlySet<string> = new Set();
   #own: Own | undefined;
   #listening: AbortController | undefined;
@@ -227,6 +232,10 @@ class MdnsLan implements Lan {
       place,
       isOwnAddress: (address) => this.#ownAddresses.has(address),
       onConflict: (names) => void this.#renamed(names),
+      onAsked: (names, known) => {
+        const isSame = names.some((name) => sameName(name, SERVICE)) && known.every((record) => this.#isKnown(link, record));
+        if (isSame) this.#askedAt.set(link, this.#options.clock.monotonic());
+      },
       onRecords: (records, { address }, proposed) => {
         this.#adverts.hear(place.key, address, records, proposed);
         if (!proposed) void this.#refresh();
@@ -241,6 +250,7 @@ class MdnsLan implements Lan {
     }
     if (this.#closed.signal.aborted) return link.close();
     this.#links.set(place.key, link);
+    this.#openedAt.set(link, this.#options.clock.monotonic());
     if (this.#own !== undefined) link.publish(this.#own.names, this.#own.advert).catch(() => {});
     // Whoever listens asked before it was there.
     if (this.#listening !== undefined && this.#isOpen) await this.#ask(link);
@@ -259,8 +269,22 @@ class MdnsLan implements Lan {
       if (part * within > passed) await this.#options.clock.sleep(part * within - passed, signal);
       passed = part * within;
       if (signal.aborted) return;
-      await this.#askAll();
+      await Promise.all([...this.#links.values()].filter((link) => !this.#isAnswered(link)).map((link) => this.#ask(link)));
     }
+  }
+
+  /** What others answered a moment ago to all was heard here too, so that a large site does not ask and answer without end. */
+  #isAnswered(link: Link): boolean {
+    if (this.#listening === undefined) return false;
+    const since = this.#options.clock.monotonic() - ASKED_AGAIN_MS;
+    return (this.#openedAt.get(link) ?? since) < since && (this.#askedAt.get(link) ?? since) > since;
+  }
+
+  /** True for an answer that somebody did not want, and that this node has too. */
+  #isKnown({ key }: Link, record: Answer): boolean {
+    if (record.type !== 'PTR') return true;
+    const instance = String(record.data);
+    return this.#adverts.hasNamed(key, instance) || (this.#own !== undefined && sameName(instance, this.#own.names.instance));
   }
 
   async #askAlways(signal: AbortSignal): Promise<void> {
@@ -284,6 +308,7 @@ class MdnsLan implements Lan {
   }
 
   #ask(link: Link): Promise<void> {
+    this.#askedAt.set(link, this.#options.clock.monotonic());
     const known = this.#adverts.known(link.key).sort((a, b) => b.ttl - a.ttl);
     const answers = known.slice(0, MAX_KNOWN).map(({ instance, ttl }) => ({ name: SERVICE, type: 'PTR', ttl, data: instance }) as const);
     return link.ask([{ name: SERVICE, type: 'PTR' }], answers);

@@ -325,6 +325,27 @@ describe('asking', () => {
     for (const { packet } of asked) expect(packet.answers).toMatchObject([{ type: 'PTR', data: `foreign.${SERVICE}` }]);
   });
 
+  test('who listens asks no more what all have just been asked, unless somebody did not want what it does not know', async () => {
+    const { clock, wire, join } = segment();
+    const lan = join(OURS);
+    lan.onAdvert(() => {});
+    await clock.advance(40_000);
+    const queriesOf = async (browses: number) => {
+      const at = clock.monotonic();
+      for (let count = 0; count < browses; count += 1) await browsed(clock, lan.browse(1000), 1000);
+      return wire.of(OURS, 'query', at).length;
+    };
+    expect(await queriesOf(4)).toBe(1);
+    await clock.advance(6000);
+    wire.say(ask(SERVICE, 'PTR'), FOREIGN);
+    await clock.advance(10);
+    expect(await queriesOf(1)).toBe(0);
+    await clock.advance(6000);
+    wire.say(ask(SERVICE, 'PTR', { answers: [{ name: SERVICE, type: 'PTR', ttl: 4500, data: `unknown.${SERVICE}` }] }), FOREIGN);
+    await clock.advance(10);
+    expect(await queriesOf(1)).toBe(1);
+  });
+
   test('who listens asks less and less', async () => {
     const { clock, wire, join } = segment();
     join(OURS).onAdvert(() => {});

@@ -21,6 +21,8 @@ interface Entry {
   readonly instance: string;
   readonly sender: string;
   advert?: Advert;
+  /** The advert as JSON. */
+  text?: string;
   heardAt: number;
   /** When the TXT and the SRV record expire; SRV counts once it was heard. In milliseconds of the monotonic clock. */
   txtUntil: number;
@@ -29,6 +31,8 @@ interface Entry {
   refreshAt: number;
   resolves: number;
 }
+
+type Living = Entry & Required<Pick<Entry, 'advert' | 'text'>>;
 
 /** An instance that is known, for the list of known answers: `ttl` is what is left of its life, in seconds. */
 export interface Known {
@@ -81,10 +85,7 @@ export class Adverts {
   /** The adverts that live, each once, the one heard last first. */
   live(): Advert[] {
     const adverts = new Map<string, Advert>();
-    for (const { advert } of this.#living().reverse()) {
-      const text = JSON.stringify(advert);
-      if (!adverts.has(text)) adverts.set(text, advert);
-    }
+    for (const { advert, text } of this.#living().reverse()) if (!adverts.has(text)) adverts.set(text, advert);
     return [...adverts.values()];
   }
 
@@ -93,6 +94,11 @@ export class Adverts {
     const now = this.#deps.clock.monotonic();
     const own = this.#living(link).filter(({ ptrUntil, refreshAt }) => ptrUntil !== undefined && refreshAt > now);
     return own.map(({ instance, ptrUntil = 0 }) => ({ instance, ttl: Math.floor((ptrUntil - now) / 1000) }));
+  }
+
+  /** True when an instance was named on `link`, and not long ago. */
+  hasNamed(link: string, instance: string): boolean {
+    return (this.#entries.get(keyOf(link, '', instance))?.ptrUntil ?? 0) > this.#deps.clock.monotonic();
   }
 
   /** At most so many instances on `link` to ask for: soon to expire, or known by name only. Each is named once at a time. */
@@ -120,10 +126,10 @@ export class Adverts {
     const advert = fromTxt(data);
     if (advert === undefined || this.#deps.isOwn(advert)) return;
     const text = JSON.stringify(advert);
-    const news = ttl > 0 && !this.#living().some((entry) => JSON.stringify(entry.advert) === text);
+    const news = ttl > 0 && !this.#living().some((entry) => entry.text === text);
     const entry = this.#note(key, who, ttl, 'txtUntil');
     if (entry === undefined) return;
-    entry.advert = advert;
+    Object.assign(entry, { advert, text });
     this.#deps.onHeard(advert, news);
   }
 
@@ -157,9 +163,9 @@ export class Adverts {
     if (this.#entries.size >= MAX_ENTRIES && first !== undefined) this.#entries.delete(first);
   }
 
-  #living(link?: string): (Entry & { readonly advert: Advert })[] {
+  #living(link?: string): Living[] {
     const now = this.#deps.clock.monotonic();
-    const isAlive = (entry: Entry): entry is Entry & { readonly advert: Advert } => entry.advert !== undefined && until(entry) > now;
+    const isAlive = (entry: Entry): entry is Living => entry.advert !== undefined && until(entry) > now;
     return [...this.#entries].flatMap(([key, entry]) =>
       (link === undefined || key.startsWith(`${link} `)) && isAlive(entry) ? [entry] : [],
     );

@@ -25,6 +25,8 @@ export interface LinkDeps {
   isOwnAddress(address: string): boolean;
   /** Another uses one of our names. */
   onConflict(names: Names): void;
+  /** Somebody has asked the group all there is to ask of these names; `known` need not be answered. */
+  onAsked(names: readonly string[], known: readonly Answer[]): void;
   /** What others say, in answers and announcements, and what they propose while they probe. */
   onRecords(records: readonly Answer[], from: Peer, proposed: boolean): void;
 }
@@ -181,7 +183,9 @@ export class Link {
       if (names.some((name) => losesTo(own, packet.authorities, name, (record) => this.#isOurs(record)))) this.#claim.lose();
     }
     this.#responder.hear(packet, from);
-    if (from.port === MDNS_PORT && packet.authorities.length > 0) this.#deps.onRecords(packet.authorities, from, true);
+    if (from.port !== MDNS_PORT) return;
+    if (packet.authorities.length > 0) this.#deps.onRecords(packet.authorities, from, true);
+    else if (!packet.flag_tc) this.#deps.onAsked(questionsToAll(packet), packet.answers);
   }
 
   #hearResponse(packet: Heard, from: Peer): void {
@@ -228,4 +232,8 @@ export class Link {
     const text = rdata(record as Answer)?.toString('latin1');
     if (text !== undefined) this.#echoes.set(text, until);
   }
+}
+
+function questionsToAll({ questions }: Heard): string[] {
+  return questions.flatMap(({ name, type, class: asked = 'IN' }) => (type === 'PTR' && asked === 'IN' ? [name] : []));
 }
