@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type DocumentKind, findForgery, fromWire } from '../../shared/contract/document.ts';
+import { type DocumentKind, documentSchemas, findForgery, fromWire } from '../../shared/contract/document.ts';
 import { deriveFleetKeys, type FleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { ClusterPlan } from '../../shared/contract/plan.ts';
+import { toPointer } from '../../shared/contract/pointer.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { createProgress, type Progress } from './artifact-upload.ts';
 import { artifactEntry, BundleDocument, BundleManifest, MANIFEST_NAME, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES } from './bundle-format.ts';
@@ -118,9 +119,14 @@ async function verifyDocument(kind: DocumentKind, { versions, current }: BundleD
     const detail = `generation ${document.meta.generation} of the ${kind} in the bundle is not signed by this fleet (${wrong})`;
     throw new CommandError('refused', `${detail}; nothing was changed`, 'The bundle is of another fleet key, or somebody changed it.');
   }
-  const head = found.at(-1)?.meta;
-  if (head?.generation !== current.generation || head.hash !== current.hash)
+  const head = found.at(-1);
+  if (head?.meta.generation !== current.generation || head.meta.hash !== current.hash)
     throw damaged(`the last version of the ${kind} is not the current one`);
+  const parsed = documentSchemas[kind].safeParse(head.body);
+  if (parsed.success) return;
+  const issue = parsed.error.issues[0];
+  const detail = `generation ${current.generation} of the ${kind} in the bundle is not valid for this version of bootplane`;
+  throw new CommandError('refused', `${detail}: ${toPointer(issue?.path ?? [])} ${issue?.message}; nothing was changed`);
 }
 
 function refuseMissing({ artifacts }: BundleManifest, plan: BundleDocument | undefined): void {

@@ -1,8 +1,9 @@
 import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { signDocument, toWire } from '../../shared/contract/document.ts';
 import { call } from '../runtime/harness.ts';
-import { sha256 } from '../support/archives.ts';
+import { sha256, tarOf } from '../support/archives.ts';
 import { type Site, startSite } from '../support/cli.ts';
 
 const program = Uint8Array.from({ length: 1_000_000 }, (_, index) => index % 251);
@@ -78,6 +79,42 @@ describe('bootplane bundle import', () => {
   it.each(['/dev/zero', '.'])('takes no %s for a bundle', async (path) => {
     expect(await run('bundle', 'import', path)).toMatchObject({ code: 1, err: expect.stringContaining(`${path} is no file`) });
   });
+});
+
+/** A bundle whose profile is fine, and whose plan comes from a version of bootplane that knows more. */
+async function laterBundle(): Promise<Buffer> {
+  const meta = { generation: 7, epoch: 1, published_by: 'ann', published_at: '2026-01-01T00:00:00.000Z' };
+  const texts = new Map<string, string>();
+  for (const [kind, body] of [
+    ['plan', { services: 'as the label says' }],
+    ['profile', { storage: { buckets: [{ name: 'frames' }] } }],
+  ] as const) {
+    const document = await signDocument(site.harness.keys.documents, { kind, fleet: 'default', body, meta });
+    const { generation, hash } = document.meta;
+    texts.set(kind, JSON.stringify({ versions: [toWire(document)], current: { generation, hash } }));
+  }
+  const listed = { name: `artifacts/${artifact.sha256}`, sha256: artifact.sha256, size: program.length };
+  const documents = Array.from(texts, ([kind, text]) => {
+    return { kind, name: `${kind}.json`, sha256: sha256(Buffer.from(text)), size: text.length };
+  });
+  const about = { fleet: 'default', created_at: meta.published_at, version: '9.0.0' };
+  const manifest = JSON.stringify({ format: 'bootplane-bundle/1', ...about, documents, artifacts: [listed] });
+  return tarOf([
+    { name: 'bundle.json', body: manifest },
+    ...Array.from(texts, ([kind, body]) => ({ name: `${kind}.json`, body })),
+    { name: listed.name, body: Buffer.from(program) },
+  ]);
+}
+
+it('imports nothing of a bundle with a document that this version of bootplane can not use', async () => {
+  await writeFile(join(site.dir, 'later.bundle'), await laterBundle());
+  const { code, err } = await run('bundle', 'import', 'later.bundle');
+  expect({ code, err }).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('generation 7 of the plan in the bundle is not valid for this'),
+  });
+  expect((await call(site.harness, 'GET /v1/bootstrap/profile')).status).toBe(404);
+  expect((await call(site.harness, 'GET /v1/artifacts')).body.artifacts).toEqual([]);
 });
 
 describe('bootplane artifact push', () => {
