@@ -54,11 +54,13 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
       const { lan } = deps;
       if (lan === undefined) return;
       const unsubscribe = lan.onAdvert((advert) => void adverts.hear(advert));
-      for (let said = ''; !signal.aborted && standing.phase !== 'stopping'; ) {
+      // Nothing may follow the goodbye of a node that stops.
+      const isOver = () => signal.aborted || standing.phase === 'stopping';
+      for (let said = ''; !isOver(); ) {
         const advert = await sign();
+        if (isOver()) break;
         const text = JSON.stringify(advert);
-        if (text !== said && !signal.aborted)
-          await lan.advertise(advert).catch((error) => log.debug(`nothing is advertised yet: ${messageOf(error)}`));
+        if (text !== said) await lan.advertise(advert).catch((error) => log.debug(`nothing is advertised yet: ${messageOf(error)}`));
         said = text;
         // An address may change without a word.
         await waker.wait(signal, heartbeatIntervalMs(standing.ttl_seconds()));

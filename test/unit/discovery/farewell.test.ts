@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Fleet, type FleetMachine } from './fleet.ts';
-import { Machine, planOf } from './harness.ts';
+import { keys, Machine, planOf } from './harness.ts';
 
 const plan = (...names: string[]) => ({ services: names.map((name) => ({ name, version: '1', command: ['sleep', '1'] })) });
 
@@ -133,5 +133,20 @@ describe('a leader that stops', () => {
     await stopped;
     expect(boot.discovery.state()).toMatchObject({ phase: 'stopped', leads: false });
     expect(machine.own.made('/v1/leader/claim')).toHaveLength(1);
+  });
+});
+
+describe('a node that stops', () => {
+  it('advertises nothing after its goodbye', async () => {
+    const fleet = new Fleet();
+    const signHint: typeof keys.signHint = (value) => fleet.clock.sleep(100).then(() => keys.signHint(value));
+    const machine = fleet.machine('a', {}, { keys: { ...keys, signHint } });
+    await machine.boot();
+    await fleet.elapse(50);
+    const stopped = machine.stop();
+    await fleet.elapse(10_000);
+    await stopped;
+    expect(fleet.lan.sent.advert).toBe(0);
+    await fleet.close();
   });
 });
