@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { messageOf } from '../thrown.ts';
+import { codeOf, messageOf } from '../thrown.ts';
 
 const ProcessRecord = z.object({
   run: z.string().regex(/^[0-9a-f-]{8,64}$/),
@@ -54,6 +54,8 @@ function read(path: string, setAside: (path: string, why: string) => void): Proc
   try {
     return ProcessRecord.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
+    // Too many open files, say, tells nothing of the record.
+    if (!['', 'EISDIR'].includes(codeOf(error))) return undefined;
     try {
       setAside(path, messageOf(error));
     } catch {
