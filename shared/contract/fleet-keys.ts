@@ -55,9 +55,9 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
   return {
     fleet,
     signHint: async (value) => toBase64Url(await mac(discovery, canonicalJson(value))),
-    verifyHint: (value, signature) => verifyMac(discovery, signature, canonicalJson(value)),
+    verifyHint: (value, signature) => verifySigned(discovery, signature, value),
     signForward: async (value) => toBase64Url(await mac(forwards, canonicalJson(value))),
-    verifyForward: (value, signature) => verifyMac(forwards, signature, canonicalJson(value)),
+    verifyForward: (value, signature) => verifySigned(forwards, signature, value),
     nodeCredential: async (node_id) => `bpn~${fleet}~${node_id}~${toBase64Url(await mac(credentials, node_id))}`,
     verifyNodeCredential: (credential) => verifyCredential(fleet, credentials, credential),
     isFleetKey: (presented) => crypto.subtle.verify('HMAC', comparison, fleetKeyMac, encoder.encode(presented)),
@@ -82,6 +82,21 @@ function hmacKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
 
 async function mac(key: CryptoKey, text: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await crypto.subtle.sign('HMAC', key, encoder.encode(text)));
+}
+
+/** False also for what has no canonical form. Never rejects. */
+async function verifySigned(key: CryptoKey, signature: string, value: Record<string, unknown>): Promise<boolean> {
+  const text = canonicalText(value);
+  return text !== undefined && verifyMac(key, signature, text);
+}
+
+/** Undefined for what has no canonical form, such as text with half a character: nobody can have signed it. */
+function canonicalText(value: Record<string, unknown>): string | undefined {
+  try {
+    return canonicalJson(value);
+  } catch {
+    return undefined;
+  }
 }
 
 async function verifyMac(key: CryptoKey, signature: string, text: string): Promise<boolean> {
@@ -116,7 +131,9 @@ export async function documentVerifier(publicKey: string): Promise<DocumentVerif
     verify: async (value, signature) => {
       const bytes = fromBase64Url(signature);
       // Some runtimes throw for a signature of the wrong length where others say false.
-      return bytes?.length === ED25519_BYTES && crypto.subtle.verify('Ed25519', key, bytes, encoder.encode(canonicalJson(value)));
+      const text = canonicalText(value);
+      if (bytes?.length !== ED25519_BYTES || text === undefined) return false;
+      return crypto.subtle.verify('Ed25519', key, bytes, encoder.encode(text));
     },
   };
 }

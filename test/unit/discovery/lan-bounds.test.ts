@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { signAdvert } from '../../../shared/contract/advert.ts';
+import { signAdvert, verifyAdvert } from '../../../shared/contract/advert.ts';
 import type { LeaderProof } from '../../../shared/contract/leader.ts';
 import { Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
 import { keys, strangers } from './harness.ts';
@@ -69,6 +69,18 @@ describe('what others can make a node do', () => {
     expect(told.length).toBeGreaterThan(0);
     expect(told.length).toBeLessThanOrEqual(257);
     expect(told.at(-1)).toContain('no more of them are told');
+  });
+
+  it('an advert with text that no signature can cover is forged, and no fault of the node that hears it', async () => {
+    const [a] = (await fleet.booted(1)) as [FleetMachine];
+    const advert = { ...(await advertOf('x', '192.0.2.66', 3)), url: 'http://192.0.2.66:7420/\ud800' };
+    await expect(verifyAdvert(keys, advert)).resolves.toBe(false);
+    await expect(keys.documents.verify({ purpose: 'document', by: '\ud800' }, 'A'.repeat(86))).resolves.toBe(false);
+    const query = new URLSearchParams({ challenge: 'c'.repeat(32), fleet: 'default', origin: a.url, advert: JSON.stringify(advert) });
+    const answer = await a.running?.answer(new Request(`${a.url}/v1/leader?${query}`));
+    expect(answer?.status).toBe(200);
+    await fleet.elapse(1000);
+    expect(a.logged('warn').filter((line) => line.includes('its signature is not right'))).toHaveLength(1);
   });
 
   it('a follower that hears of a new epoch from a whole site asks only a few of them', async () => {
