@@ -8,7 +8,7 @@ import { QUIET_TTLS } from './resync.ts';
 import type { LocateContext, StepContext, StepResult } from './round.ts';
 import type { LocateReason, LocateStep, LocateStepName, TraceKeeper } from './trace.ts';
 
-/** In order of preference (specification, section 1; `architecture.md`, A node's life). */
+/** In order of preference (`docs/TECHNICAL/BOOTSTRAP_ARCHITECTURE.md`, A node's life). */
 const STEPS: Readonly<Record<LocateStepName, (context: StepContext) => Promise<StepResult>>> = {
   mdns: locateMdns,
   peers: locatePeers,

@@ -9,7 +9,7 @@ import { messageOf } from './json-file.ts';
 import type { KnownLeader } from './located.ts';
 import type { DiscoveryDeps } from './types.ts';
 
-/** Why a cloud control URL must not be trusted with a credential, or undefined when its origin proves itself (`api.md`, Proof). */
+/** Why a cloud control URL must not be trusted with a credential, or undefined when its origin proves itself (`docs/TECHNICAL/BOOTSTRAP_APIS.md`, Proof). */
 export function whyUnproved(cloud_url: string): string | undefined {
   if (!URL.canParse(cloud_url)) return `${cloud_url} is not a URL; set BOOTPLANE_CLOUD_URL to one that starts with https://`;
   const { protocol } = new URL(cloud_url);
