@@ -176,7 +176,9 @@ async function prove(
     confirmed: leader?.confirmed ?? null,
     nodes_heard: leader?.nodes_heard ?? null,
   };
-  return keys === undefined ? {} : { proof: await keys.signHint(signed), proved_by: node_id, proved_by_instance: instance_id, epoch_seen, eligible };
+  return keys === undefined
+    ? {}
+    : { proof: await keys.signHint(signed), proved_by: node_id, proved_by_instance: instance_id, epoch_seen, eligible };
 }
 
 function parseJson(text: string): unknown {

@@ -89,7 +89,7 @@ describe('what others can make a node do', () => {
     const asked = new Set<string>();
     for (let index = 1; index <= 60; index += 1) {
       const address = `198.51.100.${index}`;
-      fleet.strangers.set(address, () => {
+      fleet.strangers.set(address, async () => {
         asked.add(address);
         return Response.json({}, { status: 404 });
       });
