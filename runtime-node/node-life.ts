@@ -21,6 +21,7 @@ import type { Door } from './door.ts';
 import { deciderOf } from './followed.ts';
 import { createFrontDoor } from './front-door.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
+import { createNodeFetch } from './node-fetch.ts';
 import { nodeHealth } from './node-health.ts';
 import { createOverlay } from './overlay.ts';
 import { ownAddress } from './own-address.ts';
@@ -50,7 +51,7 @@ export interface Surroundings {
 }
 
 const THIS_MACHINE: Surroundings = {
-  fetch: (request) => fetch(request),
+  fetch: createNodeFetch(),
   host: ownAddress,
   metrics: () => ({ uptime_seconds: Math.round(process.uptime()), resident_bytes: process.memoryUsage.rss() }),
 };

@@ -35,7 +35,8 @@ export function createStaleReads({ own, clock, cache }: StaleReadsParts): StaleR
       return newer && answer(call, newer, clock.monotonic());
     },
     async heard(call, response) {
-      heard_at = clock.monotonic();
+      // What this node answers itself while nobody leads is no word of a leader.
+      if (response.status < 500) heard_at = clock.monotonic();
       if (cache === undefined || !isCached(call) || response.status !== 200) return response;
       const body = new Uint8Array(await response.arrayBuffer());
       cache.keep(call, { headers: response.headers, body, at: heard_at });

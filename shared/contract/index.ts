@@ -1,4 +1,6 @@
 /** Everything on the wire. Published as `bootplane/contract`. */
+export * from './advert.ts';
+export * from './artifact.ts';
 export * from './base64url.ts';
 export * from './canonical.ts';
 export * from './document.ts';
@@ -8,6 +10,7 @@ export * from './forward.ts';
 export * from './headers.ts';
 export * from './ids.ts';
 export * from './leader.ts';
+export * from './news.ts';
 export * from './node.ts';
 export * from './plan.ts';
 export * from './pointer.ts';
