@@ -29,6 +29,15 @@ let cloud: Client;
 let node: NodeProcess;
 let dataDir: string;
 let port: number;
+let renewals: NodeJS.Timeout;
+
+/** Somebody leads the site whom the node can't reach, so that it gets all its news from the Supervisor that lies. */
+async function leadFromElsewhere(): Promise<void> {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  await cloud.register({ node_id: 'elsewhere', site: 'default', url, host: 'elsewhere', ip: '127.0.0.1', capabilities: [], versions: {} });
+  const { epoch } = (await cloud.claim({ node_id: 'elsewhere', url }, 'default')).body;
+  renewals = setInterval(() => void cloud.claim({ node_id: 'elsewhere', url, epoch }, 'default').catch(() => undefined), 250);
+}
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'bootplane-bad-news-'));
@@ -37,7 +46,12 @@ beforeAll(async () => {
   port = await freePort();
   await cloud.publish('plan', { ttl_seconds: 1, services: [helloService(port)] }, { if_match: 0 });
   await cloud.publish('profile', FULL, { if_match: 0 });
-  node = await startNodeProcess({ dataDir, args: ['--cloud-url', supervisor.url], env: { BOOTPLANE_API_KEY: KEY } });
+  await leadFromElsewhere();
+  node = await startNodeProcess({
+    dataDir,
+    args: ['--no-lead', '--no-mdns', '--cloud-url', supervisor.url],
+    env: { BOOTPLANE_API_KEY: KEY },
+  });
   await until('the first apply', async () => {
     const { body } = await node.client.health();
     return body.status === 'ok' && body.components?.services?.status === 'applied' && body.components.vector?.status === 'applied';
@@ -45,6 +59,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
+  clearInterval(renewals);
   await node?.end('SIGTERM');
   await supervisor?.close();
   await rm(dataDir, { recursive: true, force: true });
