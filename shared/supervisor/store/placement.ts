@@ -56,7 +56,7 @@ export function createPlacementStore(database: Database) {
     },
     /** Every node of a site that has not been dropped from the registry. */
     async members(fleet: string, site: string): Promise<MemberRow[]> {
-      const [rows] = await database.batch([queries.members.bind({ fleet, site })]);
+      const [, rows] = await database.batch([queries.forgetFuture.bind({ fleet, site }), queries.members.bind({ fleet, site })]);
       return queries.members.read(rows);
     },
     /** Two that compute at the same moment write one after the other; the later one stands until the next TTL. */
@@ -77,6 +77,11 @@ function compileQueries(database: Database) {
     lease: compileSql<LiveLease>(sql`select leases.node_id, url, epoch, renewals from leases where ${ofItsSite} and expires_at > ${now}`),
     heads: compileSql<HeadRow>(sql`select * from desired where fleet = ${arg('fleet')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
+    // A clock that was set back leaves nodes heard in the future, who would count as online until then: their silence begins now.
+    forgetFuture: compileSql<never>(
+      sql`update nodes indexed by nodes_by_site set heard_at = ${now}
+        where fleet = ${arg('fleet')} and site = ${arg('site')} and heard_at > ${now}`,
+    ),
     members: compileSql<MemberRow>(
       sql`select node_id, capabilities, url, services_running, left_at, lead, ${now} - heard_at as age_ms
         from nodes indexed by nodes_by_site where fleet = ${arg('fleet')} and site = ${arg('site')}`,
