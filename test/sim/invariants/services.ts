@@ -38,7 +38,9 @@ export function servicesInvariants(published: Published): Invariant {
             );
         }
       },
-      onState({ name, services }) {
+      onState(machine) {
+        copies.noteOn(machine);
+        const { name, services } = machine;
         const [double] = services.doubles;
         if (double !== undefined) judge.broken('never two copies on one node', `${name} runs ${double} twice`);
       },
@@ -97,7 +99,10 @@ function reasonOf(published: Published, copies: CopyMemory, machine: Machine, { 
   return undefined;
 }
 
-/** Which machines ran which service when. */
+/**
+ * Which machines ran which service when. It looks at a machine after each event of its node: a copy may start and end with
+ * its machine, its disk and its identity before any other service starts or stops, and the leader may still count it.
+ */
 class CopyMemory {
   readonly #world: World;
   /** By service: machine and when it was last seen there. */
@@ -120,13 +125,15 @@ class CopyMemory {
   }
 
   note(): void {
+    for (const machine of this.#world.machines) this.noteOn(machine);
+  }
+
+  noteOn({ name: machine, services }: Machine): void {
     const { now } = this.#world.timeline;
-    for (const { name: machine, services } of this.#world.machines) {
-      for (const { name, alive } of services.processes) {
-        if (!alive) continue;
-        const seen = this.#seen.get(name) ?? new Map<string, number>();
-        this.#seen.set(name, seen.set(machine, now));
-      }
+    for (const { name, alive } of services.processes) {
+      if (!alive) continue;
+      const seen = this.#seen.get(name) ?? new Map<string, number>();
+      this.#seen.set(name, seen.set(machine, now));
     }
   }
 

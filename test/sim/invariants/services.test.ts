@@ -1,0 +1,52 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Operator } from '../operator.ts';
+import { Published } from '../published.ts';
+import { randomOf } from '../random.ts';
+import { installSyncCrypto } from '../sync-crypto.ts';
+import { World } from '../world.ts';
+import { servicesInvariants } from './services.ts';
+
+beforeAll(installSyncCrypto);
+
+const TTL_SECONDS = 5;
+
+/** A calm site of three, two of which run the service `counted`, and what its judge said. */
+async function calmSite() {
+  const world = await World.create({ seed: 1, nodes: 3, cloud: false, ttl_seconds: TTL_SECONDS });
+  const published = new Published();
+  const broken: string[] = [];
+  const counts: string[] = [];
+  const invariant = servicesInvariants(published)({
+    world,
+    broken: (name) => broken.push(name),
+    count: (what) => counts.push(what),
+  });
+  world.watchers.push(invariant);
+  for (const machine of world.machines) machine.boot();
+  await world.run(5000);
+  const [first] = world.machines;
+  if (first !== undefined) void new Operator(world, published, randomOf(1, 'operator')).publish(first, 'plan');
+  // So long that no start is remembered any more, only that the copies still run.
+  await world.run(8 * TTL_SECONDS * 1000);
+  const runs = ({ services }: World['machines'][number]) => services.alive('counted').length > 0;
+  const holders = world.machines.filter(runs);
+  const [other] = world.machines.filter((machine) => !runs(machine));
+  if (other === undefined) throw new Error('all run it');
+  const stop = () => invariant.onService?.(other, { kind: 'signal', name: 'counted', version: '1', spec_hash: '' });
+  return { world, holders, stop, broken, counts };
+}
+
+describe('why a service stops', () => {
+  it('copies on machines that have just gone explain a stop, for five TTLs', async () => {
+    const { world, holders, stop, broken, counts } = await calmSite();
+    expect(holders).toHaveLength(2);
+    for (const machine of holders) machine.powerOff();
+    stop();
+    expect(broken).toEqual([]);
+    expect(counts).toContain('stop: surplus above count');
+    await world.run(5 * TTL_SECONDS * 1000 + 1000);
+    stop();
+    expect(broken).toEqual(['no healthy service stopped']);
+    world.close();
+  });
+});
