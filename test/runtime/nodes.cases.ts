@@ -163,6 +163,29 @@ function instanceCases(start: Start): void {
       expect((await call(harness, 'GET /v1/nodes/a')).body.heard_at).toBe(before);
     });
 
+    it('writes nothing of the instance that was put out, and hints at nothing, also when it follows a leader that was replaced', async () => {
+      await call(harness, 'POST /v1/leader/claim', {
+        as: await harness.keys.nodeCredential('a'),
+        body: { node_id: 'a', url: 'http://a.test:1', epoch_seen: 3 },
+      });
+      const stale = (instance_id: string) =>
+        call(harness, 'POST /v1/nodes/heartbeat', {
+          body: heartbeat('a', { instance_id, metrics: { sent: 1 } }),
+          headers: { 'bootplane-epoch': '2/a' },
+        });
+      expect(await stale('first'), 'while it has the id').toMatchObject({ status: 409, body: { code: 'stale_epoch' } });
+      await register(harness, 'a', { instance_id: 'second' });
+      await age(harness, 5_000);
+      const before = (await call(harness, 'GET /v1/nodes/a')).body;
+      const { status, headers } = await stale('first');
+      expect({ status, epoch: headers.get('bootplane-epoch'), desired: headers.get('bootplane-desired') }).toEqual({
+        status: 204,
+        epoch: null,
+        desired: null,
+      });
+      expect((await call(harness, 'GET /v1/nodes/a')).body).toEqual(before);
+    });
+
     it('tells a clone, and the event log, once, while the other is heard', async () => {
       await register(harness, 'a', { instance_id: 'second' });
       await age(harness, 15_000);

@@ -24,6 +24,7 @@ export interface Exchange {
   readonly method: string;
   readonly url: URL;
   readonly headers: Headers;
+  readonly body: ArrayBuffer | undefined;
 }
 
 export interface HttpDeps {

@@ -1,5 +1,7 @@
-import { EPOCH_HEADER, type FencingToken, parseToken } from '../../../shared/contract/headers.ts';
+import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, parseToken } from '../../../shared/contract/headers.ts';
+import { HeartbeatRequest } from '../../../shared/contract/node.ts';
 import { fence } from '../../../shared/decide/leadership.ts';
+import type { Exchange } from '../http.ts';
 import type { DatabaseFile } from '../simulated-database.ts';
 import type { Invariant } from './invariant.ts';
 
@@ -55,19 +57,25 @@ export const followsUpwards: Invariant = ({ world, broken, count }) => {
 /** What is fenced: whatever a Supervisor keeps of what a node tells. Claims and publishing have their own compare-and-swap. */
 const FENCED = new Set(['/v1/nodes/heartbeat', '/v1/nodes/heartbeats', '/v1/bootstrap/events']);
 
-/** A Supervisor takes no write whose sender follows a lower epoch than it knows, or another leader at the same one. */
+/**
+ * A Supervisor takes no write whose sender follows a lower epoch than it knows, or another leader at the same one. The
+ * 204 that `isUnwritten` describes takes nothing, stale or not, and is the only good answer that is let pass.
+ */
 export const noStaleWrite: Invariant = ({ world, broken, count }) => ({
-  onArrival({ to, from, url, headers }) {
+  onArrival(exchange) {
+    const { to, from, url, headers } = exchange;
     const token = parseToken(headers.get(EPOCH_HEADER) ?? '');
     if (!FENCED.has(url.pathname) || token === undefined) return undefined;
     const machine = world.machines.find(({ name }) => name === to);
     if (machine?.isPassingOn === true) return undefined;
     const file = machine?.disk.database ?? world.cloud?.file;
-    const lease = file && leaseIn(file);
+    if (file === undefined) return undefined;
+    const lease = leaseIn(file);
     if (lease === undefined || fence(token, lease) === 'accept') return undefined;
-    return ({ ok, status }) => {
-      count(`stale write answered ${status}`);
-      if (ok)
+    return (response) => {
+      const isTaken = response.ok && !isUnwritten(file, exchange, response);
+      count(`stale write answered ${response.status}${response.ok && !isTaken ? ' and not written' : ''}`);
+      if (isTaken)
         broken(
           'no stale write',
           `${to} took ${url.pathname} of ${from}, which follows ${token.epoch}/${token.node_id}; known there is ${lease.epoch}/${lease.node_id}`,
@@ -75,3 +83,16 @@ export const noStaleWrite: Invariant = ({ world, broken, count }) => ({
     };
   },
 });
+
+/**
+ * A single heartbeat of an instance whose id another one has taken over less than a TTL ago: it is answered 204 without
+ * either header, and nothing is written. An answer to one that was heard has headers. That the id is another's is read
+ * from the database, where a heartbeat writes only the row of its own instance.
+ */
+function isUnwritten(file: DatabaseFile, { url, body }: Exchange, { status, headers }: Response): boolean {
+  if (url.pathname !== '/v1/nodes/heartbeat' || status !== 204 || headers.has(DESIRED_HEADER) || headers.has(EPOCH_HEADER)) return false;
+  const { node_id, instance_id } = HeartbeatRequest.parse(JSON.parse(new TextDecoder().decode(body)));
+  if (instance_id === undefined) return false;
+  const displaced = 'select 1 from nodes where node_id = ? and instance_id <> ? and displaced_instance_id = ?';
+  return file.read(displaced, node_id, instance_id, instance_id).length > 0;
+}
