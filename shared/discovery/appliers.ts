@@ -12,6 +12,8 @@ import type { DiscoveryDeps } from './types.ts';
 export interface Appliers {
   /** Hands on what is held: the selected services and the profile. Nothing held means nothing is done. */
   applyHeld(): void;
+  /** Where a plan was handed on before, the held one takes its place: nothing more is started as the older one had it. */
+  supersedePlan(): void;
   /** Services and environment side by side: what runs is not held up by a backend that is away. */
   run(signal: AbortSignal): Promise<void>;
   /** What an apply of what is held would do. Writes nothing, starts and stops nothing. */
@@ -33,6 +35,7 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied }: 
   const node = { node_id: identity.node_id, site: config.site, capabilities: config.capabilities };
   const pending = new Set<'services' | 'environment'>();
   let refusedNames: readonly string[] = [];
+  let hasPlan = false;
   const finish = (part: 'services' | 'environment', statuses: readonly [Component, ComponentStatus][]) => {
     for (const [component, status] of statuses) steps.component(component, status);
     pending.delete(part);
@@ -46,6 +49,7 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied }: 
   });
 
   const applyPlan = ({ held, answer }: NonNullable<Documents['plan']>) => {
+    hasPlan = true;
     const selection = selectServices(answer, held, node);
     const { generation, hash } = held.document.meta;
     for (const { name, reason } of selection.refused)
@@ -59,6 +63,9 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied }: 
     applyHeld() {
       if (documents.plan !== undefined) applyPlan(documents.plan);
       if (documents.profile !== undefined && environment.want(desiredOf(documents.profile))) pending.add('environment');
+    },
+    supersedePlan() {
+      if (hasPlan && documents.plan !== undefined) applyPlan(documents.plan);
     },
     async diff() {
       const { plan, profile } = documents;

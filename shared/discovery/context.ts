@@ -26,6 +26,8 @@ export interface NodeContext {
   readonly steps: StepsLog;
   /** Hands what is held to the appliers. Called after each look at what is desired, whatever came of it. */
   readonly applyHeld: () => void;
+  /** Called as soon as another plan is held: an apply of the one before must not go on until the look has ended. */
+  readonly supersedePlan: () => void;
   /** Something that `cluster.json` shows may have changed. */
   readonly changed: () => void;
 }

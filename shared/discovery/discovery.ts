@@ -134,12 +134,17 @@ async function open(parts: Parts): Promise<Opened> {
   };
   const steps = createStepsLog(deps.log);
   const appliers = createAppliers({ deps, documents, refusals, steps, onApplied });
+  const mayApply = () => standing.phase === 'starting' || standing.phase === 'running';
   const applyHeld = () => {
-    if (parts.standing.phase === 'starting' || parts.standing.phase === 'running') appliers.applyHeld();
+    if (mayApply()) appliers.applyHeld();
     changed();
   };
+  const supersedePlan = () => {
+    if (mayApply()) appliers.supersedePlan();
+  };
   const cloudReports = createReportQueue();
-  const node = { deps, credential, cloudReports, epochs, traces, adverts, peers, documents, refusals, standing, steps, applyHeld, changed };
+  const hooks = { applyHeld, supersedePlan, changed };
+  const node = { deps, credential, cloudReports, epochs, traces, adverts, peers, documents, refusals, standing, steps, ...hooks };
   return { node, documents, appliers, control: createControl(node) };
 }
 

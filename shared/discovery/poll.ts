@@ -73,8 +73,9 @@ async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, 
   return refuse(node, 'plan', whyNotTaken(fetched, otherwise), held, fetched);
 }
 
-async function takePlan({ documents, refusals }: NodeContext, held: Held<'plan'>, answer: NodePlan): Promise<true> {
+async function takePlan({ documents, refusals, supersedePlan }: NodeContext, held: Held<'plan'>, answer: NodePlan): Promise<true> {
   await documents.keepPlan(held, answer);
+  supersedePlan();
   refusals.clear('plan');
   return true;
 }

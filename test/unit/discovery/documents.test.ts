@@ -264,6 +264,16 @@ describe('what is validly published', () => {
     expect(unchanged(machine)).toEqual(['apply 4: api', 'apply 5: ']);
   });
 
+  it('takes the place of the one before at once, also while the profile is slow to come', async () => {
+    const { machine, boot } = await running();
+    machine.own.publish(await planOf(['web'], { generation: 4 }));
+    machine.own.before = ({ path }) => (path === '/v1/bootstrap/profile' ? new Promise(() => undefined) : undefined);
+    boot.discovery.poke();
+    await machine.elapse(1_000);
+    expect(boot.discovery.state().generations.plan).toBe(4);
+    expect(machine.trace).toEqual(['apply 4: web']);
+  });
+
   it('is fetched once: unchanged documents cost no body', async () => {
     const { machine } = await running();
     machine.own.calls.length = 0;
