@@ -9,6 +9,8 @@ const report = process.env.VITEST_JSON_REPORT;
 
 export default defineConfig({
   test: {
+    // Half of what the tests do is to wait for processes of their own: each core has a file to work on.
+    maxWorkers: '100%',
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     projects: [
       {

@@ -6,8 +6,6 @@ import { median, type Row } from './report.ts';
 
 const ROUNDS = 20;
 const SIZES = [3, 5, 10];
-/** A try to write ends after this long, milliseconds: a leader that is gone answers nothing. */
-const TRY_MS = 250;
 
 /** How long a fleet is without a leader that takes writes, by how it lost the old one; and how long it takes to get the first. */
 export async function benchTakeover(): Promise<Row[]> {
@@ -56,22 +54,22 @@ async function measure(fleet: Fleet, signal: NodeJS.Signals): Promise<number[]> 
 /** Publishes a profile that says which round it is, until one of the nodes has taken it. */
 async function firstWrite(members: readonly Member[], label: string): Promise<void> {
   const body = { storage: { buckets: [{ name: `round-${label.toLowerCase().replaceAll(' ', '-')}` }] } };
-  for (let attempt = 0; attempt < 5_000; attempt += 1) {
-    const written = await Promise.all(members.map((member) => tryWrite(member, body)));
-    if (written.some(Boolean)) return;
-    await sleep(5);
-  }
-  throw new Error(`no node accepted a write after ${label}`);
-}
-
-async function tryWrite({ client }: Member, body: unknown): Promise<boolean> {
-  const attempt = async () => {
-    const { body: history } = await client.history('profile');
-    const if_match = history.versions.find(({ current }) => current)?.generation ?? 0;
-    await client.publish('profile', body, { if_match });
-    return true;
+  let isWritten = false;
+  const write = async ({ client }: Member) => {
+    for (let attempt = 0; attempt < 1000 && !isWritten; attempt += 1) {
+      try {
+        const { body: history } = await client.history('profile');
+        const if_match = history.versions.find(({ current }) => current)?.generation ?? 0;
+        await client.publish('profile', body, { if_match });
+        isWritten = true;
+        return;
+      } catch {
+        await sleep(5);
+      }
+    }
+    throw new Error(`no node accepted a write after ${label}`);
   };
-  return Promise.race([attempt().catch(() => false), sleep(TRY_MS, false)]);
+  await Promise.any(members.map(write));
 }
 
 async function firstLeaders(entry: { entry?: string }): Promise<Row[]> {

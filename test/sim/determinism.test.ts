@@ -14,7 +14,9 @@ async function digests(order: typeof orders): Promise<Record<number, string>> {
 }
 
 describe('a seed', () => {
-  it('gives the same trace, byte for byte, in two processes on a busy machine, whatever was simulated before it', async () => {
+  it('gives the same trace, byte for byte, in two processes on a busy machine, whatever was simulated before it', {
+    timeout: 300_000,
+  }, async () => {
     const first = await digests(orders);
     const second = await digests([...orders].reverse());
     expect(second).toEqual(first);
