@@ -24,12 +24,14 @@ export class Operator {
   async publish(at: Machine | 'cloud', kind: DocumentKind = chance(this.#random, 0.7) ? 'plan' : 'profile'): Promise<void> {
     this.#versions += 1;
     const body = kind === 'plan' ? this.#nextPlan() : nextProfile(this.#versions, below(this.#random, 3));
-    const [who, url] = at === 'cloud' ? ['admin', CLOUD_URL] : [at.name, at.origin];
-    const client = createClient({ url, credential: FLEET_KEY, fetch: this.#world.fetchAs(who) });
+    const who = at === 'cloud' ? 'admin' : at.name;
+    const fetch = this.#world.fetchAs(who);
+    // Made for each call: the address of a machine may change between two.
+    const client = () => createClient({ url: at === 'cloud' ? CLOUD_URL : at.origin, credential: FLEET_KEY, fetch });
     try {
-      const current = await client.document(kind).catch(noneYet);
+      const current = await client().document(kind).catch(noneYet);
       const generation = Number(current?.body?.generation ?? 0);
-      const { body: answer } = await client.publish(kind, body, { if_match: generation });
+      const { body: answer } = await client().publish(kind, body, { if_match: generation });
       this.#world.say(who, `publishes ${kind} version ${this.#versions}: generation ${answer.generation}`);
     } catch (error) {
       this.#world.say(
