@@ -87,5 +87,5 @@ describe('a gateway in front of a fleet whose leaders die', () => {
     const own = versions.filter((one) => !lost.includes(one) && one.published_by !== 'merge');
     expect(new Set(own.map(({ hash }) => hash)).size).toBe(own.length);
     expect(new Set(own.map(({ generation }) => generation)).size).toBe(own.length);
-  }, 240_000);
+  }, 600_000);
 });
