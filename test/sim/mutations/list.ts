@@ -94,6 +94,7 @@ export const MUTATIONS: readonly Mutation[] = [
     breaks: 'together again',
     file: 'shared/discovery/meet.ts',
     from: 'if (best !== undefined && compareLeaders(best.leads, own) < 0) return yieldTo(context, best, own);',
-    to: '',
+    // Nor does it raise its epoch: two that both did would go on for ever, in no time at all.
+    to: "if (best !== undefined && compareLeaders(best.leads, own) < 0) return { outcome: 'rejected', detail: 'it never yields' };",
   },
 ];
