@@ -4,7 +4,7 @@ import { locateCloud } from './locate-cloud.ts';
 import { locateMdns, locatePeers } from './locate-lan.ts';
 import { locateSelf } from './locate-self.ts';
 import { describe, type Located } from './located.ts';
-import { QUIET_TTLS } from './resync.ts';
+import { lookIntervalMs } from './resync.ts';
 import type { LocateContext, StepContext, StepResult } from './round.ts';
 import type { LocateReason, LocateStep, LocateStepName, TraceKeeper } from './trace.ts';
 
@@ -73,7 +73,7 @@ function startRound(given: LocateContext, traces: TraceKeeper): StepContext {
   const { deps, current, takeover, adverts, standing } = given;
   // Who takes over hears of the others while it waits for its turn.
   const hinted = takeover === undefined ? adverts.take() : [];
-  const isDue = deps.clock.monotonic() - traces.full_at >= QUIET_TTLS * standing.ttl_seconds() * 1000;
+  const isDue = deps.clock.monotonic() - traces.full_at >= lookIntervalMs(current, standing.ttl_seconds());
   const isHinted = current !== undefined && hinted.length > 0 && !isDue;
   return { ...given, round: { isHinted, hinted, asked: new Set(), heard: new Map(), proved: new Map() } };
 }

@@ -7,6 +7,11 @@ import { isOnLan } from './session-state.ts';
 
 /** How often the desired documents and a better control plane are looked for when no news came. */
 export const QUIET_TTLS = 4;
+
+/** Milliseconds from one look at everybody to the next: less where something better is known to exist, the cloud that is away. */
+export function lookIntervalMs(followed: { readonly provisional: boolean } | undefined, ttl_seconds: number): number {
+  return (followed?.provisional === true ? 1 : QUIET_TTLS) * ttl_seconds * 1000;
+}
 /**
  * As often where places move with the other nodes. Who holds the news of its leader open is told when one did; the leader
  * asks itself, which is what places anew, and who has neither news nor lease has to ask too.

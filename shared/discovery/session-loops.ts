@@ -7,7 +7,7 @@ import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
 import { heedAnswer } from './news-loop.ts';
 import { poll } from './poll.ts';
-import { createResync, QUIET_TTLS } from './resync.ts';
+import { createResync, lookIntervalMs } from './resync.ts';
 import type { Session } from './session-state.ts';
 import { createWaker } from './waker.ts';
 
@@ -97,8 +97,12 @@ async function sendReports(session: Session): Promise<boolean> {
 /** Looks for a control plane that is as good or better, so that a node never stays with a worse one for long. */
 export async function lookLoop(session: Session): Promise<void> {
   const { node, looks, active: signal } = session;
+  const { clock } = node.deps;
+  const began = clock.monotonic();
   while (!signal.aborted) {
-    await looks.wait(signal, lookDelayMs(session));
+    // A round that only followed hints puts off no other.
+    const passed_ms = clock.monotonic() - Math.max(began, node.traces.full_at);
+    await looks.wait(signal, Math.max(0, lookDelayMs(session) - passed_ms));
     if (signal.aborted) return;
     const stepDown = (why: string) => session.end({ why });
     const found = await locate({ ...node, signal, current: session.located, stepDown }, node.traces, 'periodic');
@@ -160,12 +164,12 @@ function retryDelayMs({ node }: Session, failures: number): number {
   return backoffMs({ base_ms: RETRY_BASE_MS, cap_ms }, failures, node.deps.random.next());
 }
 
-/** Sooner where something better is known to exist: the cloud that is away, or a lease that may lapse. */
+/** Sooner where a lease may lapse. */
 function lookDelayMs(session: Session): number {
   const { deps, standing } = session.node;
   const { config, random } = deps;
-  const { provisional, look_again_ms } = session.located;
-  const usual = jittered((provisional ? 1 : QUIET_TTLS) * standing.ttl_seconds() * 1000, random.next());
+  const { look_again_ms } = session.located;
+  const usual = jittered(lookIntervalMs(session.located, standing.ttl_seconds()), random.next());
   if (look_again_ms === undefined || !config.lead) return usual;
   return Math.min(usual, look_again_ms + 250 + 500 * random.next());
 }

@@ -102,6 +102,18 @@ describe('leaders that meet after a split', () => {
     expect(expectOneLeader([a, b])).toBe(a);
   });
 
+  it('those elected in the same moment meet at once, also where there is no multicast', async () => {
+    const peers = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((address) => `http://${address}:7420`);
+    const machines = ['a', 'b', 'c'].map((name) => fleet.machine(name, { peers }, { multicast: false }));
+    fleet.partition = () => fleet.leaders().length < machines.length;
+    for (const machine of machines) await machine.boot();
+    await fleet.until(() => fleet.leaders().length === machines.length, TTL_MS);
+    fleet.partition = undefined;
+    await fleet.until(() => fleet.leaders().length === 1, 3000);
+    await fleet.elapse(3000);
+    expectOneLeader(machines);
+  });
+
   it('a leader that has lost its disk goes above what its nodes have seen', async () => {
     const first = await fleet.booted(2);
     const [a, b] = first as [FleetMachine, FleetMachine];
@@ -164,6 +176,21 @@ describe('with a cloud', () => {
     await elapseUpwards(5 * TTL_MS, [confirmed, ...left]);
     expect(expectOneLeader([confirmed, ...left])).toBe(confirmed);
     expect(confirmed.state).toMatchObject({ confirmed: true, epoch: 3 });
+  });
+
+  it('a provisional leader asks the cloud each TTL, however many nodes come and go', async () => {
+    const [a, b] = [fleet.machine('a', { cloud_url: CLOUD }), fleet.machine('b', { lead: false })];
+    await a.boot();
+    await fleet.elapse(10_000);
+    expect(a.state).toMatchObject({ leads: true, confirmed: false });
+    fleet.cloud.reachable = true;
+    for (let passed_ms = 0; passed_ms < 2 * TTL_MS; passed_ms += 6000) {
+      await b.boot();
+      await fleet.elapse(3000);
+      b.kill();
+      await fleet.elapse(3000);
+    }
+    expect(a.state).toMatchObject({ leads: true, confirmed: true });
   });
 
   it('a node that cannot reach the leader that it names follows the cloud itself', async () => {
