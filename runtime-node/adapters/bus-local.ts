@@ -149,7 +149,8 @@ class LocalBus implements EventBus {
     const limit = checkRange('limit', options.limit ?? 1, 1, MAX_LIMIT);
     const wait = checkRange('wait_ms', options.wait_ms ?? 0, 0, DAY_MS);
     const visibility = checkRange('visibility_ms', options.visibility_ms ?? DEFAULT_VISIBILITY_MS, 1, DAY_MS);
-    return await this.#receive({ queue, limit, visibility, until: this.#clock.monotonic() + wait, signal: this.#closing.signal });
+    const ends = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    return await this.#receive({ queue, limit, visibility, until: this.#clock.monotonic() + wait, ends });
   }
 
   async ack(queue: string, token: string): Promise<void> {
@@ -171,7 +172,7 @@ class LocalBus implements EventBus {
       queue,
       prefetch,
       handler,
-      take: (limit, signal) => this.#receive({ queue, limit, visibility, until: Number.POSITIVE_INFINITY, signal }),
+      take: (limit, signal) => this.#receive({ queue, limit, visibility, until: Number.POSITIVE_INFINITY, ends: [signal] }),
       ack: (token) => this.ack(queue, token),
       requeue: (token) => this.reject(queue, token, { requeue: true }),
       clock: this.#clock,
@@ -205,18 +206,18 @@ class LocalBus implements EventBus {
     for (;;) {
       const waiting = new AbortController();
       const abort = () => waiting.abort();
-      request.signal.addEventListener('abort', abort);
+      for (const end of request.ends) end.addEventListener('abort', abort);
       const { signal } = waiting;
       try {
         // Asked for before looking, so that what comes in between is not missed.
         const arrival = this.#signals.next(request.queue, signal);
         const deliveries = await this.#take(request);
         const left = request.until - this.#clock.monotonic();
-        if (deliveries.length > 0 || left <= 0 || request.signal.aborted) return deliveries;
+        if (deliveries.length > 0 || left <= 0 || isOver(request)) return deliveries;
         await (left === Number.POSITIVE_INFINITY ? arrival : Promise.race([arrival, this.#clock.sleep(left, signal)]));
-        if (request.signal.aborted) return [];
+        if (isOver(request)) return [];
       } finally {
-        request.signal.removeEventListener('abort', abort);
+        for (const end of request.ends) end.removeEventListener('abort', abort);
         waiting.abort();
       }
     }
@@ -307,7 +308,12 @@ interface Request {
   readonly visibility: number;
   /** On the monotonic clock. */
   readonly until: number;
-  readonly signal: AbortSignal;
+  /** Whichever comes first ends the wait. */
+  readonly ends: readonly AbortSignal[];
+}
+
+function isOver({ ends }: Request): boolean {
+  return ends.some(({ aborted }) => aborted);
 }
 
 function toDelivery(

@@ -90,6 +90,8 @@ export interface ReceiveOptions {
   readonly wait_ms?: number;
   /** Default 30000. */
   readonly visibility_ms?: number;
+  /** Ends the wait: then it resolves with what was taken by then, mostly nothing. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Delivery extends Required<Omit<OutgoingMessage, 'content_type'>> {

@@ -125,6 +125,23 @@ export function messageCases(suite: BusSuite): void {
       expect(answer).toEqual([]);
     });
 
+    it('ends the wait with the signal, and takes nothing after it', async () => {
+      const bound = await queue();
+      const ending = new AbortController();
+      let answer: Delivery[] | undefined;
+      const waiting = suite.bus.receive(bound, { wait_ms: 3_600_000, signal: ending.signal }).then((deliveries) => {
+        answer = deliveries;
+      });
+      await suite.elapse(100);
+      expect(answer).toBeUndefined();
+      ending.abort();
+      await until(() => answer !== undefined);
+      await waiting;
+      expect(answer).toEqual([]);
+      await publish({ exchange: '', key: bound, body: 'later' });
+      expect(await drain(bound, 1)).toEqual(['later']);
+    });
+
     it('hands a message to one receiver at a time', async () => {
       const bound = await queue();
       for (const body of ['1', '2', '3', '4']) await publish({ exchange: '', key: bound, body });

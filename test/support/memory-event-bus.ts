@@ -114,12 +114,13 @@ class MemoryBus implements MemoryEventBus {
   }
 
   async receive(queue: string, options: Parameters<EventBus['receive']>[1] = {}): Promise<Delivery[]> {
-    const { limit = 1, wait_ms = 0, visibility_ms = 30_000 } = options;
+    const { limit = 1, wait_ms = 0, visibility_ms = 30_000, signal } = options;
     const deadline = this.#clock.monotonic() + wait_ms;
     const found = this.#queue(queue);
     let taken = found.take(limit, visibility_ms);
-    for (let left = wait_ms; taken.length === 0 && left > 0; left = deadline - this.#clock.monotonic()) {
-      await found.changed(Math.min(left, POLL_MS));
+    for (let left = wait_ms; taken.length === 0 && left > 0 && signal?.aborted !== true; left = deadline - this.#clock.monotonic()) {
+      await found.changed(Math.min(left, POLL_MS), signal);
+      if (signal?.aborted === true) return [];
       taken = this.#queue(queue).take(limit, visibility_ms);
     }
     return taken;
