@@ -17,10 +17,19 @@ export interface FleetKeys {
   nodeCredential(node_id: string): Promise<string>;
   /** The node that a credential belongs to, or undefined when it is not one of this fleet. */
   verifyNodeCredential(credential: string): Promise<string | undefined>;
+  /** The token of one service on one node, good for the data API of that node only. The same at each start. */
+  serviceToken(node_id: string, service: string): Promise<string>;
+  /** Whose a token is, or undefined when it is not one of this fleet. */
+  verifyServiceToken(token: string): Promise<ServiceTokenOwner | undefined>;
   /** Compares in time that does not depend on where the two differ. */
   isFleetKey(presented: string): Promise<boolean>;
   /** Signs desired documents. */
   readonly documents: DocumentSigner;
+}
+
+export interface ServiceTokenOwner {
+  readonly node_id: string;
+  readonly service: string;
 }
 
 export interface DocumentSigner extends DocumentVerifier {
@@ -38,6 +47,7 @@ export const MIN_FLEET_KEY_LENGTH = 20;
 
 const encoder = new TextEncoder();
 const CREDENTIAL = /^bpn~([^~]+)~([^~]+)~([^~]+)$/;
+const SERVICE_TOKEN = /^bps~([^~]+)~([^~]+)~([^~]+)~([^~]+)$/;
 
 /** Derives the keys of `fleet` from its fleet key. */
 export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<FleetKeys> {
@@ -50,6 +60,7 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
   const discovery = await hmacKey(await derive('discovery'));
   const forwards = await hmacKey(await derive('forward'));
   const credentials = await hmacKey(await derive('node-credential'));
+  const services = await hmacKey(await derive('service-token'));
   const comparison = await hmacKey(await derive('comparison'));
   const fleetKeyMac = await mac(comparison, fleetKey);
   return {
@@ -60,14 +71,33 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
     verifyForward: (value, signature) => verifySigned(forwards, signature, value),
     nodeCredential: async (node_id) => `bpn~${fleet}~${node_id}~${toBase64Url(await mac(credentials, node_id))}`,
     verifyNodeCredential: (credential) => verifyCredential(fleet, credentials, credential),
+    serviceToken: async (node_id, service) =>
+      `bps~${fleet}~${node_id}~${service}~${toBase64Url(await mac(services, ownerText({ node_id, service })))}`,
+    verifyServiceToken: (token) => verifyServiceToken(fleet, services, token),
     isFleetKey: (presented) => crypto.subtle.verify('HMAC', comparison, fleetKeyMac, encoder.encode(presented)),
     documents: await ed25519FromSeed(await derive('document')),
   };
 }
 
-/** The fleet that a node credential claims to be of; says nothing about whether it is genuine. */
+/** The fleet that a node credential or a service token claims to be of; says nothing about whether it is genuine. */
 export function fleetOfCredential(credential: string): string | undefined {
-  return CREDENTIAL.exec(credential)?.[1];
+  return (CREDENTIAL.exec(credential) ?? SERVICE_TOKEN.exec(credential))?.[1];
+}
+
+/** True for what has the form of a service token; says nothing about whether it is genuine. */
+export function isServiceToken(credential: string): boolean {
+  return SERVICE_TOKEN.test(credential);
+}
+
+async function verifyServiceToken(fleet: string, key: CryptoKey, token: string): Promise<ServiceTokenOwner | undefined> {
+  const [, claimedFleet, node_id, service, signature] = SERVICE_TOKEN.exec(token) ?? [];
+  if (claimedFleet !== fleet || node_id === undefined || service === undefined || signature === undefined) return undefined;
+  return (await verifyMac(key, signature, ownerText({ node_id, service }))) ? { node_id, service } : undefined;
+}
+
+/** No id holds a newline, so no two owners have one text. */
+function ownerText({ node_id, service }: ServiceTokenOwner): string {
+  return `${node_id}\n${service}`;
 }
 
 async function verifyCredential(fleet: string, key: CryptoKey, credential: string): Promise<string | undefined> {

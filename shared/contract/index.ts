@@ -1,8 +1,10 @@
 /** Everything on the wire. Published as `bootplane/contract`. */
 export * from './advert.ts';
 export * from './artifact.ts';
+export * from './base64.ts';
 export * from './base64url.ts';
 export * from './canonical.ts';
+export * from './data.ts';
 export * from './document.ts';
 export * from './event.ts';
 export * from './fleet-keys.ts';
