@@ -1,0 +1,82 @@
+import type { ListOptions, ObjectInfo, ObjectVersion } from '../../../shared/ports/object-storage.ts';
+import { StorageError } from '../../../shared/ports/object-storage.ts';
+import { timeOf, UNVERSIONED } from './object-info.ts';
+import type { Requests } from './requests.ts';
+import { textOf, type XmlElement } from './xml.ts';
+
+/** A page of the latest versions. */
+export async function listObjects(
+  requests: Requests,
+  bucket: string,
+  options: ListOptions,
+): Promise<{ objects: ObjectInfo[]; next?: string }> {
+  const { prefix = '', after, limit = 1000 } = options;
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw new StorageError('failed', `limit must be 1 to 1000, not ${limit}`);
+  const objects: ObjectInfo[] = [];
+  let token: string | undefined;
+  for (;;) {
+    const from = token === undefined ? (after === undefined ? {} : { 'start-after': after }) : { 'continuation-token': token };
+    const size = String(limit - objects.length);
+    const query = { 'list-type': '2', 'encoding-type': 'url', 'max-keys': size, ...(prefix === '' ? {} : { prefix }), ...from };
+    const { root } = await requests.ask({ method: 'GET', bucket, query, repeat: true }, 'ListBucketResult');
+    const read = keyReader(root);
+    objects.push(...root.children.filter(({ name }) => name === 'Contents').map((element) => toInfo(element, read)));
+    token = textOf(root, 'NextContinuationToken');
+    const more = textOf(root, 'IsTruncated') === 'true' && token !== undefined && token !== '';
+    const last = objects.at(-1);
+    if (!more) return { objects };
+    if (objects.length >= limit && last !== undefined) return { objects, next: last.key };
+  }
+}
+
+/** Every version and delete marker, by key in byte order, newest first within a key. */
+export async function listVersions(requests: Requests, bucket: string, prefix: string): Promise<ObjectVersion[]> {
+  const versions: ObjectVersion[] = [];
+  let from: Record<string, string> = {};
+  for (;;) {
+    const query = { versions: '', 'encoding-type': 'url', ...(prefix === '' ? {} : { prefix }), ...from };
+    const { root } = await requests.ask({ method: 'GET', bucket, query, repeat: true }, 'ListVersionsResult', 'ListBucketVersionsResult');
+    const read = keyReader(root);
+    for (const element of root.children) {
+      if (element.name !== 'Version' && element.name !== 'DeleteMarker') continue;
+      const latest = textOf(element, 'IsLatest') === 'true';
+      versions.push({ ...toInfo(element, read), latest, delete_marker: element.name === 'DeleteMarker' });
+    }
+    const key = textOf(root, 'NextKeyMarker');
+    if (textOf(root, 'IsTruncated') !== 'true' || key === undefined || key === '') return inOrder(versions);
+    const id = textOf(root, 'NextVersionIdMarker');
+    from = { 'key-marker': read(key), ...(id === undefined || id === '' ? {} : { 'version-id-marker': id }) };
+  }
+}
+
+/** Pages are in order; this makes sure of the keys. Within a key the order is the store's. */
+function inOrder(versions: readonly ObjectVersion[]): ObjectVersion[] {
+  const keyed = versions.map((version) => ({ version, bytes: Buffer.from(version.key, 'utf8') }));
+  keyed.sort((one, other) => Buffer.compare(one.bytes, other.bytes));
+  return keyed.map(({ version }) => version);
+}
+
+function toInfo(element: XmlElement, read: (text: string) => string): ObjectInfo {
+  return {
+    key: read(textOf(element, 'Key') ?? ''),
+    version_id: textOf(element, 'VersionId') || UNVERSIONED,
+    size: Number(textOf(element, 'Size') ?? 0),
+    modified_at: timeOf(textOf(element, 'LastModified')),
+  };
+}
+
+/** Keys come percent-encoded, as asked for (XML knows no control characters), where the server can. */
+function keyReader(root: XmlElement): (text: string) => string {
+  return textOf(root, 'EncodingType') === 'url' ? decode : (text) => text;
+}
+
+function decode(text: string): string {
+  const spaced = text.replaceAll('+', '%20');
+  try {
+    return decodeURIComponent(spaced);
+  } catch {
+    // Stored by somebody under bytes that are no UTF-8: shown as well as can be.
+    const bytes = spaced.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+    return Buffer.from(bytes, 'latin1').toString('utf8');
+  }
+}
