@@ -1,5 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
 import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.ts';
+import type { SharedBackends } from '../shared/contract/plan.ts';
 import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
@@ -7,7 +8,7 @@ import { createReportQueue } from '../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
 import type { Lan } from '../shared/ports/lan.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
-import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
+import { createEnvironmentReconciler, type ReconcilerDeps } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
@@ -59,7 +60,7 @@ const THIS_MACHINE: Surroundings = {
 /** One node, put together and not yet running. */
 export interface NodeLife {
   /** Answers what comes in over HTTP. */
-  readonly answer: Fetch;
+  readonly answer: Handler;
   /** Resolves after an orderly stop, or at once when `crash` aborts: then nothing is stopped or released. */
   run(crash: AbortSignal): Promise<void>;
   stop(): Promise<void>;
@@ -121,7 +122,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
     fleetKeys: await deriveFleetKeys(config.fleet, given.fleetKey),
     reports,
     artifacts,
-    environment: createEnvironmentReconciler({ ...shared, storage, bus, vector }),
+    environment: createEnvironmentReconciler({ ...shared, storage, bus, vector, reconciledBy: reconciledBy(discovery) }),
     services: createServiceManager({
       ...shared,
       random,
@@ -130,6 +131,24 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
       environment: createServiceEnvironment(place),
       prepare: artifacts.prepare,
     }),
+  };
+}
+
+/** What several nodes share is reconciled by the site's leader alone; an external that it does not use, by whoever does. */
+function reconciledBy(discovery: () => Discovery | undefined): NonNullable<ReconcilerDeps['reconciledBy']> {
+  return (component, identity) => {
+    const state = discovery()?.state();
+    if (state === undefined || state.leads || component === 'services') return undefined;
+    return state.leader_backends?.[component] === identity ? state.leader_node_id : undefined;
+  };
+}
+
+/** Those of the backends that other machines see too. */
+function sharedBackends({ storage, bus, vector }: Ports): SharedBackends {
+  return {
+    ...(storage.capabilities.shared ? { storage: storage.backend.identity } : {}),
+    ...(bus.capabilities.shared ? { broker: bus.backend.identity } : {}),
+    ...(vector.capabilities.shared ? { vector: vector.backend.identity } : {}),
   };
 }
 
@@ -154,6 +173,7 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
         const now = state();
         return now?.source === 'self' && now.leads ? now.epoch : undefined;
       },
+      backends: () => sharedBackends(ports),
       leadership: () => discovery()?.leadership() ?? { leads: false, epoch_seen: 0, eligible: config.lead },
       hear: (advert) => discovery()?.hear(advert),
       onHigherToken: () => discovery()?.look(),

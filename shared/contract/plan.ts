@@ -100,6 +100,15 @@ export const PlanRequest = z.object({ node_id: Id }).meta({ id: 'PlanRequest' })
 export const ServiceName = z.object({ name: Id, version: z.string() });
 export const Successor = z.object({ node_id: Id, url: HttpUrl });
 
+/**
+ * The backends of the leader's own node that other machines see too, each by its identity (an origin, without
+ * secrets). The leader reconciles these for its site.
+ */
+export const SharedBackends = z
+  .partialRecord(z.enum(['storage', 'broker', 'vector']), z.string().min(1).max(1024))
+  .meta({ id: 'SharedBackends' });
+export type SharedBackends = Readonly<z.infer<typeof SharedBackends>>;
+
 /** What one node is told to do. It selects names only: what runs comes from the signed Cluster Plan. */
 export const NodePlan = z
   .object({
@@ -114,6 +123,8 @@ export const NodePlan = z
     /** Of the Cluster Plan that `services` was placed from; absent while none is published. */
     generation: Count.optional(),
     hash: Sha256.optional(),
+    /** Absent where no leader of the site answers: then each node reconciles what it works on. */
+    leader_backends: SharedBackends.optional(),
   })
   .meta({ id: 'NodePlan' });
 export type NodePlan = z.infer<typeof NodePlan>;

@@ -24,9 +24,18 @@ export const ActionView = z
   .meta({ id: 'ActionView' });
 export type ActionView = Readonly<z.infer<typeof ActionView>>;
 
-/** What an apply of one component would do. `failed` names why the actual state could not be read. */
+/**
+ * What an apply of one component would do. `failed` names why the actual state could not be read, `reconciled_by` the
+ * node that reconciles this backend for the site, where that is another one.
+ */
 export const ComponentDiff = z
-  .object({ component: Component, backend: z.string(), actions: z.array(ActionView).readonly(), failed: z.string().optional() })
+  .object({
+    component: Component,
+    backend: z.string(),
+    actions: z.array(ActionView).readonly(),
+    failed: z.string().optional(),
+    reconciled_by: z.string().optional(),
+  })
   .meta({ id: 'ComponentDiff' });
 export type ComponentDiff = Readonly<z.infer<typeof ComponentDiff>>;
 

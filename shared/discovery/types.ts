@@ -2,7 +2,7 @@ import type { Fetch } from '../client.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { Role } from '../contract/ids.ts';
-import type { PlannedService } from '../contract/plan.ts';
+import type { PlannedService, SharedBackends } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
 import type { ClusterFile } from '../contract/status.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -78,6 +78,8 @@ export interface DiscoveryState {
   /** Where the proved control plane that is followed now was dialled. Absent while none is, or while it is this node's own. */
   readonly followed_url?: string;
   readonly gateway_url?: string;
+  /** What the leader reconciles for the site. */
+  readonly leader_backends?: SharedBackends;
   /** Leads without the confirmation of the cloud that is configured. */
   readonly provisional: boolean;
   /** Leads and holds the lease of the cloud, by its own clock. */

@@ -45,6 +45,19 @@ export async function applyComponent(
   return finish(deps, component, desired, memory, { run, outcome, duration_ms: took() });
 }
 
+/** Another node reconciles this backend for this one: says so, and touches nothing. Never rejects. */
+export async function leaveComponent(
+  deps: RunDeps,
+  component: EnvironmentComponent,
+  desired: Desired<EnvironmentProfile>,
+  { memory, reconciled_by }: { readonly memory: ComponentMemory; readonly reconciled_by: string },
+): Promise<void> {
+  // Whoever takes it over restores what is missing: that is no drift of its own.
+  memory.applied = undefined;
+  const message = `${reconciled_by} leads the site and reconciles this ${component.backend} for it`;
+  return finish(deps, component, desired, memory, { outcome: { status: 'skipped', message, incompatible: [] }, duration_ms: 0 });
+}
+
 async function readActions(deps: RunDeps, component: EnvironmentComponent, desired: Desired<EnvironmentProfile>) {
   try {
     return await withDeadline(deps.clock, deps.call_limit_ms, () => component.plan(desired.body));

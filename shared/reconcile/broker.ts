@@ -9,6 +9,8 @@ import type { EnvironmentComponent } from './component.ts';
 export const brokerExecutors: Executors<BrokerActions, EventBus> = {
   'ensure-exchange': (bus, { exchange }) => bus.ensureExchange(exchange),
   'ensure-queue': (bus, { queue }) => bus.ensureQueue(queue),
+  'compare-exchange': (bus, { exchange }) => bus.ensureExchange(exchange),
+  'compare-queue': (bus, { queue }) => bus.ensureQueue(queue),
   'extend-queue-ttl': (bus, { queue }) => bus.ensureQueue(queue),
   'ensure-binding': (bus, { binding }) => bus.ensureBinding(binding),
   'enable-confirms': (bus) => bus.ensureConfirms(),
@@ -21,6 +23,8 @@ export function brokerComponent(bus: EventBus): EnvironmentComponent {
   return {
     component: 'broker',
     backend: bus.backend.kind,
+    concurrency: bus.capabilities.concurrent_declarations,
+    ...(bus.capabilities.shared ? { shared_identity: bus.backend.identity } : {}),
     async plan({ broker: desired }: Partial<EnvironmentProfile>) {
       const names = namesOf(desired);
       const actual = names === undefined ? NOTHING : await bus.readTopology(names);

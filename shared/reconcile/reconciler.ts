@@ -1,9 +1,9 @@
 import type { EnvironmentProfile } from '../contract/profile.ts';
-import type { Components } from '../contract/status.ts';
+import type { Component, Components } from '../contract/status.ts';
 import type { EventBus } from '../ports/event-bus.ts';
 import type { ObjectStorage } from '../ports/object-storage.ts';
 import type { VectorIndex } from '../ports/vector-index.ts';
-import { applyComponent, type ComponentMemory } from './apply-component.ts';
+import { applyComponent, type ComponentMemory, leaveComponent } from './apply-component.ts';
 import { brokerComponent } from './broker.ts';
 import type { EnvironmentComponent } from './component.ts';
 import type { RunDeps } from './component-run.ts';
@@ -18,6 +18,11 @@ export interface ReconcilerDeps extends Omit<RunDeps, 'call_limit_ms'> {
   readonly storage: ObjectStorage;
   readonly bus: EventBus;
   readonly vector: VectorIndex;
+  /**
+   * The node that reconciles this backend for others, where that is not this one: two nodes at different generations
+   * must never fight over one backend. Default: nobody else does.
+   */
+  readonly reconciledBy?: (component: Component, identity: string) => string | undefined;
   /** Milliseconds that one call to a backend may take; default 60000. A slower one fails its component, and the next goes on. */
   readonly call_limit_ms?: number;
 }
@@ -41,23 +46,35 @@ export function createEnvironmentReconciler(deps: ReconcilerDeps): EnvironmentRe
 
   return {
     apply: latestOnly(async (profile) => {
-      for (const { component, memory } of parts) await applyComponent(runDeps, component, profile, memory);
+      for (const { component, memory } of parts) {
+        const other = reconciledBy(deps, component);
+        if (other === undefined) await applyComponent(runDeps, component, profile, memory);
+        else await leaveComponent(runDeps, component, profile, { memory, reconciled_by: other });
+      }
       return status();
     }),
     async diff(profile) {
       const diffs: ComponentDiff[] = [];
-      for (const { component } of parts) diffs.push(await diffComponent(runDeps, component, profile));
+      for (const { component } of parts) diffs.push(await diffComponent({ ...deps, ...runDeps }, component, profile));
       return diffs;
     },
     status,
   };
 }
 
+function reconciledBy({ reconciledBy }: Pick<ReconcilerDeps, 'reconciledBy'>, { component, shared_identity }: EnvironmentComponent) {
+  return shared_identity === undefined ? undefined : reconciledBy?.(component, shared_identity);
+}
+
 async function diffComponent(
-  { clock, call_limit_ms }: Pick<RunDeps, 'clock' | 'call_limit_ms'>,
-  { component, backend, plan }: EnvironmentComponent,
+  deps: Pick<ReconcilerDeps, 'reconciledBy'> & Pick<RunDeps, 'clock' | 'call_limit_ms'>,
+  environment: EnvironmentComponent,
   { body }: Desired<EnvironmentProfile>,
 ): Promise<ComponentDiff> {
+  const { component, backend, plan } = environment;
+  const { clock, call_limit_ms } = deps;
+  const reconciled_by = reconciledBy(deps, environment);
+  if (reconciled_by !== undefined) return { component, backend, actions: [], reconciled_by };
   try {
     const planned = await withDeadline(clock, call_limit_ms, () => plan(body));
     return { component, backend, actions: planned.map(({ view }) => view) };

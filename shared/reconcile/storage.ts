@@ -19,6 +19,7 @@ export function storageComponent(storage: ObjectStorage): EnvironmentComponent {
   return {
     component: 'storage',
     backend: storage.backend.kind,
+    ...(storage.capabilities.shared ? { shared_identity: storage.backend.identity } : {}),
     async plan({ storage: desired }: Partial<EnvironmentProfile>) {
       const names = (desired?.buckets ?? []).map(({ name }) => name);
       const actual = names.length === 0 ? [] : await storage.readBuckets(names);

@@ -16,6 +16,7 @@ export function vectorComponent(index: VectorIndex): EnvironmentComponent {
   return {
     component: 'vector',
     backend: index.backend.kind,
+    ...(index.capabilities.shared ? { shared_identity: index.backend.identity } : {}),
     async plan({ vector: desired }: Partial<EnvironmentProfile>) {
       const names = (desired?.classes ?? []).map(({ name }) => name);
       const actual = names.length === 0 ? [] : await index.readClasses(names);

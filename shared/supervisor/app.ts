@@ -2,6 +2,8 @@ import { Hono } from 'hono';
 import type { DocumentKind } from '../contract/document.ts';
 import { createAuthenticator } from './auth.ts';
 import { type Context, createContext, type SupervisorOptions } from './context.ts';
+import { dataRoutes } from './data/index.ts';
+
 import { type Body, type SeedOutcome, seed } from './documents.ts';
 import { createForwardVerifier } from './forwarded.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
@@ -41,6 +43,7 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   eventRoutes,
   stateRoutes,
   reconcileRoutes,
+  dataRoutes,
   healthRoutes,
 ];
 
@@ -87,9 +90,12 @@ async function plant({ options, documents, announce }: Context, fleet: string, k
   return outcome;
 }
 
+/** The rest of a path: also line breaks, which a key may hold. */
+const REST = '[\\s\\S]+';
+
 /** `/v1/nodes/{node_id}` as Hono writes it. */
 function honoPath(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ':$1');
+  return path.replace(/\{(\w+)\.\.\.\}$/, `:$1{${REST}}`).replaceAll(/\{(\w+)\}/g, ':$1');
 }
 
 function noRoute(routes: readonly Route[], method: string, path: string): ProblemError {
@@ -100,5 +106,6 @@ function noRoute(routes: readonly Route[], method: string, path: string): Proble
 }
 
 function pathPattern(path: string): RegExp {
-  return new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`);
+  const [fixed = '', rest = ''] = path.endsWith('...}') ? [path.replace(/\{\w+\.\.\.\}$/, ''), REST] : [path];
+  return new RegExp(`^${fixed.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}${rest}$`);
 }

@@ -1,9 +1,12 @@
-import { type FleetKeys, fleetOfCredential } from '../contract/fleet-keys.ts';
+import { type FleetKeys, fleetOfCredential, isServiceToken } from '../contract/fleet-keys.ts';
 import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
 import { ProblemError } from './problem.ts';
 
-/** What a credential allows. `node`: acting as its own node. `operator`: everything, for any node of the fleet. */
-export type Scope = 'node' | 'viewer' | 'operator';
+/**
+ * What a credential allows. `node`: acting as its own node. `operator`: everything, for any node of the fleet.
+ * `service`: the data API of its own node, and nothing else.
+ */
+export type Scope = Caller['scope'];
 
 /** What a route asks for. `open`: nothing. `any`: any credential of the fleet. */
 export type RouteScope = 'open' | 'any' | Scope;
@@ -15,18 +18,29 @@ export interface Keyring {
   keysOf(fleet: string): Promise<FleetKeys | undefined>;
 }
 
-export interface Caller {
+export type Caller = FleetCaller | ServiceCaller;
+
+export interface FleetCaller {
   readonly fleet: string;
   readonly keys: FleetKeys;
-  readonly scope: Scope;
+  readonly scope: 'node' | 'viewer' | 'operator';
   /** Of a node's credential. */
   readonly node_id?: string;
+}
+
+export interface ServiceCaller {
+  readonly fleet: string;
+  readonly keys: FleetKeys;
+  readonly scope: 'service';
+  /** The node that started the service. */
+  readonly node_id: string;
+  readonly service: string;
 }
 
 export type Authenticate = (request: Request) => Caller | undefined | Promise<Caller>;
 
 /** Tells for whom another node passes a request on. Throws a problem when that does not hold. */
-export type VerifyForwarded = (request: Request, credential: ForwardCredential) => Promise<Caller>;
+export type VerifyForwarded = (request: Request, credential: ForwardCredential) => Promise<FleetCaller>;
 
 /** Verified credentials that are remembered: a check costs more than the rest of a heartbeat. */
 const REMEMBERED = 65_536;
@@ -65,6 +79,12 @@ async function verifyForwarded(forwarded: VerifyForwarded | undefined, request: 
   return forwarded(request, credential);
 }
 
+/** True for a request of a service; says nothing about whether its token is genuine. */
+export function isOfService({ headers }: Request): boolean {
+  const credential = headers.get('authorization')?.replace(/^bearer /i, '') ?? headers.get('x-api-key');
+  return credential !== null && isServiceToken(credential);
+}
+
 function readCredential(headers: Headers): string | undefined {
   const authorization = headers.get('authorization');
   if (authorization === null) return headers.get('x-api-key') ?? undefined;
@@ -84,10 +104,15 @@ async function verify(fleets: Keyring, credential: string): Promise<Caller> {
   return caller;
 }
 
-async function callerOf(keys: FleetKeys, credential: string, isNode: boolean): Promise<Caller | undefined> {
-  if (!isNode) return (await keys.isFleetKey(credential)) ? { fleet: keys.fleet, keys, scope: 'operator' } : undefined;
+async function callerOf(keys: FleetKeys, credential: string, isDerived: boolean): Promise<Caller | undefined> {
+  const { fleet } = keys;
+  if (!isDerived) return (await keys.isFleetKey(credential)) ? { fleet, keys, scope: 'operator' } : undefined;
+  if (isServiceToken(credential)) {
+    const owner = await keys.verifyServiceToken(credential);
+    return owner === undefined ? undefined : { fleet, keys, scope: 'service', ...owner };
+  }
   const node_id = await keys.verifyNodeCredential(credential);
-  return node_id === undefined ? undefined : { fleet: keys.fleet, keys, scope: 'node', node_id };
+  return node_id === undefined ? undefined : { fleet, keys, scope: 'node', node_id };
 }
 
 export function unauthenticated(detail: string): ProblemError {
@@ -99,6 +124,7 @@ const ALLOWED: Record<Exclude<RouteScope, 'open'>, readonly Scope[]> = {
   node: ['node', 'operator'],
   viewer: ['viewer', 'operator'],
   operator: ['operator'],
+  service: ['service', 'operator'],
 };
 
 /** Throws `unauthenticated` without a caller and `forbidden` when its scope is not enough. */

@@ -1,4 +1,5 @@
 import type { FencingToken } from '../contract/headers.ts';
+import type { SharedBackends } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
 import type { ReconcileDiff } from '../contract/reconcile.ts';
 import type { Health } from '../contract/status.ts';
@@ -8,6 +9,7 @@ import type { Database } from '../ports/database.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { Keyring } from './auth.ts';
+import type { DataPorts } from './data/ports.ts';
 import { createHub, type Hub } from './hub.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createDocumentStore, type DocumentStore } from './store/documents.ts';
@@ -31,6 +33,8 @@ export interface Self {
   confirmed(): boolean;
   /** The epoch at which this node leads now, by its own clock. Absent: it takes no calls that others pass on. */
   leading?(): number | undefined;
+  /** What this node works on that other machines see too. */
+  backends?(): SharedBackends;
   /** How this boot of the node stands towards leading its site. */
   leadership(): {
     /** Holds the lease of its own Supervisor. One that an earlier boot left behind does not count. */
@@ -59,6 +63,8 @@ export interface SupervisorOptions {
   readonly fleets: Keyring;
   /** Absent on Workers: then the routes of artifacts say so. */
   readonly artifacts?: ArtifactStore;
+  /** What the node gives to its services. Absent where there is no node: then the routes of the data API are not there either. */
+  readonly data?: DataPorts;
   /** Of bootplane; shown in OpenAPI and metrics. */
   readonly version: string;
   /** While no Cluster Plan sets one. May be a fraction. */

@@ -1,7 +1,7 @@
 import { sha256Hex } from '../contract/canonical.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
 import { FORWARDED_HEADER, parseForwarded, verifyForward } from '../contract/forward.ts';
-import { type Caller, type Keyring, unauthenticated, type VerifyForwarded } from './auth.ts';
+import { type FleetCaller, type Keyring, unauthenticated, type VerifyForwarded } from './auth.ts';
 import { OFFER_BYTES, readBytes } from './body.ts';
 import { ProblemError } from './problem.ts';
 import { createReplayMemory } from './replay-memory.ts';
@@ -54,6 +54,6 @@ async function refuseOtherBody(request: Request, pathname: string, expected: str
 }
 
 /** The scope stays what it was: nobody gains by a detour. */
-function callerOf(keys: FleetKeys, scope: Caller['scope'], node_id: string | undefined): Caller {
+function callerOf(keys: FleetKeys, scope: FleetCaller['scope'], node_id: string | undefined): FleetCaller {
   return { fleet: keys.fleet, keys, scope, ...(node_id === undefined ? {} : { node_id }) };
 }

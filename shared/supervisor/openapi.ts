@@ -1,12 +1,12 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { PROBLEM_JSON, PROBLEMS, Problem, type ProblemCode } from '../contract/problem.ts';
-import type { Answer, Route } from './route.ts';
+import { type Answer, openApiPath, type Route } from './route.ts';
 
 type PathConfig = Parameters<OpenAPIHono['openAPIRegistry']['registerPath']>[0];
 type Responses = PathConfig['responses'];
 
 const SCHEMES = {
-  bearer: { type: 'http', scheme: 'bearer', description: 'The fleet key, or the credential of a node.' },
+  bearer: { type: 'http', scheme: 'bearer', description: 'The fleet key, the credential of a node, or the token of a service.' },
   api_key: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'The same, for tools that send no Authorization header.' },
 } as const;
 
@@ -34,7 +34,7 @@ function toPath(route: Route): PathConfig {
   const credentials = [{ bearer: [] }, { api_key: [] }];
   return {
     method,
-    path,
+    path: openApiPath(path),
     tags: [tag],
     summary,
     operationId: `${method}_${path.replaceAll(/[^A-Za-z0-9]+/g, '_').replaceAll(/^_|_$/g, '')}`,

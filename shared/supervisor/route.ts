@@ -34,7 +34,7 @@ export interface Call<Who, Params, Query, Body> {
 
 interface About {
   readonly method: 'get' | 'post' | 'put' | 'delete';
-  /** With `{name}` for a parameter, as OpenAPI writes it. */
+  /** With `{name}` for a parameter, as OpenAPI writes it; at the end `{name...}` takes the rest, slashes included. */
   readonly path: string;
   readonly summary: string;
   readonly tag: string;
@@ -123,6 +123,11 @@ function checked<Who, P extends z.ZodObject | undefined, Q extends z.ZodObject |
 
 export function json(body: unknown, headers: Readonly<Record<string, string>> = {}, status = 200): Response {
   return new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } });
+}
+
+/** `/v1/objects/{bucket}/{key...}` as OpenAPI writes it: it knows no parameter over several segments. */
+export function openApiPath(path: string): string {
+  return path.replaceAll('...}', '}');
 }
 
 export function empty(status: 202 | 204 | 304, headers: Readonly<Record<string, string>> = {}): Response {

@@ -14,6 +14,7 @@ export function serve(context: Context, authenticate: Authenticate, route: Route
     let response: Response;
     try {
       const caller = allow(route, await authenticate(c.req.raw));
+      refuseMalformedPath(c.req.raw);
       const body = route.body === undefined ? undefined : await readJson(c.req.raw, limit);
       response = await route.run({ caller, request: c.req.raw, params: c.req.param(), query: c.req.query(), body });
     } catch (error) {
@@ -24,8 +25,19 @@ export function serve(context: Context, authenticate: Authenticate, route: Route
   };
 }
 
+/** A service is told no more on an open route than anybody. */
 function allow(route: Route, caller: Caller | undefined): Caller | undefined {
-  return route.scope === 'open' ? caller : requireScope(caller, route.scope);
+  if (route.scope !== 'open') return requireScope(caller, route.scope);
+  return caller?.scope === 'service' ? undefined : caller;
+}
+
+/** A percent sign that encodes nothing would name another thing than the caller means. */
+function refuseMalformedPath({ url }: Request): void {
+  try {
+    if (url.includes('%')) decodeURIComponent(new URL(url).pathname);
+  } catch {
+    throw new ProblemError('bad_request', 'the path has a % that is not followed by two hex digits of UTF-8: encode it as %25');
+  }
 }
 
 function answerProblem({ options }: Context, route: Route, error: unknown): Response {

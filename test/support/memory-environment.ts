@@ -5,7 +5,7 @@ import type { BusCapabilities, EventBus } from '../../shared/ports/event-bus.ts'
 import type { ObjectStorage, StorageCapabilities } from '../../shared/ports/object-storage.ts';
 import type { VectorCapabilities, VectorIndex } from '../../shared/ports/vector-index.ts';
 import { createAttempts } from '../../shared/reconcile/attempts.ts';
-import { createEnvironmentReconciler } from '../../shared/reconcile/reconciler.ts';
+import { createEnvironmentReconciler, type ReconcilerDeps } from '../../shared/reconcile/reconciler.ts';
 import type { Desired } from '../../shared/reconcile/types.ts';
 import { memoryEventBus } from './memory-event-bus.ts';
 import { memoryObjectStorage } from './memory-object-storage.ts';
@@ -44,7 +44,10 @@ export function memoryBackends(options: EnvironmentOptions = {}) {
 export type Backends = ReturnType<typeof memoryBackends>;
 
 /** A reconciler on these backends, as after the start of a node. Counts all writes and reads; faults may be put in between. */
-export function startReconciler(backends: Backends, faults: { storage?: Fault; bus?: Fault; vector?: Fault; call_limit_ms?: number } = {}) {
+export function startReconciler(
+  backends: Backends,
+  faults: { storage?: Fault; bus?: Fault; vector?: Fault } & Pick<ReconcilerDeps, 'call_limit_ms' | 'reconciledBy'> = {},
+) {
   const storage = spyOn<ObjectStorage>(backends.storage, [...STORAGE_WRITES, 'readBuckets'], faults.storage);
   const bus = spyOn<EventBus>(backends.bus, [...BUS_WRITES, 'readTopology'], faults.bus);
   const vector = spyOn<VectorIndex>(backends.vector, [...VECTOR_WRITES, 'readClasses'], faults.vector);
@@ -60,6 +63,7 @@ export function startReconciler(backends: Backends, faults: { storage?: Fault; b
     log,
     attempts,
     report: (event) => events.push(event),
+    ...(faults.reconciledBy === undefined ? {} : { reconciledBy: faults.reconciledBy }),
     ...(faults.call_limit_ms === undefined ? {} : { call_limit_ms: faults.call_limit_ms }),
   });
   const calls = () => [...storage.calls, ...bus.calls, ...vector.calls];

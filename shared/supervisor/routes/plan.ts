@@ -38,7 +38,8 @@ function plan(context: Context): Route {
       );
       const placement = await placementFor(context, store, task, state);
       const head = headOf(state, 'plan');
-      return json(answerOf(task, placement, head, controlPlaneUrl(context, task.lease, request)), headersOf(state, task.lease));
+      const answer = answerOf(task, placement, head, controlPlaneUrl(context, task.lease, request));
+      return json({ ...answer, ...leaderBackends(context, task.lease) }, headersOf(state, task.lease));
     },
   });
 }
@@ -94,6 +95,12 @@ function answerOf(
     ttl_seconds,
     ...(head === undefined ? {} : { generation: head.generation, hash: head.hash }),
   };
+}
+
+/** Only the leader knows what it works on. */
+function leaderBackends({ options: { self } }: Context, lease: LiveLease): Pick<NodePlan, 'leader_backends'> {
+  if (self?.backends === undefined || self.node_id !== lease.node_id) return {};
+  return { leader_backends: self.backends() };
 }
 
 /** A Supervisor inside a node answers for its site's leader. One that is no node is itself what its callers have reached. */

@@ -423,3 +423,39 @@ test('applies are serialised, and of those that wait the newest runs', async () 
   expect(most).toBe(1);
   expect((await backends.storage.readBuckets(['one', 'two', 'three'])).map(({ name }) => name)).toEqual(['one', 'three']);
 });
+
+describe('a backend that another node reconciles', () => {
+  test('is neither read nor written, and who does it is told once', async () => {
+    backends = memoryBackends({ storage: { shared: true }, vector: { shared: true } });
+    const { reconciler, events, calls } = startReconciler(backends, {
+      reconciledBy: (component, identity) => (component === 'storage' && identity === backends.storage.backend.identity ? 'n1' : undefined),
+    });
+    const desired = await desiredProfile(PROFILE);
+    await reconciler.apply(desired);
+    const components = await reconciler.apply(desired);
+    expect(components.storage).toMatchObject({ status: 'skipped', message: 'n1 leads the site and reconciles this memory for it' });
+    expect(components.vector?.status).toBe('unchanged');
+    expect(calls().filter(({ method }) => method === 'readBuckets' || method === 'ensureBucket')).toEqual([]);
+    expect(standings(events)).toEqual(['storage skipped', 'broker applied', 'vector applied', 'broker unchanged', 'vector unchanged']);
+    expect((await reconciler.diff(desired))[0]).toEqual({ component: 'storage', backend: 'memory', actions: [], reconciled_by: 'n1' });
+  });
+
+  test('is applied at once where that node is the leader no more, and what it lacks is no drift', async () => {
+    backends = memoryBackends({ storage: { shared: true } });
+    let leader: string | undefined = 'n1';
+    const { reconciler, events } = startReconciler(backends, { reconciledBy: () => leader });
+    const desired = await desiredProfile(PROFILE);
+    await reconciler.apply(desired);
+    leader = undefined;
+    await reconciler.apply(desired);
+    expect(standings(events.filter(({ component }) => component === 'storage'))).toEqual(['storage skipped', 'storage applied']);
+    expect(events.map(({ action }) => action)).not.toContain('drift');
+    expect(await backends.storage.readBuckets(['captures'])).toHaveLength(1);
+  });
+
+  test('that this node alone has is reconciled by itself, whoever leads', async () => {
+    const { reconciler } = startReconciler(backends, { reconciledBy: () => 'n1' });
+    const components = await reconciler.apply(await desiredProfile(PROFILE));
+    expect(Object.values(components).map(({ status }) => status)).toEqual(['applied', 'applied', 'applied']);
+  });
+});
