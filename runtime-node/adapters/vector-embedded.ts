@@ -16,14 +16,14 @@ import {
 import type { SetAside } from './sqlite-file/damage.ts';
 import { GroupCommit } from './sqlite-file/group-commit.ts';
 import { IN_MEMORY } from './sqlite-file/open.ts';
-import { checkClass, checkId, checkProperties, classNameOf } from './vector-embedded/names.ts';
+import { checkClass, checkId, checkLimit, checkProperties, classNameOf } from './vector-checks/names.ts';
+import { checkMeta, instant } from './vector-checks/values.ts';
+import { decodeVector, encodeVector } from './vector-checks/vectors.ts';
+import { toCondition } from './vector-embedded/condition.ts';
 import { openVectors, toVectorError } from './vector-embedded/schema.ts';
-import { encodeMeta, instant, toCondition } from './vector-embedded/values.ts';
-import { decodeVector, encodeVector } from './vector-embedded/vectors.ts';
 
 const DEFAULT_HITS = 10;
 const DEFAULT_PAGE = 100;
-const MAX_LIMIT = 1000;
 
 export interface EmbeddedIndexOptions {
   /** The SQLite file. Absent or `:memory:`: kept in memory only. One process uses a file at a time. */
@@ -65,7 +65,7 @@ export function createEmbeddedIndex(options: EmbeddedIndexOptions): VectorIndex 
 
 class EmbeddedIndex implements VectorIndex {
   readonly backend: VectorBackend;
-  readonly capabilities: VectorCapabilities = { fixed_dimensions: true, shared: false };
+  readonly capabilities: VectorCapabilities = { fixed_dimensions: true, atomic_upsert: true, shared: false };
   readonly #path: string;
   readonly #log: Log;
   readonly #database: Sqlite.Database;
@@ -138,7 +138,7 @@ class EmbeddedIndex implements VectorIndex {
         checkId(object.id);
         const subject = `object ${object.id} of ${name}`;
         const vector = encodeVector(object.vector, subject, dimensions);
-        this.#sql.upsert.run(id, object.id, vector, encodeMeta(object.meta, types, subject));
+        this.#sql.upsert.run(id, object.id, vector, JSON.stringify(checkMeta(object.meta, types, subject)));
       }
       if (fixed !== null || dimensions === undefined) return;
       this.#sql.fixDimensions.run(dimensions, id);
@@ -256,9 +256,4 @@ function toObject({ id, vector, meta }: ObjectRow): VectorObject {
 /** Rounding can lead a little out of 0 to 2. */
 function clamp(distance: number): number {
   return Math.min(2, Math.max(0, distance));
-}
-
-function checkLimit(limit: number): number {
-  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit;
-  throw new VectorError('failed', `limit must be a whole number from 1 to ${MAX_LIMIT}, and is ${limit}`);
 }

@@ -15,7 +15,10 @@ export interface VectorIndex {
   /** Adds those of `properties` that are missing. `incompatible` when one exists with another type. */
   ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void>;
 
-  /** Inserts or replaces by id, all or none. `bad_dimensions`, `bad_property` name the object. */
+  /**
+   * Inserts or replaces by id; of an id that is given twice, the last. All or none: what is wrong with an object
+   * (`bad_dimensions`, `bad_property`, `bad_name`, which name it) is found before the first is stored.
+   */
   upsert(className: string, objects: readonly VectorObject[]): Promise<void>;
   get(className: string, id: string): Promise<VectorObject | undefined>;
   delete(className: string, id: string): Promise<void>;
@@ -33,8 +36,13 @@ export interface VectorBackend {
 }
 
 export interface VectorCapabilities {
-  /** A class fixes its dimensions when it is made, not with the first object. */
+  /** A class keeps the dimensions that it was declared with. Else they are fixed by the first object. */
   readonly fixed_dimensions: boolean;
+  /**
+   * An upsert is seen whole or not at all. Else others see it object by object, and one that breaks off for a reason
+   * that cannot be known before (the disk is full, the backend goes away) leaves a part: the same again completes it.
+   */
+  readonly atomic_upsert: boolean;
   /** Several nodes see the same classes. */
   readonly shared: boolean;
 }
@@ -44,6 +52,8 @@ export interface ClassState {
   readonly name: string;
   readonly dimensions?: number;
   readonly properties: readonly { readonly name: string; readonly type: string }[];
+  /** Why no object can be kept in it, where somebody else made it so: `it measures l2-squared and not cosine distance`. */
+  readonly unusable?: string;
 }
 
 export type PropertyValue = string | number | boolean | readonly string[] | readonly number[] | readonly boolean[];

@@ -5,6 +5,7 @@ import type { ActionOf } from './action.ts';
 export interface VectorActions {
   'ensure-class': { safety: 'add'; data: { spec: ClassSpec } };
   'add-properties': { safety: 'add'; data: { class_name: string; properties: readonly PropertySpec[] } };
+  'class-unusable': { safety: 'incompatible'; data: { class_name: string } };
   'dimensions-differ': { safety: 'incompatible'; data: { class_name: string } };
   'property-type-differs': { safety: 'incompatible'; data: { class_name: string; property: PropertySpec } };
 }

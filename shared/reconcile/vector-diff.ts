@@ -20,7 +20,10 @@ export function diffVector(
   });
   return [
     ...classes.filter(({ name }) => !found.has(foldClassName(name))).map(makeClass),
-    ...pairs.flatMap(({ wanted, is }) => [...diffDimensions(wanted, is, capabilities), ...diffProperties(wanted, is)]),
+    ...pairs.flatMap(({ wanted, is }) => [
+      ...(is.unusable === undefined ? diffDimensions(wanted, is, capabilities) : [unusable(wanted, is.unusable)]),
+      ...diffProperties(wanted, is),
+    ]),
   ];
 }
 
@@ -36,6 +39,11 @@ export function foldPropertyName(name: string): string {
 
 function makeClass(spec: ClassSpec): VectorAction {
   return { kind: 'ensure-class', safety: 'add', subject: classSubject(spec.name), after: spec, data: { spec }, needs: [] };
+}
+
+function unusable({ name }: ClassSpec, why: string): VectorAction {
+  const detail = `${why}, which can't be changed: give the class a new name, or delete it by hand`;
+  return { kind: 'class-unusable', safety: 'incompatible', subject: classSubject(name), detail, data: { class_name: name }, needs: [] };
 }
 
 function diffDimensions(wanted: ClassSpec, is: ClassState, { fixed_dimensions }: VectorCapabilities): VectorAction[] {

@@ -36,7 +36,7 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
 
   return {
     backend: { kind: 'embedded', identity: 'memory' },
-    capabilities: { fixed_dimensions: true, shared: false, ...capabilities },
+    capabilities: { fixed_dimensions: true, atomic_upsert: true, shared: false, ...capabilities },
 
     async readClasses(names) {
       return [...new Set(names.map(upperFirst))].flatMap((name) => {

@@ -3,7 +3,8 @@ import type { ClassState } from '../../../shared/ports/vector-index.ts';
 import { diffVector } from '../../../shared/reconcile/vector-diff.ts';
 import { desiredProfile } from '../../support/memory-environment.ts';
 
-const FIXED = { fixed_dimensions: true, shared: false };
+const FIXED = { fixed_dimensions: true, atomic_upsert: true, shared: false };
+const BY_OBJECT = { ...FIXED, fixed_dimensions: false };
 const CAMERA = { name: 'camera', type: 'text' } as const;
 
 async function diff(classes: readonly unknown[], actual: readonly Partial<ClassState>[] = [], capabilities = FIXED) {
@@ -68,13 +69,20 @@ describe('vector diff', () => {
     ]);
   });
 
+  test('a class that cannot be used is shown with the reason, and nothing about its dimensions', async () => {
+    const spec = { name: 'Frame', dimensions: 3, properties: [CAMERA] };
+    const actions = await diff([spec], [{ dimensions: 4, unusable: 'it measures l2-squared' }]);
+    expect(kinds(actions)).toEqual(['incompatible class-unusable', 'add add-properties']);
+    expect(actions[0]?.detail).toContain('it measures l2-squared');
+  });
+
   test.each([
     ['others', 3, 4, FIXED, ['incompatible dimensions-differ']],
     ['the same', 3, 3, FIXED, []],
     ['none wanted', undefined, 4, FIXED, []],
     ['none there, fixed when made', 3, undefined, FIXED, ['incompatible dimensions-differ']],
-    ['none there, fixed by the first object', 3, undefined, { fixed_dimensions: false, shared: false }, []],
-    ['others, fixed by the first object', 3, 4, { fixed_dimensions: false, shared: false }, ['incompatible dimensions-differ']],
+    ['none there, fixed by the first object', 3, undefined, BY_OBJECT, []],
+    ['others, fixed by the first object', 3, 4, BY_OBJECT, ['incompatible dimensions-differ']],
   ])('dimensions: %s', async (_, wanted, is, capabilities, expected) => {
     const spec = { name: 'Frame', ...(wanted === undefined ? {} : { dimensions: wanted }) };
     expect(kinds(await diff([spec], [is === undefined ? {} : { dimensions: is }], capabilities))).toEqual(expected);

@@ -1,8 +1,9 @@
 import { PropertyType } from '../../../shared/contract/profile.ts';
-import { type SearchQuery, VectorError, type VectorObject } from '../../../shared/ports/vector-index.ts';
+import { type PropertyValue, type SearchQuery, VectorError, type VectorObject } from '../../../shared/ports/vector-index.ts';
 import { faultOfText, foldProperty } from './names.ts';
 
-type Types = ReadonlyMap<string, string>;
+/** The type of each property by its name as it is kept. */
+export type Types = ReadonlyMap<string, string>;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
@@ -27,44 +28,37 @@ const RULES: Readonly<Record<PropertyType, { readonly accepts: (value: unknown) 
   'boolean[]': { accepts: listOf(isBoolean), wants: 'a list of true and false' },
 };
 
-/** The properties as they are stored: names folded, each value of its property's type. */
-export function encodeMeta(meta: VectorObject['meta'], types: Types, subject: string): string {
+/** The properties as they are kept: names folded, each value of its property's type. `subject` names the object in errors. */
+export function checkMeta(meta: VectorObject['meta'], types: Types, subject: string): Record<string, PropertyValue> {
   // No prototype: `__proto__` is a name like any other.
-  const kept: Record<string, unknown> = Object.create(null);
+  const kept: Record<string, PropertyValue> = Object.create(null);
   for (const [given, value] of Object.entries(meta)) {
     const name = foldProperty(given);
     if (Object.hasOwn(kept, name)) throw new VectorError('bad_property', `The property ${name} of ${subject} is given twice`);
     checkValue(name, value, types, subject);
     kept[name] = value;
   }
-  return JSON.stringify(kept);
+  return kept;
 }
 
-export interface Condition {
-  readonly sql: string;
-  readonly params: readonly (string | number)[];
+export interface Wanted {
+  /** Folded. */
+  readonly name: string;
+  readonly type: PropertyType;
+  readonly value: string | number | boolean;
 }
 
-/**
- * The condition for `where`, on the JSON column `meta`. Dates are equal when they name the same
- * instant and UUIDs in either case; lists cannot be compared.
- */
-export function toCondition(where: SearchQuery['where'], types: Types): Condition {
-  const parts = Object.entries(where ?? {}).map(([given, value]): Condition => {
+/** The conditions of `where`. Lists cannot be compared. */
+export function checkWhere(where: SearchQuery['where'], types: Types): Wanted[] {
+  return Object.entries(where ?? {}).map(([given, value]) => {
     const name = foldProperty(given);
     const type = checkValue(name, value, types, 'the filter');
     if (type.endsWith('[]')) throw new VectorError('bad_property', `The property ${name} is a list (${type}) and cannot be filtered by`);
-    const column = 'json_extract(meta, ?)';
-    const wanted = typeof value === 'boolean' ? Number(value) : value;
-    const path = `$."${name}"`;
-    if (type === 'date') return { sql: `instant(${column}) = instant(?)`, params: [path, wanted] };
-    if (type === 'uuid') return { sql: `lower(${column}) = lower(?)`, params: [path, wanted] };
-    return { sql: `${column} = ?`, params: [path, wanted] };
+    return { name, type, value };
   });
-  return { sql: parts.map(({ sql }) => ` and ${sql}`).join(''), params: parts.flatMap(({ params }) => params) };
 }
 
-/** Milliseconds since the Unix epoch, for SQL; null for what is no text. */
+/** Milliseconds since the Unix epoch; null for what is no text. */
 export function instant(value: unknown): number | null {
   return typeof value === 'string' ? Date.parse(value.toUpperCase()) : null;
 }

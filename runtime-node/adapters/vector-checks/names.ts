@@ -3,6 +3,7 @@ import { ClassName, ClassSpec, PropertyName, PropertySpec } from '../../../share
 import { VectorError } from '../../../shared/ports/vector-index.ts';
 
 const MAX_ID_LENGTH = 256;
+const MAX_LIMIT = 1000;
 
 /** The class's name as it is kept: the first letter is a capital (as Weaviate does). */
 export function classNameOf(name: string): string {
@@ -45,6 +46,12 @@ export function checkProperties(className: string, properties: readonly Property
 export function checkId(id: string): void {
   const fault = faultOfId(id);
   if (fault !== undefined) throw new VectorError('bad_name', `The id ${JSON.stringify(id)} ${fault}`);
+}
+
+/** Of a search or a page. */
+export function checkLimit(limit: number): number {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit;
+  throw new VectorError('failed', `limit must be a whole number from 1 to ${MAX_LIMIT}, and is ${limit}`);
 }
 
 function faultOfId(id: string): string | undefined {
