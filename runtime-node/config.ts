@@ -29,7 +29,7 @@ export class ConfigError extends Error {
 }
 
 /** Names that a node gives to its services; a command that runs inside a service must not stumble over them. */
-const GIVEN_TO_SERVICES = /^BOOTPLANE_(MARK$|SERVICE(_|$))/;
+const GIVEN_TO_SERVICES = /^BOOTPLANE_(MARK$|TOKEN$|SERVICE(_|$))/;
 
 /**
  * Reads all settings: a flag wins over the environment, and that over the default. An empty variable

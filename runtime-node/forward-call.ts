@@ -1,5 +1,5 @@
 import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
-import type { Caller } from '../shared/supervisor/auth.ts';
+import type { FleetCaller } from '../shared/supervisor/auth.ts';
 import { DOCUMENT_BYTES, OFFER_BYTES, readBytes } from '../shared/supervisor/body.ts';
 
 /** A control call that this node takes for the one that decides. Its caller is known. */
@@ -10,7 +10,7 @@ export interface Call {
   readonly search: string;
   /** As they came, but for those of the connection. */
   readonly headers: Headers;
-  readonly caller: Caller;
+  readonly caller: FleetCaller;
   /** A stream only where the path names the hash of the body: an artifact is too large to be kept in memory. */
   readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | undefined;
   /** Aborts when the caller goes away. */
@@ -48,7 +48,7 @@ const OFFER = /^\/v1\/(?:cluster\/plan|bootstrap\/profile)\/versions$/;
 const largestBody = (pathname: string) => (OFFER.test(pathname) ? OFFER_BYTES : DOCUMENT_BYTES);
 
 /** Takes a request of a known caller in. Throws `too_large` for a body that no control call has. */
-export async function readCall(request: Request, caller: Caller): Promise<Call> {
+export async function readCall(request: Request, caller: FleetCaller): Promise<Call> {
   const { pathname, search } = new URL(request.url);
   const { method, signal } = request;
   const body =

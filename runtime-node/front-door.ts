@@ -1,9 +1,10 @@
 import type { Fetch } from '../shared/client.ts';
+import { isDataPath } from '../shared/contract/data.ts';
 import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
 import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import type { Clock } from '../shared/ports/clock.ts';
-import type { Authenticate } from '../shared/supervisor/auth.ts';
+import { type Authenticate, type FleetCaller, isOfService } from '../shared/supervisor/auth.ts';
 import { problemResponse, toProblem } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
 import { type Call, isArtifactRead, isPublish, readCall, toRequest } from './forward-call.ts';
@@ -74,7 +75,8 @@ function furnish(parts: FrontDoorParts): Inside {
 async function answer(inside: Inside, request: Request): Promise<Response> {
   const { own, decider } = inside;
   const asked = new URL(request.url);
-  if (isOwn(asked)) return own(request);
+  // The token of a service is of use on its own node only, which says so: nobody else is shown it.
+  if (isOwn(asked) || isOfService(request)) return own(request);
   const now = decider();
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, asked.pathname, now);
   const isHeldHere = now.kind !== 'own' && isArtifactRead({ method: request.method, pathname: asked.pathname });
@@ -94,13 +96,14 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
 
 /** The rest of `/v1` is about the fleet. With a challenge the question is who this node is. */
 function isOwn({ pathname, searchParams }: URL): boolean {
-  if (!pathname.startsWith('/v1/') || OWN_PATHS.has(pathname)) return true;
+  if (!pathname.startsWith('/v1/') || OWN_PATHS.has(pathname) || isDataPath(pathname)) return true;
   return pathname === '/v1/leader' && searchParams.has('challenge');
 }
 
-async function knownCaller({ authenticate }: Inside, request: Request) {
+async function knownCaller({ authenticate }: Inside, request: Request): Promise<FleetCaller | undefined> {
   try {
-    return await authenticate(request);
+    const caller = await authenticate(request);
+    return caller?.scope === 'service' ? undefined : caller;
   } catch {
     return undefined;
   }

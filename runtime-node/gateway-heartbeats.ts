@@ -1,7 +1,7 @@
 import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, formatToken, parseToken } from '../shared/contract/headers.ts';
 import { HeartbeatRequest, HeartbeatsAnswer, MAX_HEARTBEATS } from '../shared/contract/node.ts';
 import type { Clock } from '../shared/ports/clock.ts';
-import type { Caller } from '../shared/supervisor/auth.ts';
+import type { FleetCaller } from '../shared/supervisor/auth.ts';
 import { DOCUMENT_BYTES, MESSAGE_BYTES } from '../shared/supervisor/body.ts';
 import type { Decider } from './followed.ts';
 import type { Call } from './forward-call.ts';
@@ -18,7 +18,7 @@ export interface HeartbeatsParts {
   readonly clock: Clock;
   readonly site: string;
   /** The gateway itself, who speaks for the nodes behind it. */
-  readonly gateway: Caller;
+  readonly gateway: FleetCaller;
   /** The credential of its node. */
   readonly credential: () => Promise<string>;
 }

@@ -1,6 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
-import type { Fetch } from '../shared/client.ts';
 import { PROBLEM_JSON, type ProblemCode, problem } from '../shared/contract/problem.ts';
 import type { Handler } from './http-server.ts';
 
@@ -12,7 +11,7 @@ export interface NodeControlParts {
   readonly node_id: string;
   readonly fleetKey: string;
   /** Answers everything else. */
-  readonly answer: Fetch;
+  readonly answer: Handler;
   /** Leaves the fleet in order and ends; how that goes is told elsewhere. */
   leave(): void;
 }
@@ -20,7 +19,7 @@ export interface NodeControlParts {
 /** Commands to the node itself, in front of everything that may be passed on to a leader. */
 export function createNodeControl({ node_id, fleetKey, answer, leave }: NodeControlParts): Handler {
   return (request, here) => {
-    if (!request.url.endsWith(LEAVE_PATH) || new URL(request.url).pathname !== LEAVE_PATH) return answer(request);
+    if (!request.url.endsWith(LEAVE_PATH) || new URL(request.url).pathname !== LEAVE_PATH) return answer(request, here);
     if (request.method !== 'POST') return refuse('method_not_allowed', 'POST it', { allow: 'POST' });
     if (!here) return refuse('forbidden', 'a node leaves only when it is told so on its own machine');
     if (!isKey(request.headers.get('authorization'), fleetKey)) {

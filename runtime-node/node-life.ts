@@ -59,8 +59,8 @@ const THIS_MACHINE: Surroundings = {
 
 /** One node, put together and not yet running. */
 export interface NodeLife {
-  /** Answers what comes in over HTTP. */
-  readonly answer: Handler;
+  /** Answers what comes in over HTTP. `here`: from this machine itself, which the data API of services asks for. */
+  answer(request: Request, here?: boolean): Promise<Response>;
   /** Resolves after an orderly stop, or at once when `crash` aborts: then nothing is stopped or released. */
   run(crash: AbortSignal): Promise<void>;
   stop(): Promise<void>;
@@ -85,15 +85,20 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   const late: { discovery?: Discovery } = {};
   const parts = await assemble(given, () => late.discovery);
   const { config } = parts;
-  const supervisor = await buildSupervisor(parts, () => late.discovery);
+  const local = new WeakSet<Request>();
+  const supervisor = await buildSupervisor(parts, () => late.discovery, local);
   const discovery = buildDiscovery(parts, supervisor);
   late.discovery = discovery;
   for (const kind of ['plan', 'profile'] as const) {
     const body = config.seeds[kind];
     if (body !== undefined) await supervisor.seed(config.fleet, kind, body);
   }
+  const door = buildFrontDoor(parts, supervisor, discovery);
   return {
-    answer: buildFrontDoor(parts, supervisor, discovery),
+    answer(request, here = false) {
+      if (here) local.add(request);
+      return door(request);
+    },
     run: (crash) => live(parts, supervisor, discovery, crash),
     stop: () => discovery.stop(),
     leave: () => discovery.leave(),
@@ -115,11 +120,12 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   };
   const { storage, bus, vector, processes, probe } = ports;
   const artifacts = createNodeArtifacts({ ...given, data_dir: config.data_dir, discovery });
-  const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback };
+  const fleetKeys = await deriveFleetKeys(config.fleet, given.fleetKey);
+  const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback, keys: fleetKeys };
   return {
     ...given,
     surroundings: given.surroundings ?? THIS_MACHINE,
-    fleetKeys: await deriveFleetKeys(config.fleet, given.fleetKey),
+    fleetKeys,
     reports,
     artifacts,
     environment: createEnvironmentReconciler({ ...shared, storage, bus, vector, reconciledBy: reconciledBy(discovery) }),
@@ -152,7 +158,11 @@ function sharedBackends({ storage, bus, vector }: Ports): SharedBackends {
   };
 }
 
-async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefined): Promise<Supervisor> {
+async function buildSupervisor(
+  parts: Parts,
+  discovery: () => Discovery | undefined,
+  local: Pick<WeakSet<Request>, 'has'>,
+): Promise<Supervisor> {
   const { config, machine, ports, door, identity, environment, services } = parts;
   const state = () => discovery()?.state();
   const overlay = createOverlay(ports.bus, machine.log);
@@ -160,6 +170,7 @@ async function buildSupervisor(parts: Parts, discovery: () => Discovery | undefi
     ...machine,
     database: ports.database,
     artifacts: parts.artifacts.store,
+    data: { ...ports, isFromHere: (request) => local.has(request) },
     fleets: keyringOf(parts),
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,

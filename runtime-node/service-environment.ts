@@ -1,3 +1,4 @@
+import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
 import type { PlannedService } from '../shared/contract/plan.ts';
 
 export interface ServicePlace {
@@ -5,18 +6,24 @@ export interface ServicePlace {
   readonly site: string;
   /** Where the node answers on this machine. */
   url(): string;
+  readonly keys: Pick<FleetKeys, 'serviceToken'>;
 }
 
-/** What a node adds to the environment that the plan gives a service. */
+/**
+ * What a node adds to the environment that the plan gives a service. The token opens the data API of this node and
+ * nothing else; it is the same after a restart of the node, so that a service which runs on need not be started anew.
+ */
 export function createServiceEnvironment({
   node_id,
   site,
   url,
-}: ServicePlace): (service: PlannedService) => Readonly<Record<string, string>> {
-  return ({ name, version }) => ({
+  keys,
+}: ServicePlace): (service: PlannedService) => Promise<Readonly<Record<string, string>>> {
+  return async ({ name, version }) => ({
     BOOTPLANE_NODE_ID: node_id,
     BOOTPLANE_SITE: site,
     BOOTPLANE_URL: url(),
+    BOOTPLANE_TOKEN: await keys.serviceToken(node_id, name),
     BOOTPLANE_SERVICE: name,
     BOOTPLANE_SERVICE_VERSION: version,
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MARK_NAME } from '../../runtime-node/adapters/child-process-mark.ts';
 import { ConfigError, readSettings, refuseUnsupported, SETTINGS } from '../../runtime-node/config.ts';
 import { createServiceEnvironment } from '../../runtime-node/service-environment.ts';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { ClusterPlan } from '../../shared/contract/plan.ts';
 
 function failure(act: () => unknown): ConfigError {
@@ -37,10 +38,11 @@ describe('defaults', () => {
     expect(readSettings({ HOME: '/h', XDG_STATE_HOME: 'state' }).data_dir).toBe('/h/.local/state/bootplane');
   });
 
-  it('are not disturbed by what a node gives to its services: a command may run inside one', () => {
-    const place = { node_id: 'n1', site: 'berlin', url: () => 'http://127.0.0.1:7420' };
+  it('are not disturbed by what a node gives to its services: a command may run inside one', async () => {
+    const keys = await deriveFleetKeys('default', 'a fleet key that is only for tests');
+    const place = { node_id: 'n1', site: 'berlin', url: () => 'http://127.0.0.1:7420', keys };
     const { services } = ClusterPlan.parse({ services: [{ name: 'api', version: '1', command: ['api'] }] });
-    const given = services.map(createServiceEnvironment(place))[0];
+    const [given] = await Promise.all(services.map(createServiceEnvironment(place)));
     const env = { HOME: '/h', ...given, [MARK_NAME]: 'v1:a:b:c:d:e:f' };
     expect(readSettings(env)).toMatchObject({ node_id: 'n1', site: 'berlin', url: 'http://127.0.0.1:7420' });
   });

@@ -13,13 +13,15 @@ import { killRest, stopProcess } from './stop-process.ts';
 const NO_CHECK_GRACE_MS = 2_000;
 const MAX_DETAIL = 1_024;
 
+type Variables = Readonly<Record<string, string>>;
+
 export interface UnitDeps {
   readonly host: ProcessHost;
   readonly probe: HealthProbe;
   readonly clock: Clock;
   readonly random: Random;
   /** What the node adds to the plan's `env`; it wins over the plan. */
-  readonly environment: (service: PlannedService) => Readonly<Record<string, string>>;
+  readonly environment: (service: PlannedService) => Variables | Promise<Variables>;
   /**
    * Makes ready what the process needs (its artifact) and says where it runs. A rejection counts as a failed start. `note`
    * takes how it goes, in words.
@@ -193,10 +195,12 @@ export class ServiceUnit {
     if (this.#ending.signal.aborted) return undefined;
     const { name, version, command, user } = service;
     const place = { ...(this.#cwd !== undefined && { cwd: this.#cwd }), ...(user !== undefined && { user }) };
+    const env = await this.#env();
+    if (this.#ending.signal.aborted) return undefined;
     this.#launching = true;
     try {
       // Set before `launching` ends, so that at no moment the process looks like a stranger.
-      this.#ref = await this.#deps.host.start({ name, version, spec_hash: this.spec_hash, command, env: this.#env(), ...place });
+      this.#ref = await this.#deps.host.start({ name, version, spec_hash: this.spec_hash, command, env, ...place });
       return this.#ref;
     } finally {
       this.#launching = false;
@@ -228,10 +232,10 @@ export class ServiceUnit {
       clock: this.#deps.clock,
       signal,
       service: () => this.#service,
-      probe: (check, timeout_ms) => {
+      probe: async (check, timeout_ms) => {
         const { user, name } = this.#service;
         const place = { ...(this.#cwd !== undefined && { cwd: this.#cwd }), ...(user !== undefined && { user }) };
-        return this.#deps.probe.probe(check, { timeout_ms, env: this.#env(), service: name, ...place });
+        return this.#deps.probe.probe(check, { timeout_ms, env: await this.#env(), service: name, ...place });
       },
       onHealth: (state, detail) => this.#move(state, detail),
     });
@@ -264,8 +268,8 @@ export class ServiceUnit {
     return killRest(this.#deps.host, this.#deps.clock, ref);
   }
 
-  #env(): Record<string, string> {
-    return { ...this.#service.env, ...this.#deps.environment(this.#service) };
+  async #env(): Promise<Variables> {
+    return { ...this.#service.env, ...(await this.#deps.environment(this.#service)) };
   }
 
   /** An apply waits at least for one answer of the check, also when the grace is 0. */
