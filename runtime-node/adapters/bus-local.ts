@@ -70,7 +70,14 @@ export function createLocalBus(options: LocalBusOptions): EventBus {
 
 class LocalBus implements EventBus {
   readonly backend: BusBackend;
-  readonly capabilities: BusCapabilities = { alter_ttl: true, deduplicates: true, queue_types: ['classic', 'quorum'], shared: false };
+  readonly capabilities: BusCapabilities = {
+    alter_ttl: true,
+    deduplicates: true,
+    queue_types: ['classic', 'quorum'],
+    shared: false,
+    concurrent_declarations: 1,
+    counts_all_unacked: true,
+  };
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #database: Sqlite.Database;

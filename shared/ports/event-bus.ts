@@ -40,6 +40,7 @@ export interface EventBus {
   reject(queue: string, token: string, options: { requeue: boolean }): Promise<void>;
   /** Calls `handler` for each message; acks when it resolves, requeues when it rejects. */
   consume(queue: string, handler: (delivery: Delivery) => Promise<void>, options?: { prefetch?: number }): Promise<Consumer>;
+  /** `unacked` counts what is handed out and not settled; see `capabilities.counts_all_unacked`. */
   queueStats(queue: string): Promise<{ ready: number; unacked: number }>;
   close(): Promise<void>;
 }
@@ -58,6 +59,10 @@ export interface BusCapabilities {
   readonly queue_types: readonly QueueType[];
   /** Several nodes see the same queues. */
   readonly shared: boolean;
+  /** How many declarations may usefully be under way at once, 1 or more. */
+  readonly concurrent_declarations: number;
+  /** `queueStats` counts what every process holds; without it only what this one does. */
+  readonly counts_all_unacked: boolean;
 }
 
 export interface TopologyNames {
@@ -67,10 +72,32 @@ export interface TopologyNames {
 }
 
 export interface Topology {
-  readonly exchanges: readonly Exchange[];
-  readonly queues: readonly Queue[];
+  readonly exchanges: readonly ExchangeState[];
+  readonly queues: readonly QueueState[];
   readonly bindings: readonly Binding[];
   readonly confirms: boolean;
+  /** Why a binding that is missing from `bindings` may exist all the same; absent where all of them were read. */
+  readonly bindings_unread?: string;
+}
+
+/** How an item that exists stands apart from what a profile can describe. */
+export interface StateNotes {
+  /** What a declaration would stumble over, in words for people, as `not durable`. */
+  readonly differs?: readonly string[];
+  /**
+   * Why no more than its existence could be read; the other fields then mean nothing. Declaring it again compares it:
+   * nothing changes where it is the same, and `incompatible` says where it is not.
+   */
+  readonly unread?: string;
+}
+
+/** `type` may be one that a profile cannot name. */
+export interface ExchangeState extends Omit<Exchange, 'type'>, StateNotes {
+  readonly type: string;
+}
+
+export interface QueueState extends Omit<Queue, 'type'>, StateNotes {
+  readonly type: string;
 }
 
 export interface OutgoingMessage {

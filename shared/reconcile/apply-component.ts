@@ -39,7 +39,8 @@ export async function applyComponent(
   const run = await openRun(deps, component.component, desired);
   const drifted = memory.applied === documentName(desired);
   if (drifted) showDrift(deps, run, executable, memory);
-  const results = await runActions(executable, { ...deps, done: (result) => tellAction(deps, run, result) });
+  const { concurrency = 1 } = component;
+  const results = await runActions(executable, { ...deps, concurrency, done: (result) => tellAction(deps, run, result) });
   const outcome = summarise(results, skipped, drifted);
   memory.applied = outcome.status === 'failed' ? undefined : documentName(desired);
   return finish(deps, component, desired, memory, { run, outcome, duration_ms: took() });

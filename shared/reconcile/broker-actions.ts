@@ -5,6 +5,9 @@ import type { ActionOf } from './action.ts';
 export interface BrokerActions {
   'ensure-exchange': { safety: 'add'; data: { exchange: Exchange } };
   'ensure-queue': { safety: 'add'; data: { queue: Queue } };
+  /** It exists and what it is can't be read: declaring it again tells, and changes nothing. */
+  'compare-exchange': { safety: 'update'; data: { exchange: Exchange } };
+  'compare-queue': { safety: 'update'; data: { queue: Queue } };
   /** `queue` is the existing one with nothing but its message TTL made longer or taken off. */
   'extend-queue-ttl': { safety: 'update'; data: { queue: Queue } };
   'ensure-binding': { safety: 'add'; data: { binding: Binding } };

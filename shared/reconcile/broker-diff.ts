@@ -1,5 +1,5 @@
 import type { Binding, BrokerProfile, Exchange } from '../contract/profile.ts';
-import type { BusCapabilities, Topology } from '../ports/event-bus.ts';
+import type { BusCapabilities, ExchangeState, Topology } from '../ports/event-bus.ts';
 import { type BrokerAction, bindingSubject, exchangeSubject, queueSubject } from './broker-actions.ts';
 import { changeQueue, declareQueue } from './queue-diff.ts';
 
@@ -21,25 +21,32 @@ export function diffBroker(desired: BrokerProfile | undefined, actual: Topology,
       const is = found.get(wanted.name);
       return is === undefined ? [declareQueue(wanted, capabilities)] : changeQueue(wanted, is, capabilities);
     }),
-    ...diffBindings(bindings, actual.bindings, refused),
+    ...diffBindings(bindings, actual, refused),
     ...(actual.confirms ? [] : [enableConfirms()]),
   ];
 }
 
-function diffExchanges(wanted: readonly Exchange[], actual: readonly Exchange[]): BrokerAction[] {
+function diffExchanges(wanted: readonly Exchange[], actual: readonly ExchangeState[]): BrokerAction[] {
   const found = new Map(actual.map((exchange) => [exchange.name, exchange]));
   return wanted.flatMap((exchange): BrokerAction[] => {
     const is = found.get(exchange.name);
     const about = { subject: exchangeSubject(exchange.name), after: exchange, data: { exchange }, needs: [] };
     if (is === undefined) return [{ ...about, kind: 'ensure-exchange', safety: 'add' }];
-    if (is.type === exchange.type) return [];
-    const detail = `it is ${is.type} and the profile wants ${exchange.type}, which can't be changed: give the exchange a new name, or delete it by hand`;
+    if (is.unread !== undefined) return [{ ...about, kind: 'compare-exchange', safety: 'update', detail: is.unread }];
+    if (is.type === exchange.type && is.differs === undefined) return [];
+    const what = is.type === exchange.type ? (is.differs ?? []).join(', ') : `${is.type} and the profile wants ${exchange.type}`;
+    const detail = `it is ${what}, which can't be changed: give the exchange a new name, or delete it by hand`;
     return [{ ...about, kind: 'exchange-type-differs', safety: 'incompatible', before: is, detail }];
   });
 }
 
-function diffBindings(wanted: readonly Binding[], actual: readonly Binding[], refused: ReadonlySet<string>): BrokerAction[] {
-  const found = new Set(actual.map(bindingKey));
+function diffBindings(
+  wanted: readonly Binding[],
+  { bindings, bindings_unread }: Pick<Topology, 'bindings' | 'bindings_unread'>,
+  refused: ReadonlySet<string>,
+): BrokerAction[] {
+  const found = new Set(bindings.map(bindingKey));
+  const unread = bindings_unread === undefined ? {} : { detail: bindings_unread };
   return wanted.flatMap((binding): BrokerAction[] => {
     const key = bindingKey(binding);
     if (found.has(key)) return [];
@@ -47,7 +54,7 @@ function diffBindings(wanted: readonly Binding[], actual: readonly Binding[], re
     const about = { subject: bindingSubject(binding), after: binding, data: { binding } };
     if (!refused.has(binding.queue)) {
       const needs = [exchangeSubject(binding.exchange), queueSubject(binding.queue)];
-      return [{ ...about, kind: 'ensure-binding', safety: 'add', needs }];
+      return [{ ...about, ...unread, kind: 'ensure-binding', safety: 'add', needs }];
     }
     const detail = `queue ${binding.queue} can't be declared on this broker`;
     return [{ ...about, kind: 'binding-without-queue', safety: 'incompatible', detail, needs: [] }];

@@ -65,8 +65,13 @@ export function tell(
   deps.log[level](message ?? `${run.component}: ${step.action}`, { ...run, ...rest });
 }
 
+const TOLD_AS = { applied: 'applied', failed: 'failed', not_tried: 'failed', incompatible: 'skipped' } as const satisfies Record<
+  ActionResult['outcome'],
+  ComponentOutcome
+>;
+
 /** Tells how one action ended. */
 export function tellAction(deps: RunDeps, run: RunIdentity, { view, outcome, duration_ms, message }: ActionResult): void {
-  const status = outcome === 'applied' ? 'applied' : 'failed';
+  const status = TOLD_AS[outcome];
   tell(deps, run, { action: actionName(view), status, duration_ms, ...(message === undefined ? {} : { message }) });
 }

@@ -1,6 +1,8 @@
-import type { Queue } from '../contract/profile.ts';
-import type { BusCapabilities } from '../ports/event-bus.ts';
+import { type Queue, QueueType } from '../contract/profile.ts';
+import type { BusCapabilities, QueueState } from '../ports/event-bus.ts';
 import { type BrokerAction, queueSubject, ttlSubject } from './broker-actions.ts';
+
+const QUEUE_TYPES = QueueType.options;
 
 /** A queue that is not there yet. */
 export function declareQueue(queue: Queue, { queue_types }: BusCapabilities): BrokerAction {
@@ -11,23 +13,30 @@ export function declareQueue(queue: Queue, { queue_types }: BusCapabilities): Br
 }
 
 /** A queue that exists. Its message TTL is judged by itself, so that another difference does not hide it. */
-export function changeQueue(wanted: Queue, is: Queue, capabilities: BusCapabilities): BrokerAction[] {
-  return [...fixedDifferences(wanted, is), ...diffTtl(wanted, is, capabilities)];
+export function changeQueue(wanted: Queue, is: QueueState, capabilities: BusCapabilities): BrokerAction[] {
+  if (is.unread === undefined) return [...fixedDifferences(wanted, is), ...diffTtl(wanted, is, capabilities)];
+  const about = { subject: queueSubject(wanted.name), after: wanted, detail: is.unread, data: { queue: wanted }, needs: [] };
+  return [{ ...about, kind: 'compare-queue', safety: 'update' }];
 }
 
-function fixedDifferences(wanted: Queue, is: Queue): BrokerAction[] {
+function fixedDifferences(wanted: Queue, is: QueueState): BrokerAction[] {
   const fields = [
     ...(wanted.type === is.type ? [] : ['type']),
     ...(wanted.dlx === is.dlx ? [] : ['dlx']),
     ...(sameArguments(wanted.arguments, is.arguments) ? [] : ['arguments']),
   ];
-  if (fields.length === 0) return [];
-  const detail = `its ${fields.join(', ')} can't be changed after it was declared: give the queue a new name, or delete it by hand`;
+  const differs = is.differs ?? [];
+  if (fields.length + differs.length === 0) return [];
+  const what = [...(fields.length === 0 ? [] : [`its ${fields.join(', ')}`]), ...differs.map((one) => `that it is ${one}`)].join(', and ');
+  const detail = `${what} can't be changed after it was declared: give the queue a new name, or delete it by hand`;
   const view = { subject: queueSubject(wanted.name), before: is, after: wanted, detail };
   return [{ ...view, kind: 'queue-differs', safety: 'incompatible', data: { queue: wanted }, needs: [] }];
 }
 
-function diffTtl(wanted: Queue, is: Queue, capabilities: BusCapabilities): BrokerAction[] {
+function diffTtl(wanted: Queue, is: QueueState, capabilities: BusCapabilities): BrokerAction[] {
+  const existing = asQueue(is);
+  // A queue of a type that no profile can name differs as a whole.
+  if (existing === undefined) return [];
   const [before, after] = [is.ttl_ms ?? Number.POSITIVE_INFINITY, wanted.ttl_ms ?? Number.POSITIVE_INFINITY];
   if (before === after) return [];
   const view = {
@@ -38,12 +47,18 @@ function diffTtl(wanted: Queue, is: Queue, capabilities: BusCapabilities): Broke
   };
   if (after < before) {
     const detail = `a TTL of ${after} ms would drop messages that now stay ${inWords(is.ttl_ms)}: left as it is. Change it by hand if that is meant`;
-    return [{ ...view, kind: 'shorten-queue-ttl', safety: 'destroy', detail, data: { queue: withTtl(is, wanted.ttl_ms) } }];
+    return [{ ...view, kind: 'shorten-queue-ttl', safety: 'destroy', detail, data: { queue: withTtl(existing, wanted.ttl_ms) } }];
   }
-  const data = { queue: withTtl(is, wanted.ttl_ms) };
+  const data = { queue: withTtl(existing, wanted.ttl_ms) };
   if (capabilities.alter_ttl) return [{ ...view, kind: 'extend-queue-ttl', safety: 'update', data }];
   const detail = 'this broker does not change the message TTL of an existing queue: give the queue a new name, or delete it by hand';
   return [{ ...view, kind: 'queue-ttl-fixed', safety: 'incompatible', detail, data }];
+}
+
+function asQueue({ name, type, ttl_ms, dlx, arguments: others }: QueueState): Queue | undefined {
+  const known = QUEUE_TYPES.find((one) => one === type);
+  if (known === undefined) return undefined;
+  return { name, type: known, ...(ttl_ms === undefined ? {} : { ttl_ms }), ...(dlx === undefined ? {} : { dlx }), arguments: others };
 }
 
 function withTtl({ ttl_ms: _, ...queue }: Queue, ttl_ms: number | undefined): Queue {

@@ -28,7 +28,15 @@ const POLL_MS = 50;
 
 /** The event bus port in memory, with the routing and the dead-lettering of AMQP 0-9-1. */
 export function memoryEventBus(clock: Clock, capabilities: Partial<BusCapabilities> = {}): MemoryEventBus {
-  return new MemoryBus(clock, { alter_ttl: true, deduplicates: true, queue_types: ['classic', 'quorum'], shared: false, ...capabilities });
+  return new MemoryBus(clock, {
+    alter_ttl: true,
+    deduplicates: true,
+    queue_types: ['classic', 'quorum'],
+    shared: false,
+    concurrent_declarations: 1,
+    counts_all_unacked: true,
+    ...capabilities,
+  });
 }
 
 class MemoryBus implements MemoryEventBus {
@@ -116,11 +124,12 @@ class MemoryBus implements MemoryEventBus {
   async receive(queue: string, options: Parameters<EventBus['receive']>[1] = {}): Promise<Delivery[]> {
     const { limit = 1, wait_ms = 0, visibility_ms = 30_000, signal } = options;
     const deadline = this.#clock.monotonic() + wait_ms;
+    const isOver = () => signal?.aborted === true;
     const found = this.#queue(queue);
     let taken = found.take(limit, visibility_ms);
-    for (let left = wait_ms; taken.length === 0 && left > 0 && signal?.aborted !== true; left = deadline - this.#clock.monotonic()) {
+    for (let left = wait_ms; taken.length === 0 && left > 0 && !isOver(); left = deadline - this.#clock.monotonic()) {
       await found.changed(Math.min(left, POLL_MS), signal);
-      if (signal?.aborted === true) return [];
+      if (isOver()) return [];
       taken = this.#queue(queue).take(limit, visibility_ms);
     }
     return taken;

@@ -3,7 +3,14 @@ import type { BusCapabilities, Topology } from '../../../shared/ports/event-bus.
 import { bindingKey, diffBroker } from '../../../shared/reconcile/broker-diff.ts';
 import { desiredProfile } from '../../support/memory-environment.ts';
 
-const ALL: BusCapabilities = { alter_ttl: true, deduplicates: true, queue_types: ['classic', 'quorum'], shared: false };
+const ALL: BusCapabilities = {
+  alter_ttl: true,
+  deduplicates: true,
+  queue_types: ['classic', 'quorum'],
+  shared: false,
+  concurrent_declarations: 1,
+  counts_all_unacked: true,
+};
 const NOTHING: Topology = { exchanges: [], queues: [], bindings: [], confirms: false };
 const QUEUE = { name: 'frames', type: 'classic', arguments: {} } as const;
 

@@ -1,0 +1,162 @@
+import type { Channel } from 'amqplib';
+import type { Binding, Exchange, Queue } from '../../../shared/contract/profile.ts';
+import { BusError, type ExchangeState, type QueueState, type Topology, type TopologyNames } from '../../../shared/ports/event-bus.ts';
+import type { Log } from '../../../shared/ports/log.ts';
+import { bindingKey } from '../../../shared/reconcile/broker-diff.ts';
+import { messageOf } from '../../thrown.ts';
+import { reasonOf } from './amqp-error.ts';
+import { toArguments } from './arguments.ts';
+import type { ChannelPool } from './channel-pool.ts';
+import type { Link } from './link.ts';
+import type { Management } from './management.ts';
+
+type State = Omit<Topology, 'confirms'>;
+
+const HOW = 'the management interface (RABBITMQ_MANAGEMENT_URL) can tell';
+const UNREAD = `AMQP alone says only that it exists, ${HOW} what it is`;
+const BINDINGS_UNREAD = `AMQP alone can't list bindings, ${HOW} whether it exists`;
+
+export interface TopologyParts {
+  readonly pool: ChannelPool;
+  readonly link: Link;
+  readonly management: Management | undefined;
+  readonly log: Log;
+}
+
+/** Declares exchanges, queues and bindings, and reads what is there. */
+export class BrokerTopology {
+  readonly #parts: TopologyParts;
+  // What this process declared or was refused, on which it stands where AMQP alone has to tell what exists.
+  readonly #exchanges = new Map<string, ExchangeState>();
+  readonly #queues = new Map<string, QueueState>();
+  readonly #bindings = new Map<string, Binding>();
+  #complaint: string | undefined;
+
+  constructor(parts: TopologyParts) {
+    this.#parts = parts;
+  }
+
+  async declareExchange(exchange: Exchange): Promise<void> {
+    const { name, type } = exchange;
+    await this.#parts.pool
+      .use(`exchange ${name}`, (channel) => channel.assertExchange(name, type, { durable: true }))
+      .catch(this.#remembering<ExchangeState>(this.#exchanges, exchange));
+    this.#exchanges.set(name, exchange);
+  }
+
+  async declareQueue(queue: Queue): Promise<void> {
+    await this.#parts.pool
+      .use(`queue ${queue.name}`, (channel) => channel.assertQueue(queue.name, { durable: true, arguments: toArguments(queue) }))
+      .catch(this.#remembering<QueueState>(this.#queues, queue));
+    this.#queues.set(queue.name, queue);
+  }
+
+  async bind(binding: Binding): Promise<void> {
+    const { exchange, queue, key, arguments: values } = binding;
+    await this.#parts.pool.use(`binding ${exchange} to ${queue}`, (channel) => channel.bindQueue(queue, exchange, key, values));
+    this.#bindings.set(bindingKey(binding), binding);
+  }
+
+  /** From the management interface in one read, where it answers; else by passive declarations. */
+  async read(wanted: TopologyNames): Promise<State> {
+    if (wanted.exchanges.length + wanted.queues.length + wanted.bindings.length === 0) return { exchanges: [], queues: [], bindings: [] };
+    return (await this.#readManaged(wanted)) ?? (await this.#readPassively(wanted));
+  }
+
+  async exchangeExists(name: string): Promise<void> {
+    await this.#parts.pool.use(`exchange ${name}`, (channel) => channel.checkExchange(name));
+  }
+
+  async messagesReady(name: string): Promise<number> {
+    return (await this.#parts.pool.use(`queue ${name}`, (channel) => channel.checkQueue(name))).messageCount;
+  }
+
+  async #readManaged(wanted: TopologyNames): Promise<State | undefined> {
+    const { link, management, log } = this.#parts;
+    if (management === undefined) return undefined;
+    // Asked for first: a broker that is away is said to be away, whatever its management interface does.
+    const { cluster_name } = (await link.model()).connection.serverProperties;
+    try {
+      const all = await management.read(typeof cluster_name === 'string' ? cluster_name : undefined);
+      this.#complaint = undefined;
+      return pick(wanted, all);
+    } catch (error) {
+      const message = messageOf(error);
+      if (this.#complaint !== message) log.warn('What RabbitMQ holds is told by AMQP alone', { error: message });
+      this.#complaint = message;
+      return undefined;
+    }
+  }
+
+  async #readPassively({ exchanges, queues, bindings }: TopologyNames): Promise<State> {
+    const [foundExchanges, foundQueues] = await Promise.all([
+      this.#existing(exchanges, 'exchange', (channel, name) => channel.checkExchange(name)),
+      this.#existing(queues, 'queue', (channel, name) => channel.checkQueue(name)),
+    ]);
+    this.#forget(exchanges, foundExchanges, queues, foundQueues);
+    return {
+      exchanges: foundExchanges.map((name) => this.#exchanges.get(name) ?? { name, type: 'unknown', unread: UNREAD }),
+      queues: foundQueues.map((name) => this.#queues.get(name) ?? { name, type: 'unknown', arguments: {}, unread: UNREAD }),
+      bindings: bindings.flatMap((binding) => this.#bindings.get(bindingKey(binding)) ?? []),
+      bindings_unread: BINDINGS_UNREAD,
+    };
+  }
+
+  /** Those of `names` that are there. Each that is not costs a channel, which is why they come from a pool. */
+  async #existing(names: readonly string[], what: string, check: (channel: Channel, name: string) => Promise<unknown>): Promise<string[]> {
+    const found = await Promise.all(
+      names.map(async (name) => {
+        try {
+          await this.#parts.pool.use(`${what} ${name}`, (channel) => check(channel, name));
+          return [name];
+        } catch (error) {
+          if (error instanceof BusError && (error.kind === 'no_such_exchange' || error.kind === 'no_such_queue')) return [];
+          if (error instanceof BusError && error.kind === 'incompatible') return [name];
+          throw error;
+        }
+      }),
+    );
+    return found.flat();
+  }
+
+  /** With an exchange or a queue its bindings go, whoever took it away. */
+  #forget(
+    exchanges: readonly string[],
+    foundExchanges: readonly string[],
+    queues: readonly string[],
+    foundQueues: readonly string[],
+  ): void {
+    const gone = { exchanges: without(exchanges, foundExchanges), queues: without(queues, foundQueues) };
+    for (const name of gone.exchanges) this.#exchanges.delete(name);
+    for (const name of gone.queues) this.#queues.delete(name);
+    for (const [key, { exchange, queue }] of [...this.#bindings]) {
+      if (gone.exchanges.has(exchange) || gone.queues.has(queue)) this.#bindings.delete(key);
+    }
+  }
+
+  /** Keeps what the broker said of an item that is there and is another, so that the next look can tell it. */
+  #remembering<State extends ExchangeState | QueueState>(known: Map<string, State>, item: State) {
+    return (error: unknown): never => {
+      if (error instanceof BusError && error.kind === 'incompatible') {
+        known.set(item.name, { ...item, differs: [reasonOf(error.cause ?? error)] });
+      }
+      throw error;
+    };
+  }
+}
+
+function pick(wanted: TopologyNames, all: State): State {
+  const [exchanges, queues] = [new Set(wanted.exchanges), new Set(wanted.queues)];
+  const bindings = new Set(wanted.bindings.map(bindingKey));
+  return {
+    exchanges: all.exchanges.filter(({ name }) => exchanges.has(name)),
+    queues: all.queues.filter(({ name }) => queues.has(name)),
+    bindings: all.bindings.filter((binding) => bindings.has(bindingKey(binding))),
+  };
+}
+
+function without(all: readonly string[], found: readonly string[]): Set<string> {
+  const left = new Set(all);
+  for (const name of found) left.delete(name);
+  return left;
+}
