@@ -63,6 +63,37 @@ export function objectCases(suite: VectorSuite): void {
       expect((await suite.index.get(className, 'id-7'))?.meta).toEqual({ n: 7 });
     });
 
+    it('given twice in one upsert are the last', async () => {
+      const className = await make({ properties: [{ name: 'n', type: 'int' }] });
+      await suite.index.upsert(className, [object('a', [1, 0], { n: 1 }), object('b', [1, 1]), object('a', [0, 1], { n: 2 })]);
+      expect(await suite.index.count(className)).toBe(2);
+      expect((await suite.index.get(className, 'a'))?.meta).toEqual({ n: 2 });
+      expectDirection((await suite.index.get(className, 'a'))!.vector, [0, 1]);
+    });
+
+    it('are seen by others whole or not at all, and all of an upsert at once where the backend can', async () => {
+      const className = await make({ properties: [{ name: 'n', type: 'int' }] });
+      const objects = Array.from({ length: 3000 }, (_, n) => object(`id-${n}`, [1, n + 1], { n }));
+      let isStored = false;
+      const storing = suite.index.upsert(className, objects).finally(() => {
+        isStored = true;
+      });
+      const counts: number[] = [];
+      while (!isStored) {
+        counts.push(await suite.index.count(className));
+        for (const { id, vector, meta } of await suite.index.list(className, { limit: 10 })) {
+          expect(id).toBe(`id-${meta.n}`);
+          expectDirection(vector, [1, Number(meta.n) + 1]);
+        }
+      }
+      await storing;
+      expect(await suite.index.count(className)).toBe(3000);
+      if (suite.index.capabilities.atomic_upsert) expect(counts.filter((count) => count !== 0 && count !== 3000)).toEqual([]);
+      // The way out of a part: the same again.
+      else await suite.index.upsert(className, objects);
+      expect(await suite.index.count(className)).toBe(3000);
+    });
+
     it('upserted with other content are replaced whole', async () => {
       const properties = [
         { name: 'title', type: 'text' as const },

@@ -74,6 +74,39 @@ export function searchCases(suite: VectorSuite): void {
       expect(await idsOf(hits)).toEqual(['n-80', 'n-81']);
     });
 
+    it('compares whole texts, exactly', async () => {
+      const texts = ['red', 'Red', ' red', 'red ', 'dark red', 'red, dark', '', ' ', 'the', '"', '\\', '☃', 'line\nbreak', '\u0007'];
+      const className = await make({ properties: [{ name: 'text', type: 'text' }] });
+      await suite.index.upsert(
+        className,
+        texts.map((text, n) => object(`at-${n}`, circle(n), { text })),
+      );
+      for (const [n, text] of texts.entries()) {
+        const hits = await suite.index.search(className, { vector: circle(0), where: { text }, limit: 1 });
+        expect(hits.map(({ id, meta }) => [id, meta])).toEqual([[`at-${n}`, { text }]]);
+      }
+    });
+
+    it('compares and answers numbers as they are', async () => {
+      const properties = [
+        { name: 'int', type: 'int' as const },
+        { name: 'ints', type: 'int[]' as const },
+        { name: 'number', type: 'number' as const },
+      ];
+      const className = await make({ properties });
+      const ints = [0, -1, 2_147_483_648, -2_147_483_649, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER];
+      const numbers = [0, -0.5, 1e-7, 1.5e300, 5e-324, Number.MAX_SAFE_INTEGER];
+      const objects = ints.map((int, n) => object(`at-${n}`, circle(n), { int, ints: [1, int], number: numbers[n]! }));
+      await suite.index.upsert(className, objects);
+      for (const { id, meta } of objects) {
+        for (const where of [{ int: Number(meta.int) }, { number: Number(meta.number) }]) {
+          expect((await suite.index.search(className, { vector: circle(0), where })).map((hit) => [hit.id, hit.meta])).toEqual([
+            [id, meta],
+          ]);
+        }
+      }
+    });
+
     it('refuses a filter on a property that is not there', async () => {
       const className = await make();
       await suite.index.upsert(className, [object('a', [1, 0])]);

@@ -1,0 +1,178 @@
+import type { ClassSpec, PropertySpec } from '../../../shared/contract/profile.ts';
+import type { Clock } from '../../../shared/ports/clock.ts';
+import type { Log } from '../../../shared/ports/log.ts';
+import type { Random } from '../../../shared/ports/random.ts';
+import {
+  type ClassState,
+  type SearchHit,
+  type SearchQuery,
+  type VectorBackend,
+  type VectorCapabilities,
+  VectorError,
+  type VectorIndex,
+  type VectorObject,
+} from '../../../shared/ports/vector-index.ts';
+import { checkClass, checkLimit, checkProperties, classNameOf } from '../vector-checks/names.ts';
+import { checkWhere } from '../vector-checks/values.ts';
+import { encodeVector } from '../vector-checks/vectors.ts';
+import { storeAll } from './batches.ts';
+import { createClasses } from './classes.ts';
+import { createGraphql } from './graphql.ts';
+import { uuidOf } from './ids.ts';
+import { checkObjects, fromWire } from './objects.ts';
+import { createRest } from './rest.ts';
+import { ID_PROPERTY, type Layout, toState } from './schema.ts';
+import { findNearest } from './search.ts';
+import { toBase } from './settings.ts';
+
+const DEFAULT_HITS = 10;
+const DEFAULT_PAGE = 100;
+
+export interface WeaviateOptions {
+  /** Of the REST API, such as `http://weaviate.local:8080`. */
+  readonly url: string;
+  readonly api_key?: string;
+  /** PEM certificates of the authorities to trust. Absent: those that Node trusts. */
+  readonly ca?: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** For one answer. */
+  readonly timeout_ms?: number;
+  /** Calls at once; more wait in a queue of `max_waiting`, and any beyond is refused with `failed`. */
+  readonly max_calls?: number;
+  readonly max_waiting?: number;
+  /** How often a call is tried that fails in passing. */
+  readonly attempts?: number;
+}
+
+/**
+ * The vector index in a Weaviate, over its REST and GraphQL API.
+ *
+ * - Classes are made without a vectorizer, with cosine distance and each text as one word, so that a filter compares it
+ *   whole. A property of ours, `bootplane_id`, keeps the id of each object; its description keeps the dimensions that the
+ *   class was declared with, since Weaviate itself fixes them with the first object.
+ * - An object's UUID is its id where that is a UUID in small letters, else the UUIDv5 of its id. Objects that others
+ *   stored are seen with their UUID as id.
+ * - What is wrong with an object is found before the first is stored. What Weaviate refuses after that may leave a part.
+ * - A page of `list` is in the order of UUIDs.
+ * - A class that others made with tenants, several vectors or another distance is shown as `unusable`, and `incompatible` to use.
+ *
+ * Opens no connection by itself. Throws `VectorError` `failed` when `url` is no address.
+ */
+export function createWeaviateIndex(options: WeaviateOptions): VectorIndex {
+  return new WeaviateIndex(options);
+}
+
+class WeaviateIndex implements VectorIndex {
+  readonly backend: VectorBackend;
+  readonly capabilities: VectorCapabilities = { fixed_dimensions: true, atomic_upsert: false, shared: true };
+  readonly #rest: ReturnType<typeof createRest>;
+  readonly #graphql: ReturnType<typeof createGraphql>;
+  readonly #classes: ReturnType<typeof createClasses>;
+  /** Of classes that were declared without: those of their objects, as they were last seen. */
+  readonly #learned = new Map<string, number>();
+
+  constructor({ url, timeout_ms = 30_000, max_calls = 8, max_waiting = 10_000, attempts = 4, ...rest }: WeaviateOptions) {
+    this.#rest = createRest({ ...rest, base: toBase(url), timeout_ms, max_calls, max_waiting, attempts });
+    this.#graphql = createGraphql(this.#rest);
+    this.#classes = createClasses(this.#rest);
+    this.backend = { kind: 'weaviate', identity: this.#rest.place };
+  }
+
+  async readClasses(names: readonly string[]): Promise<ClassState[]> {
+    if (names.length === 0) return [];
+    const asked = new Set(names.map((name) => name.charAt(0).toUpperCase() + name.slice(1)));
+    const layouts = (await this.#classes.readAll()).filter(({ name }) => asked.has(name));
+    const open = layouts.filter(({ dimensions, unusable }) => dimensions === undefined && unusable === undefined);
+    const learned = await this.#graphql.sampleDimensions(open);
+    return layouts.map((layout) => toState(layout, learned.get(layout.name)));
+  }
+
+  async ensureClass(spec: ClassSpec): Promise<void> {
+    const checked = checkClass(spec);
+    refuseOwnProperty(checked.name, checked.properties);
+    await this.#classes.ensure(checked);
+  }
+
+  async ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void> {
+    const name = classNameOf(className);
+    const wanted = checkProperties(name, properties);
+    refuseOwnProperty(name, wanted);
+    await this.#classes.ensureProperties(name, wanted);
+  }
+
+  async upsert(className: string, objects: readonly VectorObject[]): Promise<void> {
+    // The caller may change its arrays before all is sent.
+    const own = objects.map(({ id, vector, meta }) => ({ id, vector: vector.slice(), meta: { ...meta } }));
+    const layout = await this.#usable(className);
+    const dimensions = layout.dimensions ?? (await this.#learn(layout, own));
+    const checked = checkObjects(own, layout, dimensions);
+    if (checked.length === 0) return;
+    if (!layout.has_ids) await this.#classes.addIds(layout.name);
+    await storeAll(this.#rest, layout, checked);
+    this.#learned.set(layout.name, checked[0]?.vector.length ?? 0);
+  }
+
+  async get(className: string, id: string): Promise<VectorObject | undefined> {
+    const layout = await this.#classes.read(classNameOf(className));
+    const path = `/v1/objects/${layout.name}/${uuidOf(id)}?include=vector`;
+    const { status, text } = await this.#rest.call({ method: 'GET', path }, [200, 404], `reading object ${id} of ${layout.name}`);
+    return status === 404 ? undefined : fromWire(JSON.parse(text), layout);
+  }
+
+  /** An absent object is no error. */
+  async delete(className: string, id: string): Promise<void> {
+    const name = classNameOf(className);
+    const path = `/v1/objects/${name}/${uuidOf(id)}`;
+    const { status } = await this.#rest.call({ method: 'DELETE', path }, [204, 404], `deleting object ${id} of ${name}`);
+    if (status === 404) await this.#classes.read(name);
+  }
+
+  async search(className: string, { vector, where, limit = DEFAULT_HITS }: SearchQuery): Promise<SearchHit[]> {
+    const most = checkLimit(limit);
+    const own = vector.slice();
+    const layout = await this.#usable(className);
+    encodeVector(own, 'the query', layout.dimensions);
+    const wanted = checkWhere(where, layout.types);
+    const reread = async (id: string) => (await this.get(className, id))?.meta;
+    return findNearest(this.#graphql, layout, { vector: own, wanted, limit: most }, reread);
+  }
+
+  async count(className: string): Promise<number> {
+    return this.#graphql.count(classNameOf(className));
+  }
+
+  /** By UUID; `limit` 1 to 1000, default 100. */
+  async list(className: string, { after, limit = DEFAULT_PAGE }: { after?: string; limit?: number } = {}): Promise<VectorObject[]> {
+    const layout = await this.#classes.read(classNameOf(className));
+    const from = after === undefined ? '' : `&after=${uuidOf(after)}`;
+    const path = `/v1/objects?class=${layout.name}&limit=${checkLimit(limit)}&include=vector${from}`;
+    const { text } = await this.#rest.call({ method: 'GET', path }, [200], `listing ${layout.name}`);
+    const { objects } = JSON.parse(text) as { objects?: unknown[] };
+    return (objects ?? []).map((wire) => fromWire(wire, layout));
+  }
+
+  /** Gives up what is under way. */
+  async close(): Promise<void> {
+    this.#rest.close();
+  }
+
+  async #usable(className: string): Promise<Layout> {
+    const layout = await this.#classes.read(classNameOf(className));
+    if (layout.unusable === undefined) return layout;
+    throw new VectorError('incompatible', `The class ${layout.name} cannot keep vectors for bootplane: ${layout.unusable}`);
+  }
+
+  /** What was seen before holds as long as it fits: only an empty class, or one that was made anew, can have others. */
+  async #learn(layout: Layout, objects: readonly VectorObject[]): Promise<number | undefined> {
+    const seen = this.#learned.get(layout.name);
+    if (seen !== undefined && objects.every(({ vector }) => vector.length === seen)) return seen;
+    return (await this.#graphql.sampleDimensions([layout])).get(layout.name);
+  }
+}
+
+function refuseOwnProperty(className: string, properties: readonly PropertySpec[]): void {
+  if (!properties.some(({ name }) => name === ID_PROPERTY)) return;
+  throw new VectorError('bad_name', `The property ${ID_PROPERTY} of ${className} is kept for bootplane: use another name`);
+}
