@@ -51,6 +51,8 @@ export interface StorageCapabilities {
   /** Runs lifecycle expiry itself. */
   readonly lifecycle: boolean;
   readonly tags: boolean;
+  /** Lists a key that another key and a slash begin (`a/b` beside `a`) as any other. False: it may be left out of lists, though reads find it. */
+  readonly nested_keys: boolean;
   /** Several nodes see the same buckets. */
   readonly shared: boolean;
 }

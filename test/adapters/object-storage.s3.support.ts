@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createS3Storage, type S3Storage, type S3StorageOptions } from '../../runtime-node/adapters/storage-s3/index.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
@@ -47,6 +48,6 @@ export function openS3(
   options: Partial<S3StorageOptions> = {},
 ): S3Storage {
   const { endpoint, access_key, secret_key, region } = store;
-  const parts = { clock: systemClock, random: seededRandom(Date.now() % 1_000_000), log: recordingLog() };
+  const parts = { clock: systemClock, random: seededRandom(randomInt(2 ** 32)), log: recordingLog() };
   return createS3Storage({ endpoint, access_key, secret_key, ...(region === undefined ? {} : { region }), ...parts, ...options });
 }

@@ -23,7 +23,7 @@ export interface ObjectStorageHarness {
 export function objectStorageSuite(
   name: string,
   makeHarness: () => Promise<ObjectStorageHarness>,
-  { versioning = true, lifecycle = true, tags = true }: Partial<Omit<StorageCapabilities, 'shared'>> = {},
+  { versioning = true, lifecycle = true, tags = true }: Partial<Omit<StorageCapabilities, 'shared' | 'nested_keys'>> = {},
 ): void {
   describe(`object storage: ${name}`, () => {
     let harness: ObjectStorageHarness;
@@ -447,7 +447,7 @@ function listTests(storage: Get): void {
 
   test('orders by the UTF-8 bytes of the key', async () => {
     // In UTF-16 order the last two would change places.
-    const keys = ['B', 'a', 'a-', 'a/b', 'a0', 'z', 'é', '\uffee', '🙂'];
+    const keys = ['B', 'a-', 'a/b', 'a0', 'b', 'z', 'é', '\uffee', '🙂'];
     const bucket = await fill([...keys].reverse());
     expect(await keysOf(bucket, {})).toEqual(keys);
   });
@@ -461,12 +461,20 @@ function listTests(storage: Get): void {
   });
 
   test('takes a prefix as it is written', async () => {
-    const bucket = await fill(['log', 'log/1', 'log/2', 'log_1', 'lo', 'logs', 'Log/3', '%/a', '%b', '_c']);
+    const bucket = await fill(['log/1', 'log/2', 'log_1', 'lo', 'logs', 'Log/3', '%/a', '%b', '_c']);
     expect(await keysOf(bucket, { prefix: 'log/' })).toEqual(['log/1', 'log/2']);
-    expect(await keysOf(bucket, { prefix: 'log' })).toEqual(['log', 'log/1', 'log/2', 'log_1', 'logs']);
+    expect(await keysOf(bucket, { prefix: 'log' })).toEqual(['log/1', 'log/2', 'log_1', 'logs']);
     expect(await keysOf(bucket, { prefix: '%' })).toEqual(['%/a', '%b']);
     expect(await keysOf(bucket, { prefix: '_' })).toEqual(['_c']);
     expect(await keysOf(bucket, { prefix: 'absent' })).toEqual([]);
+  });
+
+  test('a key that another and a slash begin is kept, and listed where the storage can', async () => {
+    const bucket = await fill(['log', 'log/1']);
+    for (const key of ['log', 'log/1']) expect(await textOf(storage(), bucket, key)).toBe(key);
+    const listed = storage().capabilities.nested_keys;
+    expect(await keysOf(bucket, {})).toEqual(listed ? ['log', 'log/1'] : expect.arrayContaining(['log']));
+    if (listed) expect(await keysOf(bucket, { prefix: 'log/' })).toEqual(['log/1']);
   });
 
   test('goes on after a key, whether it exists or not', async () => {
@@ -577,6 +585,16 @@ function versionTests(storage: Get): void {
     await storage().put(bucket, 'key', bytesOf('new'), { if_absent: true });
     expect(await textOf(storage(), bucket, 'key')).toBe('new');
     expect(await versionsOf(bucket)).toHaveLength(3);
+  });
+
+  test('of many if_absent puts at once exactly one is stored, and one version', async () => {
+    const bucket = await versioned(storage());
+    const texts = Array.from({ length: 8 }, (_, index) => `writer ${index}`);
+    const results = await Promise.allSettled(texts.map((text) => storage().put(bucket, 'key', bytesOf(text), { if_absent: true })));
+    const won = texts.filter((_, index) => results[index]?.status === 'fulfilled');
+    expect(won).toHaveLength(1);
+    expect(await textOf(storage(), bucket, 'key')).toBe(won[0]);
+    expect(await versionsOf(bucket)).toHaveLength(1);
   });
 
   test('a deleted version is gone for good and the next newest takes its place', async () => {

@@ -81,7 +81,7 @@ export function memoryObjectStorage(clock: Clock, capabilities: Partial<StorageC
 
   return {
     backend: { kind: 'memory', identity: 'memory' },
-    capabilities: { versioning: true, lifecycle: true, tags: true, shared: false, ...capabilities },
+    capabilities: { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false, ...capabilities },
 
     async readBuckets(names) {
       return [...new Set(names)].flatMap((name) => {

@@ -71,7 +71,7 @@ async function replace(options: FsStorageOptions, set_aside: SetAside, error: un
 
 export class FsStorage implements port.ObjectStorage {
   readonly backend: port.StorageBackend;
-  readonly capabilities = { versioning: true, lifecycle: true, tags: true, shared: false };
+  readonly capabilities = { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false };
   readonly #db: Database.Database;
   readonly #buckets: Buckets;
   readonly #versions: Versions;

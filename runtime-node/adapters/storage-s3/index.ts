@@ -83,10 +83,16 @@ export class S3Storage implements port.ObjectStorage {
     this.#objects = new Objects(this.#requests);
   }
 
-  /** A store that turns out to lack something (the first read tells) says so from then on. */
+  /** A store that turns out to lack something (the first requests tell) says so from then on. */
   get capabilities(): port.StorageCapabilities {
     const has = (feature: Feature) => !this.#buckets.lacks.has(feature);
-    return { versioning: has('versioning'), lifecycle: has('lifecycle'), tags: has('tags'), shared: true };
+    return {
+      versioning: has('versioning'),
+      lifecycle: has('lifecycle'),
+      tags: has('tags'),
+      nested_keys: !this.#requests.quirks.hides_nested_keys,
+      shared: true,
+    };
   }
 
   readBuckets(names: readonly string[]): Promise<port.BucketState[]> {

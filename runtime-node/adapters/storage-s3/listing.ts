@@ -29,23 +29,39 @@ export async function listObjects(
   }
 }
 
+/** The newest versions and markers of one key, newest first; at least the two last ones of those there are. */
+export async function newestVersions(requests: Requests, bucket: string, key: string): Promise<ObjectVersion[]> {
+  // A key sorts before all that it is a prefix of.
+  const query = { versions: '', 'encoding-type': 'url', prefix: key };
+  const { root } = await requests.ask({ method: 'GET', bucket, query, repeat: true }, ...VERSION_ROOTS);
+  return readVersions(root).filter((version) => version.key === key);
+}
+
+/** S3's name, and Ceph's. */
+const VERSION_ROOTS = ['ListVersionsResult', 'ListBucketVersionsResult'] as const;
+
+function readVersions(root: XmlElement): ObjectVersion[] {
+  const read = keyReader(root);
+  const found = root.children.filter(({ name }) => name === 'Version' || name === 'DeleteMarker');
+  return found.map((element) => {
+    const latest = textOf(element, 'IsLatest') === 'true';
+    return { ...toInfo(element, read), latest, delete_marker: element.name === 'DeleteMarker' };
+  });
+}
+
 /** Every version and delete marker, by key in byte order, newest first within a key. */
 export async function listVersions(requests: Requests, bucket: string, prefix: string): Promise<ObjectVersion[]> {
   const versions: ObjectVersion[] = [];
   let from: Record<string, string> = {};
   for (;;) {
     const query = { versions: '', 'encoding-type': 'url', ...(prefix === '' ? {} : { prefix }), ...from };
-    const { root } = await requests.ask({ method: 'GET', bucket, query, repeat: true }, 'ListVersionsResult', 'ListBucketVersionsResult');
-    const read = keyReader(root);
-    for (const element of root.children) {
-      if (element.name !== 'Version' && element.name !== 'DeleteMarker') continue;
-      const latest = textOf(element, 'IsLatest') === 'true';
-      versions.push({ ...toInfo(element, read), latest, delete_marker: element.name === 'DeleteMarker' });
-    }
-    const key = textOf(root, 'NextKeyMarker');
-    if (textOf(root, 'IsTruncated') !== 'true' || key === undefined || key === '') return inOrder(versions);
-    const id = textOf(root, 'NextVersionIdMarker');
-    from = { 'key-marker': read(key), ...(id === undefined || id === '' ? {} : { 'version-id-marker': id }) };
+    const { root } = await requests.ask({ method: 'GET', bucket, query, repeat: true }, ...VERSION_ROOTS);
+    const page = readVersions(root);
+    versions.push(...page);
+    const last = page.at(-1);
+    if (textOf(root, 'IsTruncated') !== 'true' || last === undefined) return inOrder(versions);
+    // Not by NextKeyMarker: Ceph does not encode it as it does the keys, so it can't be told what it means.
+    from = { 'key-marker': last.key, 'version-id-marker': last.version_id };
   }
 }
 

@@ -6,7 +6,8 @@ import type { Random } from '../../../shared/ports/random.ts';
 import { messageOf } from '../../thrown.ts';
 import { header } from './answers.ts';
 import { isFailure } from './failure.ts';
-import { infoOf, objectHeaders, putIdOf } from './object-info.ts';
+import { newestVersions } from './listing.ts';
+import { infoOf, objectHeaders, putIdOf, UNVERSIONED } from './object-info.ts';
 import { partsOf } from './parts.ts';
 import type { Requests } from './requests.ts';
 import { Turns } from './slots.ts';
@@ -27,9 +28,11 @@ const IF_ABSENT = { 'if-none-match': '*' };
 /**
  * Stores objects: small ones with one request, larger ones and long streams in parts, of which a few are in memory at a time.
  *
- * `if_absent` asks first, and then sends `If-None-Match: *`. Stores that honour it (AWS, MinIO, Ceph for what goes in
- * one request) refuse the second of two writers. Where one does not, the time between the question and the write is a
- * gap in which another process can store the key too; in this process there is none.
+ * `if_absent` asks first, and then sends `If-None-Match: *`. AWS and MinIO refuse the second of two writers by it; Ceph
+ * (16.2) does so for what goes in one request to a bucket without versions, and takes no notice otherwise. In a bucket with
+ * versions, whoever finds an older version below his own takes his back, so one remains. What is left is a gap for parts of
+ * a stream in a bucket without versions, on a store that takes no notice: between the question and the end of the upload
+ * another process can store the key. Within this process there is none.
  */
 export class Puts {
   readonly #requests: Requests;
@@ -50,8 +53,20 @@ export class Puts {
     if (options.if_absent !== true) return this.#store(order, body);
     return this.#turns.take(`${bucket}/${key}`, async () => {
       await this.#refusePresent(order);
-      return this.#store(order, body);
+      const info = await this.#store(order, body);
+      if (info.version_id !== UNVERSIONED) await this.#yieldToOlder(order, info.version_id);
+      return info;
     });
+  }
+
+  /** Nothing was overwritten where versions are kept, so a store that let two in can be put right. */
+  async #yieldToOlder({ bucket, key }: Order, version_id: string): Promise<void> {
+    const versions = await newestVersions(this.#requests, bucket, key);
+    const mine = versions.findIndex((version) => version.version_id === version_id);
+    const older = mine === -1 ? undefined : versions[mine + 1];
+    if (older === undefined || older.delete_marker) return;
+    await this.#requests.order({ method: 'DELETE', bucket, key, query: { versionId: version_id }, repeat: true });
+    throw present(bucket, key);
   }
 
   async #store(order: Order, body: ObjectBody): Promise<ObjectInfo> {
@@ -132,13 +147,17 @@ export class Puts {
       if (isFailure(error, 'NotFound', 'NoSuchKey')) return;
       throw error;
     }
-    throw new StorageError('already_exists', `${bucket}/${key} exists already and was left as it is`);
+    throw present(bucket, key);
   }
 
   #info({ key, options }: Order, size: number, sha256: string | undefined, { version_id, modified_at }: Stored): ObjectInfo {
     const type = options.content_type === undefined ? {} : { content_type: options.content_type };
     return { key, version_id, size, ...(sha256 === undefined ? {} : { sha256 }), ...type, modified_at };
   }
+}
+
+function present(bucket: string, key: string): StorageError {
+  return new StorageError('already_exists', `${bucket}/${key} exists already and was left as it is`);
 }
 
 function stored(headers: IncomingHttpHeaders): Stored {

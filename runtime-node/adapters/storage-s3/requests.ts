@@ -29,6 +29,14 @@ export interface RequestParts {
   readonly random: Random;
 }
 
+/** What a kind of server does in its own way, and would not say. */
+export interface Quirks {
+  /** Leaves `a/b` out of lists while there is `a`. */
+  readonly hides_nested_keys: boolean;
+  /** Takes `/a` for `a`. */
+  readonly drops_first_slash: boolean;
+}
+
 const ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
@@ -63,6 +71,7 @@ export class Requests {
   readonly #parts: RequestParts;
   readonly #closing = new AbortController();
   #met: Promise<void> | undefined;
+  #server = '';
 
   constructor(parts: RequestParts) {
     this.wire = parts.wire;
@@ -72,7 +81,15 @@ export class Requests {
   /** The answer, whose body is still to be read: by `wire`, or by `drop`. */
   async send(request: S3Request): Promise<IncomingMessage> {
     await this.#meet(request.bucket);
+    if (this.quirks.drops_first_slash && request.key?.startsWith('/'))
+      throw new StorageError('bad_name', `this store (${this.#server}) would take the slash off the key ${request.key}: name it without`);
     return this.#attempts(request);
+  }
+
+  /** Known after the first answer. MinIO's were found with the server of 2026-02-12. */
+  get quirks(): Quirks {
+    const minio = this.#server.startsWith('MinIO');
+    return { hides_nested_keys: minio, drops_first_slash: minio };
   }
 
   /** Sends what is answered by nothing but headers. */
@@ -104,12 +121,11 @@ export class Requests {
 
   async #greet(bucket: string): Promise<void> {
     try {
-      await readDocument(
-        this.wire,
-        await this.#attempts({ method: 'GET', bucket, query: { location: '' }, repeat: true }),
-        'LocationConstraint',
-      );
+      const answer = await this.#attempts({ method: 'GET', bucket, query: { location: '' }, repeat: true });
+      this.#server = header(answer.headers, 'server') ?? '';
+      await readDocument(this.wire, answer, 'LocationConstraint');
     } catch (error) {
+      if (error instanceof S3Failure) this.#server = header(error.headers, 'server') ?? '';
       // The keys were good enough to be told this.
       if (!isFailure(error, 'NoSuchBucket', 'AccessDenied', 'NotImplemented', 'MethodNotAllowed')) throw error;
     }
