@@ -1,4 +1,4 @@
-/** Makes `dist/`, the published package: the bundled program, the three libraries, and their types. */
+/** Makes `dist/`, the published package: the bundled program, the four libraries, and their types. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,7 +42,12 @@ await build({
 });
 await build({
   ...common,
-  entryPoints: { client: 'shared/client.ts', contract: 'shared/contract/index.ts', reconcile: 'shared/reconcile/index.ts' },
+  entryPoints: {
+    client: 'shared/client.ts',
+    contract: 'shared/contract/index.ts',
+    reconcile: 'shared/reconcile/index.ts',
+    services: 'runtime-node/services.ts',
+  },
   platform: 'neutral',
   packages: 'external',
   splitting: true,

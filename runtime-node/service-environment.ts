@@ -19,11 +19,18 @@ export function createServiceEnvironment({
   url,
   keys,
 }: ServicePlace): (service: PlannedService) => Promise<Readonly<Record<string, string>>> {
+  // Each health check is given the environment, too.
+  const tokens = new Map<string, Promise<string>>();
+  const tokenOf = (name: string) => {
+    const token = tokens.get(name) ?? keys.serviceToken(node_id, name);
+    tokens.set(name, token);
+    return token;
+  };
   return async ({ name, version }) => ({
     BOOTPLANE_NODE_ID: node_id,
     BOOTPLANE_SITE: site,
     BOOTPLANE_URL: url(),
-    BOOTPLANE_TOKEN: await keys.serviceToken(node_id, name),
+    BOOTPLANE_TOKEN: await tokenOf(name),
     BOOTPLANE_SERVICE: name,
     BOOTPLANE_SERVICE_VERSION: version,
   });

@@ -270,10 +270,12 @@ async function openStream(
 }
 
 export interface RawCall {
-  readonly method: 'GET' | 'HEAD' | 'PUT';
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
   readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: ReadableStream<Uint8Array>;
+  readonly body?: ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer> | string;
+  readonly signal?: AbortSignal;
 }
 
 /** The raw answer of a call whose bodies are no JSON. Rejects as the typed calls do, but for what `isExpected` takes. */

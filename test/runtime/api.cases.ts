@@ -1,5 +1,6 @@
 import { accessCases } from './access.cases.ts';
 import { artifactCases } from './artifacts.cases.ts';
+import { noDataCases } from './data-absent.cases.ts';
 import { documentCases } from './documents.cases.ts';
 import { errorCases } from './errors.cases.ts';
 import { eventCases } from './events.cases.ts';
@@ -27,5 +28,6 @@ export function apiCases(start: Start): void {
   planCases(start);
   stateCases(start);
   artifactCases(start);
+  noDataCases(start);
   openApiCases(start);
 }
