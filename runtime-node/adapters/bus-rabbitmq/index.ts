@@ -91,7 +91,7 @@ class RabbitBus implements EventBus {
     this.#link = new Link({ address, name: 'bootplane', clock, random, log, ...trust });
     this.#publishing = new Link({ address, name: 'bootplane publisher', clock, random, log, ...trust });
     const pool = new ChannelPool(this.#link, clock, DECLARING_CHANNELS);
-    this.#topology = new BrokerTopology({ pool, link: this.#link, management, log });
+    this.#topology = new BrokerTopology({ pool, link: this.#link, management, clock, log });
     this.#publisher = new Publisher({
       link: this.#publishing,
       clock,

@@ -1,5 +1,6 @@
 import type { Channel } from 'amqplib';
 import type { Binding, Exchange, Queue } from '../../../shared/contract/profile.ts';
+import type { Clock } from '../../../shared/ports/clock.ts';
 import { BusError, type ExchangeState, type QueueState, type Topology, type TopologyNames } from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import { bindingKey } from '../../../shared/reconcile/broker-diff.ts';
@@ -20,15 +21,25 @@ export interface TopologyParts {
   readonly pool: ChannelPool;
   readonly link: Link;
   readonly management: Management | undefined;
+  readonly clock: Clock;
   readonly log: Log;
+}
+
+/** A refusal may be about a profile of the past, or about an item that somebody put right: it is tried again after this. */
+const REFUSAL_KEPT_MS = 600_000;
+
+interface Known<State> {
+  readonly state: State;
+  /** On the monotonic clock. */
+  readonly until: number;
 }
 
 /** Declares exchanges, queues and bindings, and reads what is there. */
 export class BrokerTopology {
   readonly #parts: TopologyParts;
   // What this process declared or was refused, on which it stands where AMQP alone has to tell what exists.
-  readonly #exchanges = new Map<string, ExchangeState>();
-  readonly #queues = new Map<string, QueueState>();
+  readonly #exchanges = new Map<string, Known<ExchangeState>>();
+  readonly #queues = new Map<string, Known<QueueState>>();
   readonly #bindings = new Map<string, Binding>();
   #complaint: string | undefined;
 
@@ -41,14 +52,14 @@ export class BrokerTopology {
     await this.#parts.pool
       .use(`exchange ${name}`, (channel) => channel.assertExchange(name, type, { durable: true }))
       .catch(this.#remembering<ExchangeState>(this.#exchanges, exchange));
-    this.#exchanges.set(name, exchange);
+    this.#exchanges.set(name, { state: exchange, until: Number.POSITIVE_INFINITY });
   }
 
   async declareQueue(queue: Queue): Promise<void> {
     await this.#parts.pool
       .use(`queue ${queue.name}`, (channel) => channel.assertQueue(queue.name, { durable: true, arguments: toArguments(queue) }))
       .catch(this.#remembering<QueueState>(this.#queues, queue));
-    this.#queues.set(queue.name, queue);
+    this.#queues.set(queue.name, { state: queue, until: Number.POSITIVE_INFINITY });
   }
 
   async bind(binding: Binding): Promise<void> {
@@ -95,8 +106,8 @@ export class BrokerTopology {
     ]);
     this.#forget(exchanges, foundExchanges, queues, foundQueues);
     return {
-      exchanges: foundExchanges.map((name) => this.#exchanges.get(name) ?? { name, type: 'unknown', unread: UNREAD }),
-      queues: foundQueues.map((name) => this.#queues.get(name) ?? { name, type: 'unknown', arguments: {}, unread: UNREAD }),
+      exchanges: foundExchanges.map((name) => this.#recall(this.#exchanges, name) ?? { name, type: 'unknown', unread: UNREAD }),
+      queues: foundQueues.map((name) => this.#recall(this.#queues, name) ?? { name, type: 'unknown', arguments: {}, unread: UNREAD }),
       bindings: bindings.flatMap((binding) => this.#bindings.get(bindingKey(binding)) ?? []),
       bindings_unread: BINDINGS_UNREAD,
     };
@@ -134,14 +145,25 @@ export class BrokerTopology {
     }
   }
 
-  /** Keeps what the broker said of an item that is there and is another, so that the next look can tell it. */
-  #remembering<State extends ExchangeState | QueueState>(known: Map<string, State>, item: State) {
+  /** Keeps what the broker said of an item that is there and is another, for a while: the next look can then tell it. */
+  #remembering<State extends ExchangeState | QueueState>(known: Map<string, Known<State>>, item: State) {
     return (error: unknown): never => {
-      if (error instanceof BusError && error.kind === 'incompatible') {
-        known.set(item.name, { ...item, differs: [reasonOf(error.cause ?? error)] });
+      const before = known.get(item.name)?.state;
+      // Where this process made it, it is known what it is, and comparing tells the difference.
+      const explained = before !== undefined && JSON.stringify(before) !== JSON.stringify(item);
+      if (error instanceof BusError && error.kind === 'incompatible' && !explained) {
+        const state = { ...item, differs: [reasonOf(error.cause ?? error)] };
+        known.set(item.name, { state, until: this.#parts.clock.monotonic() + REFUSAL_KEPT_MS });
       }
       throw error;
     };
+  }
+
+  #recall<State>(known: Map<string, Known<State>>, name: string): State | undefined {
+    const found = known.get(name);
+    if (found === undefined || found.until > this.#parts.clock.monotonic()) return found?.state;
+    known.delete(name);
+    return undefined;
   }
 }
 
