@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { createS3Storage, type S3Storage, type S3StorageOptions } from '../../runtime-node/adapters/storage-s3/index.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { type Ceph, startCeph, whyNoCeph } from '../support/servers/ceph.ts';
@@ -50,4 +51,28 @@ export function openS3(
   const { endpoint, access_key, secret_key, region } = store;
   const parts = { clock: systemClock, random: seededRandom(randomInt(2 ** 32)), log: recordingLog() };
   return createS3Storage({ endpoint, access_key, secret_key, ...(region === undefined ? {} : { region }), ...parts, ...options });
+}
+
+/** Pauses between attempts take no time; an answer is late when the test says so. */
+export function hastyClock(): Clock & { readonly pauses: number[]; late(): void } {
+  const waiting = new Set<() => void>();
+  const pauses: number[] = [];
+  const sleep = (ms: number, signal?: AbortSignal) => {
+    if (ms < 30_000) {
+      pauses.push(ms);
+      return Promise.resolve();
+    }
+    return new Promise<void>((wake) => {
+      waiting.add(wake);
+      signal?.addEventListener('abort', () => wake(), { once: true });
+    });
+  };
+  return {
+    ...systemClock,
+    sleep,
+    pauses,
+    late: () => {
+      for (const wake of waiting) wake();
+    },
+  };
 }

@@ -59,6 +59,8 @@ const KINDS: Readonly<Record<string, StorageErrorKind>> = {
   UserSuspended: 'unauthorized',
   BucketAlreadyExists: 'unauthorized',
   SlowDown: 'backend_away',
+  InternalError: 'backend_away',
+  ServiceUnavailable: 'backend_away',
   RequestTimeout: 'backend_away',
 };
 
