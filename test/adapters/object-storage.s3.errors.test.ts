@@ -40,6 +40,10 @@ describe('an endpoint that can not be meant', () => {
     expect(open).not.toThrow('hunter2');
   });
 
+  test('a host name that is none', () => {
+    expect(() => openS3({ endpoint: 'http://x_:9000', ...KEYS })).toThrow("the object storage at http://x_:9000 can't be used");
+  });
+
   test('keys are needed', () => {
     expect(() => openS3({ endpoint: 'http://host', access_key: '', secret_key: '' })).toThrow('set MINIO_ACCESS_KEY and MINIO_SECRET_KEY');
   });

@@ -28,7 +28,7 @@ export const CONFIGURED: StoreKind = {
   name: 'the store that MINIO_ENDPOINT names',
   missing:
     MINIO_ENDPOINT === undefined || MINIO_ACCESS_KEY === undefined || MINIO_SECRET_KEY === undefined
-      ? 'needs MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY'
+      ? 'MINIO_ENDPOINT names no store'
       : undefined,
   start: async () => ({
     endpoint: MINIO_ENDPOINT ?? '',

@@ -37,9 +37,10 @@ export class Buckets {
     this.#region = options.region;
   }
 
-  /** Three small reads for a bucket: S3 has no question about many. */
-  async read(names: readonly string[]): Promise<BucketState[]> {
-    const states = await eachOf(names, this.#concurrency, (name) => this.#readOne(name));
+  /** Three small reads for a bucket: S3 has no question about many. `wrap` makes an error that names the bucket. */
+  async read(names: readonly string[], wrap: (bucket: string, error: unknown) => Error): Promise<BucketState[]> {
+    const readOne = (name: string) => this.#readOne(name).catch((error: unknown) => Promise.reject(wrap(name, error)));
+    const states = await eachOf(names, this.#concurrency, readOne);
     return states.filter((state) => state !== undefined);
   }
 

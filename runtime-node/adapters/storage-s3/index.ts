@@ -4,6 +4,7 @@ import type { Log } from '../../../shared/ports/log.ts';
 import type * as port from '../../../shared/ports/object-storage.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
+import { messageOf } from '../../thrown.ts';
 import { checkBucketName, keyBytes } from '../storage-fs/keys.ts';
 import { Buckets, type Feature } from './buckets.ts';
 import { type Endpoint, parseEndpoint } from './endpoint.ts';
@@ -33,7 +34,7 @@ export interface S3StorageOptions {
   readonly log: Log;
   /** How long an answer, or its next bytes, may take; default 30,000. */
   readonly timeout_ms?: number;
-  /** Requests under way at a time; default 16. */
+  /** Requests under way at a time, until the answer begins; default 16. Bodies that are being read do not count: a slow reader holds up nobody. */
   readonly concurrency?: number;
   /** Bytes of a part of a large object, and so of the largest that goes in one request; default 8 MiB, S3 wants 5 MiB at least. */
   readonly part_size?: number;
@@ -53,7 +54,11 @@ export function createS3Storage(options: S3StorageOptions): S3Storage {
   const endpoint = parseEndpoint(options.endpoint);
   if (options.access_key === '' || options.secret_key === '')
     throw new StorageError('unauthorized', `${endpoint.origin} needs keys: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY`);
-  return new S3Storage(endpoint, options);
+  try {
+    return new S3Storage(endpoint, options);
+  } catch (error) {
+    throw new StorageError('failed', `the object storage at ${endpoint.origin} can't be used: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 export class S3Storage implements port.ObjectStorage {
@@ -96,7 +101,10 @@ export class S3Storage implements port.ObjectStorage {
   }
 
   readBuckets(names: readonly string[]): Promise<port.BucketState[]> {
-    return this.#do('read the buckets', () => this.#buckets.read(names.filter(canExist)));
+    return this.#do('read the buckets', () => {
+      const wrap = (bucket: string, error: unknown) => toStorageError(error, `read bucket ${bucket}`, this.#place);
+      return this.#buckets.read(names.filter(canExist), wrap);
+    });
   }
 
   ensureBucket(name: string): Promise<void> {
@@ -168,13 +176,16 @@ export class S3Storage implements port.ObjectStorage {
 
   /**
    * A URL by which whoever has it may read the object, without keys, for `expires_s` seconds (at most a week). Beyond the
-   * port, since a file system has no such thing. Asks the store nothing, so the object need not be there.
+   * port, since a file system has no such thing. The object need not be there. AWS is asked for the bucket's region
+   * where none is configured; other stores are asked nothing.
    */
   presignRead(bucket: string, key: string, expires_s: number): Promise<string> {
-    return this.#do(`make a URL for ${bucket}/${key}`, () => {
+    return this.#do(`make a URL for ${bucket}/${key}`, async () => {
       checkNames(bucket, key);
       if (!Number.isInteger(expires_s) || expires_s < 1 || expires_s > LONGEST_PRESIGNED_S)
         throw new StorageError('failed', `a URL may live 1 to ${LONGEST_PRESIGNED_S} seconds, not ${expires_s}`);
+      const { endpoint, region } = this.#place;
+      if (endpoint.amazon && region === undefined) await this.#requests.order({ method: 'HEAD', bucket, repeat: true });
       return this.#signer.presignRead(bucket, key, expires_s);
     });
   }
