@@ -78,13 +78,29 @@ export function parse(text: string): unknown {
   }
 }
 
-export function toForeignServerError({ status, headers, text }: Answer, place: Place): VectorError {
-  if (/HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS/i.test(text)) {
+/** The first answer of all has shown that no Weaviate is there. */
+export function toForeignServerError(answer: Answer, place: Place): VectorError {
+  if (/HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS/i.test(answer.text)) {
     return new VectorError('failed', `What listens at ${place} speaks TLS only. Set WEAVIATE_URL to https://`);
   }
-  const server = headers.server === undefined ? '' : `, server ${JSON.stringify(headers.server.slice(0, 80))}`;
-  const what = `status ${status}, ${headers['content-type'] ?? 'no content type'}${server}`;
-  return new VectorError('failed', `What answers at ${place} is not Weaviate (${what}). Set WEAVIATE_URL to Weaviate's REST address`);
+  return new VectorError(
+    'failed',
+    `What answers at ${place} is not Weaviate (${describe(answer)}). Set WEAVIATE_URL to Weaviate's REST address`,
+  );
+}
+
+/** Weaviate is there, but this was not said by it. */
+export function toStrangeAnswer(answer: Answer, subject: string, place: Place): VectorError {
+  return new VectorError('failed', `The answer to ${subject} at ${place} is not Weaviate's own (${describe(answer)}): it may be a proxy's`);
+}
+
+function describe({ status, headers }: Answer): string {
+  const { server, location, 'content-type': type = 'no content type' } = headers;
+  const said = { server, 'redirects to': location };
+  const more = Object.entries(said).flatMap(([what, value]) =>
+    value === undefined ? [] : [`${what} ${JSON.stringify(value.slice(0, 200))}`],
+  );
+  return [`status ${status}`, type, ...more].join(', ');
 }
 
 export function toUnauthorized(status: number, body: unknown, place: Place, hasKey: boolean): VectorError {

@@ -23,7 +23,7 @@ import { checkObjects, fromWire } from './objects.ts';
 import { createRest } from './rest.ts';
 import { ID_PROPERTY, type Layout, toState } from './schema.ts';
 import { findNearest } from './search.ts';
-import { toBase } from './settings.ts';
+import { checkCredentials, toBase } from './settings.ts';
 
 const DEFAULT_HITS = 10;
 const DEFAULT_PAGE = 100;
@@ -58,7 +58,7 @@ export interface WeaviateOptions {
  * - A page of `list` is in the order of UUIDs.
  * - A class that others made with tenants, several vectors or another distance is shown as `unusable`, and `incompatible` to use.
  *
- * Opens no connection by itself. Throws `VectorError` `failed` when `url` is no address.
+ * Opens no connection by itself. Throws `VectorError` `failed` when `url` is no address, or `api_key` or `ca` cannot be one.
  */
 export function createWeaviateIndex(options: WeaviateOptions): VectorIndex {
   return new WeaviateIndex(options);
@@ -74,6 +74,7 @@ class WeaviateIndex implements VectorIndex {
   readonly #learned = new Map<string, number>();
 
   constructor({ url, timeout_ms = 30_000, max_calls = 8, max_waiting = 10_000, attempts = 4, ...rest }: WeaviateOptions) {
+    checkCredentials(rest);
     this.#rest = createRest({ ...rest, base: toBase(url), timeout_ms, max_calls, max_waiting, attempts });
     this.#graphql = createGraphql(this.#rest);
     this.#classes = createClasses(this.#rest);
@@ -115,10 +116,7 @@ class WeaviateIndex implements VectorIndex {
   }
 
   async get(className: string, id: string): Promise<VectorObject | undefined> {
-    const layout = await this.#classes.read(classNameOf(className));
-    const path = `/v1/objects/${layout.name}/${uuidOf(id)}?include=vector`;
-    const { status, text } = await this.#rest.call({ method: 'GET', path }, [200, 404], `reading object ${id} of ${layout.name}`);
-    return status === 404 ? undefined : fromWire(JSON.parse(text), layout);
+    return this.#fetch(await this.#classes.read(classNameOf(className)), id);
   }
 
   /** An absent object is no error. */
@@ -135,7 +133,7 @@ class WeaviateIndex implements VectorIndex {
     const layout = await this.#usable(className);
     encodeVector(own, 'the query', layout.dimensions);
     const wanted = checkWhere(where, layout.types);
-    const reread = async (id: string) => (await this.get(className, id))?.meta;
+    const reread = async (id: string) => (await this.#fetch(layout, id))?.meta;
     return findNearest(this.#graphql, layout, { vector: own, wanted, limit: most }, reread);
   }
 
@@ -156,6 +154,12 @@ class WeaviateIndex implements VectorIndex {
   /** Gives up what is under way. */
   async close(): Promise<void> {
     this.#rest.close();
+  }
+
+  async #fetch(layout: Layout, id: string): Promise<VectorObject | undefined> {
+    const path = `/v1/objects/${layout.name}/${uuidOf(id)}?include=vector`;
+    const { status, text } = await this.#rest.call({ method: 'GET', path }, [200, 404], `reading object ${id} of ${layout.name}`);
+    return status === 404 ? undefined : fromWire(JSON.parse(text), layout);
   }
 
   async #usable(className: string): Promise<Layout> {

@@ -3,7 +3,7 @@ import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import type { Random } from '../../../shared/ports/random.ts';
 import { VectorError } from '../../../shared/ports/vector-index.ts';
-import { messageOf, parse, toConnectionError, toForeignServerError, toStatedError, toUnauthorized } from './faults.ts';
+import { messageOf, parse, toConnectionError, toForeignServerError, toStatedError, toStrangeAnswer, toUnauthorized } from './faults.ts';
 import { createGate } from './gate.ts';
 import { type Answer, type Call, createHttp, TooLate } from './http.ts';
 
@@ -99,7 +99,7 @@ export function createRest(options: RestOptions) {
       });
       if (expected.includes(answer.status)) return answer;
       const said = messageOf(parse(answer.text));
-      if (said === undefined) throw toForeignServerError(answer, place);
+      if (said === undefined) throw toStrangeAnswer(answer, subject, place);
       throw toStatedError(said, subject);
     },
 
