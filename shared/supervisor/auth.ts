@@ -129,6 +129,9 @@ const ALLOWED: Record<Exclude<RouteScope, 'open'>, readonly Scope[]> = {
 
 /** Throws `unauthenticated` without a caller and `forbidden` when its scope is not enough. */
 export function requireScope(caller: Caller | undefined, needed: Exclude<RouteScope, 'open'>): Caller {
+  if (caller === undefined && needed === 'service') {
+    throw unauthenticated('send the token that the node set as BOOTPLANE_TOKEN, as "Authorization: Bearer <token>"');
+  }
   if (caller === undefined) {
     throw unauthenticated('send the fleet key or a node credential as "Authorization: Bearer <credential>" or as "X-API-Key"');
   }

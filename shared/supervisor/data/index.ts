@@ -16,7 +16,7 @@ export function dataRoutes({ options: { data, self } }: Context): Route[] {
     ...route,
     async run(call) {
       refuseStrangers(data, self?.node_id, call);
-      return inWords(async () => route.run(call), call.request.signal);
+      return inWords(async () => route.run(call), call.request);
     },
   }));
 }

@@ -47,13 +47,13 @@ const OF_VECTOR: Record<VectorErrorKind, ProblemCode> = {
 export const BACKEND_PROBLEMS = ['backend_away', 'backend_refused'] as const satisfies readonly ProblemCode[];
 
 /** Runs `work` with the errors of the ports as problems. An upload that its sender broke off is nobody's failure here. */
-export async function inWords<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function inWords<T>(work: () => Promise<T>, request: Request): Promise<T> {
   try {
     return await work();
   } catch (error) {
     const code = codeOf(error);
     if (code === undefined) throw error;
-    const isBrokenOff = code === 'unavailable' && signal.aborted;
+    const isBrokenOff = code === 'unavailable' && request.signal.aborted;
     const detail = isBrokenOff ? 'the request ended before its end: nothing was changed' : messageOf(error);
     throw Object.assign(new ProblemError(isBrokenOff ? 'bad_request' : code, detail), { cause: error });
   }
