@@ -4,7 +4,7 @@ import type { ClassSpec } from '../../shared/contract/profile.ts';
 import type { VectorIndex, VectorObject } from '../../shared/ports/vector-index.ts';
 import { createAttempts } from '../../shared/reconcile/attempts.ts';
 import { createEnvironmentReconciler } from '../../shared/reconcile/reconciler.ts';
-import { desiredProfile, memoryBackends, type ProfileInput } from '../support/memory-environment.ts';
+import { desiredProfile, memoryBackends } from '../support/memory-environment.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { dropClasses, openWeaviate, startRecorder, weaviateCall, whyNoWeaviate } from '../support/weaviate.ts';
 
@@ -37,7 +37,7 @@ describe.skipIf(why !== undefined)(`beside what others keep in a real Weaviate${
     const attempts = createAttempts({ files, clock, log });
     return createEnvironmentReconciler({ node_id: 'node-1', storage, bus, vector: index, clock, log, attempts, report: () => {} });
   }
-  const apply = async (classes: NonNullable<NonNullable<ProfileInput>['vector']>['classes'], generation = 1) =>
+  const apply = async (classes: readonly unknown[], generation = 1) =>
     (await reconciler().apply(await desiredProfile({ vector: { classes } }, generation))).vector;
 
   const spec = (name: string): ClassSpec => ({
