@@ -31,7 +31,7 @@ for (const base of [CEPH, CONFIGURED]) {
       names = [`captures-${randomUUID()}`, `models-${randomUUID()}`];
     });
 
-    const profile = (expire_days = 30): ProfileInput => ({
+    const profile = (expire_days = 30) => ({
       storage: {
         buckets: [
           {

@@ -145,6 +145,21 @@ test('a body that breaks off is an error, not a short object', async () => {
   await expect(new Response(body as BodyInit).text()).rejects.toMatchObject({ kind: 'backend_away' });
 });
 
+test('an answer that does not say its length is no empty object', async () => {
+  const compressed: Step = (_request, response) => {
+    response.writeHead(200, { 'x-amz-request-id': 'x' });
+    response.write('01234', () => response.end('56789'));
+  };
+  const { storage } = await scripted([compressed]);
+  await expect(storage.get('bucket', 'key')).rejects.toThrow('does not say how long it is');
+});
+
+test('a refusal in the middle of a body is not taken for a broken connection', async () => {
+  const { storage, seen } = await scripted([(request, response) => says(403, '<Error><Code>Acc')(request, response)]);
+  await expect(storage.put('bucket', 'key', bytes('x'))).rejects.toMatchObject({ kind: 'unauthorized' });
+  expect(seen).toHaveLength(1);
+});
+
 test('a body that stops coming is an error too', async () => {
   const { storage, clock } = await scripted([
     (_request, response) => void response.writeHead(200, { 'content-length': '10' }).write('01234'),

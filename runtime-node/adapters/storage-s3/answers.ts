@@ -25,7 +25,8 @@ const CODES: Readonly<Record<number, string>> = {
 
 /** Reads an answer that is not 2xx. */
 export async function failureOf(wire: Wire, answer: IncomingMessage): Promise<S3Failure> {
-  const text = await wire.text(answer);
+  // A server that refuses a body in the middle may close before its words are through: the status says enough.
+  const text = await wire.text(answer).catch(() => '');
   return toFailure(answer.statusCode ?? 0, answer.headers, text);
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { ObjectInfo, PutOptions } from '../../../shared/ports/object-storage.ts';
+import { type ObjectInfo, type PutOptions, StorageError } from '../../../shared/ports/object-storage.ts';
 import { header } from './answers.ts';
 
 /** As in S3: the version of what was written while versioning was not on. */
@@ -29,10 +29,17 @@ export function infoOf(key: string, headers: IncomingHttpHeaders): ObjectInfo {
   const type = header(headers, 'content-type');
   return {
     key,
-    version_id: header(headers, 'x-amz-version-id') ?? UNVERSIONED,
+    ...versionOf(headers),
     size: sizeOf(headers),
     ...(sha256 !== undefined && /^[0-9a-f]{64}$/.test(sha256) ? { sha256 } : {}),
     ...(type === undefined || type === NO_TYPE ? {} : { content_type: type }),
+  };
+}
+
+/** What the answer to a put says too: the version, and when (to the second, by the store's clock). */
+export function versionOf(headers: IncomingHttpHeaders): Pick<ObjectInfo, 'version_id' | 'modified_at'> {
+  return {
+    version_id: header(headers, 'x-amz-version-id') ?? UNVERSIONED,
     modified_at: timeOf(header(headers, 'last-modified') ?? header(headers, 'date')),
   };
 }
@@ -44,7 +51,12 @@ export function putIdOf(headers: IncomingHttpHeaders): string | undefined {
 /** Of the whole object, also where a part of it comes. */
 function sizeOf(headers: IncomingHttpHeaders): number {
   const whole = header(headers, 'content-range')?.match(/\/(\d+)$/)?.[1];
-  return Number(whole ?? header(headers, 'content-length') ?? 0);
+  const size = whole ?? header(headers, 'content-length');
+  if (size !== undefined) return Number(size);
+  throw new StorageError(
+    'failed',
+    'the answer does not say how long it is: something between here and the store changes answers (a proxy that compresses?)',
+  );
 }
 
 /** RFC 3339 from what S3 sends: an HTTP date in headers, ISO 8601 in lists. */

@@ -7,7 +7,7 @@ import { messageOf } from '../../thrown.ts';
 import { header } from './answers.ts';
 import { isFailure } from './failure.ts';
 import { newestVersions } from './listing.ts';
-import { infoOf, objectHeaders, putIdOf, UNVERSIONED } from './object-info.ts';
+import { objectHeaders, putIdOf, UNVERSIONED, versionOf } from './object-info.ts';
 import { partsOf } from './parts.ts';
 import type { Requests } from './requests.ts';
 import { Turns } from './slots.ts';
@@ -131,12 +131,12 @@ export class Puts {
   /** An attempt whose answer got lost may have stored the object, and the next one is then refused: the id in the object tells. */
   async #conditional({ bucket, key, put_id }: Order, write: () => Promise<IncomingHttpHeaders>): Promise<Stored> {
     try {
-      return stored(await write());
+      return versionOf(await write());
     } catch (error) {
       if (!isFailure(error, 'PreconditionFailed', 'NoSuchUpload')) throw error;
       const headers = await this.#requests.order({ method: 'HEAD', bucket, key, repeat: true }).catch(() => undefined);
       if (headers === undefined || putIdOf(headers) !== put_id) throw error;
-      return stored(headers);
+      return versionOf(headers);
     }
   }
 
@@ -158,11 +158,6 @@ export class Puts {
 
 function present(bucket: string, key: string): StorageError {
   return new StorageError('already_exists', `${bucket}/${key} exists already and was left as it is`);
-}
-
-function stored(headers: IncomingHttpHeaders): Stored {
-  const { version_id, modified_at } = infoOf('', headers);
-  return { version_id, modified_at };
 }
 
 function refuseOther({ bucket, key, options }: Order, sha256: string, size: number): void {

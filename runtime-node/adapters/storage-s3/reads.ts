@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { type GetOptions, type ObjectInfo, StorageError, type StoredObject } from '../../../shared/ports/object-storage.ts';
 import { header } from './answers.ts';
 import { isFailure, S3Failure } from './failure.ts';
@@ -20,7 +21,7 @@ export class Objects {
     const headers = range === undefined ? {} : { range: rangeHeader(range, `${bucket}/${key}`) };
     const request = { method: 'GET', bucket, key, query: versionQuery(version_id), headers, repeat: true } as const;
     const answer = await this.#requests.send(request).catch((error: unknown) => Promise.reject(clear(error, version_id)));
-    const info = infoOf(key, answer.headers);
+    const info = infoOrDrop(key, answer);
     const length = Number(header(answer.headers, 'content-length') ?? info.size);
     const whole = length === info.size;
     if (range !== undefined && whole && !coversAll(range, info.size)) {
@@ -56,6 +57,15 @@ export class Objects {
       .catch((cause: unknown) => cause);
     if (!(why instanceof Error)) return error;
     return isFailure(why, 'AccessDenied') ? error : why;
+  }
+}
+
+function infoOrDrop(key: string, answer: IncomingMessage): ObjectInfo {
+  try {
+    return infoOf(key, answer.headers);
+  } catch (error) {
+    answer.destroy();
+    throw error;
   }
 }
 
