@@ -49,12 +49,10 @@ export class Objects {
     }
   }
 
-  /** An answer to HEAD has no document that says why: the same bucket is asked where it is, which has one. */
+  /** An answer to HEAD has no document that says why: another request to the same bucket has one. */
   async #explain(bucket: string, error: unknown): Promise<unknown> {
-    if (!isFailure(error, 'NotFound', 'BadRequest', 'Forbidden')) return error;
-    const why = await this.#requests
-      .ask({ method: 'GET', bucket, query: { location: '' }, repeat: true }, 'LocationConstraint')
-      .catch((cause: unknown) => cause);
+    if (!(error instanceof S3Failure) || ![400, 403, 404].includes(error.status)) return error;
+    const why = await this.#requests.look(bucket).catch((cause: unknown) => cause);
     if (!(why instanceof Error)) return error;
     return isFailure(why, 'AccessDenied') ? error : why;
   }

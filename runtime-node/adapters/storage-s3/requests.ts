@@ -86,6 +86,14 @@ export class Requests {
     return this.#attempts(request);
   }
 
+  /** Asks the least there is that every S3 store answers with a document. Where the bucket is would do, but MinIO tells that to any region. */
+  async look(bucket: string): Promise<void> {
+    const query = { 'list-type': '2', 'max-keys': '1' };
+    const answer = await this.#attempts({ method: 'GET', bucket, query, repeat: true });
+    this.#server = header(answer.headers, 'server') ?? '';
+    await readDocument(this.wire, answer, 'ListBucketResult');
+  }
+
   /** Known after the first answer. MinIO's were found with the server of 2026-02-12. */
   get quirks(): Quirks {
     const minio = this.#server.startsWith('MinIO');
@@ -121,9 +129,7 @@ export class Requests {
 
   async #greet(bucket: string): Promise<void> {
     try {
-      const answer = await this.#attempts({ method: 'GET', bucket, query: { location: '' }, repeat: true });
-      this.#server = header(answer.headers, 'server') ?? '';
-      await readDocument(this.wire, answer, 'LocationConstraint');
+      await this.look(bucket);
     } catch (error) {
       if (error instanceof S3Failure) this.#server = header(error.headers, 'server') ?? '';
       // The keys were good enough to be told this.
