@@ -70,6 +70,7 @@ const FRAME = {
   vectorIndexConfig: { distance: 'cosine' },
   properties: [
     { name: 'bootplane_id', dataType: ['text'], tokenization: 'field', description: 'The id. Kept for bootplane: dimensions=2' },
+    { name: 'bootplane_write', dataType: ['geoCoordinates'] },
     { name: 'n', dataType: ['int'] },
   ],
 };
@@ -213,6 +214,20 @@ describe('Weaviate: calls that fail in passing', () => {
     expect(await open(url).readClasses(['frame'])).toEqual([{ name: 'Frame', dimensions: 2, properties: [{ name: 'n', type: 'int' }] }]);
   });
 
+  it('objects are sent again with another mark, or Weaviate would leave those alone that it did not index', async () => {
+    const bodies: string[] = [];
+    const { url } = await scripted(({ url }, body) => {
+      if (url !== '/v1/batch/objects') return { body: FRAME };
+      bodies.push(body);
+      return bodies.length === 1 ? { status: 503 } : { body: [STORED] };
+    });
+    await open(url).upsert('Frame', [{ id: 'a', vector: [1, 2], meta: { n: 1 } }]);
+    const sent = bodies.map((body) => JSON.parse(body).objects[0]);
+    const { bootplane_write: first, ...properties } = sent[0].properties;
+    expect(properties).toEqual({ n: 1, bootplane_id: 'a' });
+    expect(sent[1]).toEqual({ ...sent[0], properties: { ...properties, bootplane_write: expect.not.objectContaining(first) } });
+  });
+
   it('what is refused is not tried again', async () => {
     const { url, asked } = await scripted(() => stated('no', 500));
     await rejected(open(url).readClasses(['Frame']), 'failed', 'no');
@@ -284,6 +299,18 @@ describe('Weaviate: what its answers mean', () => {
     });
     const objects = Array.from({ length: 5000 }, (_, n) => ({ id: `id-${n}`, vector: [1, n + 1], meta: { n } }));
     await rejected(open(url).upsert('Frame', objects), 'full', 'at least 3000 of 5000', 'the same upsert again');
+  });
+
+  it('ends an upsert whose class somebody deletes in the middle, before Weaviate makes one by guess', async () => {
+    let batches = 0;
+    const { url } = await scripted(({ url }, body) => {
+      if (url !== '/v1/batch/objects') return batches === 0 ? { body: FRAME } : { status: 404 };
+      batches += 1;
+      return { body: (JSON.parse(body).objects as unknown[]).map(() => STORED) };
+    });
+    const objects = Array.from({ length: 5000 }, (_, n) => ({ id: `id-${n}`, vector: [1, n + 1], meta: {} }));
+    await rejected(open(url).upsert('Frame', objects), 'no_such_class', 'Frame');
+    expect(batches).toBeLessThanOrEqual(2);
   });
 
   it('stores nothing where one of many objects is wrong', async () => {

@@ -148,7 +148,7 @@ describe.skipIf(why !== undefined)(`beside what others keep in a real Weaviate${
     expect(await index.get(name, FOREIGN_UUID)).toEqual(object(FOREIGN_UUID, [0, 1], { title: 'new' }));
     await index.delete(name, FOREIGN_UUID);
     expect((await index.list(name)).map(({ id }) => id)).toEqual(['ours']);
-    expect((await schemaOf(name)).properties.map((one) => one.name)).toEqual(['title', 'place', 'bootplane_id']);
+    expect((await schemaOf(name)).properties.map((one) => one.name)).toEqual(['title', 'place', 'bootplane_id', 'bootplane_write']);
   });
 
   it('shards that were set to read-only say so, and how to go on', async () => {
@@ -172,6 +172,26 @@ describe.skipIf(why !== undefined)(`beside what others keep in a real Weaviate${
     await weaviateCall('DELETE', `/v1/schema/${run}Gone`);
     await expect(index.upsert(`${run}Gone`, [object('b', [1, 0, 0])])).rejects.toMatchObject({ kind: 'no_such_class' });
     expect(await index.readClasses([`${run}Gone`])).toEqual([]);
+  });
+
+  it('every object of an upsert that broke off is found by a search once the same was done again', async () => {
+    const name = `${run}Broken`;
+    await index.ensureClass({ name, dimensions: 16, properties: [{ name: 'group', type: 'int' }] });
+    const vector = (n: number) => Array.from({ length: 16 }, (_, at) => Math.sin(n * 7 + at * at));
+    const objects = Array.from({ length: 1000 }, (_, n) => object(`id-${n}`, vector(n), { group: 1 }));
+    for (let round = 0; round < 4; round += 1) {
+      recorder.seen.length = 0;
+      const broken = openWeaviate({ url: recorder.url });
+      const storing = broken.upsert(name, objects).catch(() => undefined);
+      while (!recorder.seen.includes('POST /v1/batch/objects')) await new Promise((resolve) => setImmediate(resolve));
+      // Each time the connection is cut somewhere else in Weaviate's work.
+      for (let turn = 0; turn < round * 3; turn += 1) await index.count(name);
+      await broken.close();
+      await storing;
+    }
+    await index.upsert(name, objects);
+    const hits = await index.search(name, { vector: vector(0), where: { group: 1 }, limit: 1000 });
+    expect(new Set(hits.map(({ id }) => id)).size).toBe(1000);
   });
 
   it('a class that was deleted and made anew may have other dimensions', async () => {

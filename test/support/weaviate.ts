@@ -52,6 +52,7 @@ export async function startRecorder() {
       answer.pipe(outgoing);
     });
     onward.on('error', () => outgoing.destroy());
+    outgoing.on('close', () => onward.destroy());
     incoming.pipe(onward);
   });
   server.listen(0, '127.0.0.1');

@@ -1,6 +1,7 @@
+import type { Random } from '../../../shared/ports/random.ts';
 import { VectorError } from '../../../shared/ports/vector-index.ts';
 import { messageOf, parse, toStatedError } from './faults.ts';
-import { type CheckedObject, record, toWire } from './objects.ts';
+import { type CheckedObject, record, toMark, toWire } from './objects.ts';
 import type { Rest } from './rest.ts';
 import type { Layout } from './schema.ts';
 
@@ -12,18 +13,27 @@ const AT_ONCE = 2;
 
 interface Batch {
   readonly objects: readonly CheckedObject[];
-  readonly body: string;
+  /** With another mark in it each time. */
+  readonly body: () => string;
+}
+
+export interface StoreParts {
+  readonly rest: Rest;
+  readonly random: Random;
+  /** Rejects when the class is gone: Weaviate would make one by guess for the next batch. */
+  readonly confirm: () => Promise<unknown>;
 }
 
 /** Stores the objects, each by its UUID. Rejects with the first error, once no batch is under way any more. */
-export async function storeAll(rest: Rest, layout: Layout, objects: readonly CheckedObject[]): Promise<void> {
-  const batches = toBatches(objects, layout);
+export async function storeAll({ rest, random, confirm }: StoreParts, layout: Layout, objects: readonly CheckedObject[]): Promise<void> {
+  const batches = toBatches(objects, layout, random);
   let failure: unknown;
   let stored = 0;
   const work = async () => {
     for (const batch of batches) {
       if (failure !== undefined) return;
       try {
+        if (stored > 0) await confirm();
         await storeBatch(rest, layout, batch);
         stored += batch.objects.length;
       } catch (error) {
@@ -36,17 +46,24 @@ export async function storeAll(rest: Rest, layout: Layout, objects: readonly Che
 }
 
 /** One iterator for all workers: each takes the next batch. */
-function* toBatches(objects: readonly CheckedObject[], layout: Layout): Generator<Batch, void, undefined> {
+function* toBatches(objects: readonly CheckedObject[], layout: Layout, random: Random): Generator<Batch, void, undefined> {
   let [from, bytes] = [0, 0];
-  let parts: string[] = [];
+  let parts: (readonly [string, string])[] = [];
   for (const [index, object] of objects.entries()) {
     const part = toWire(object, layout);
     parts.push(part);
-    bytes += part.length;
+    bytes += part[0].length;
     if (bytes < BATCH_BYTES && parts.length < BATCH_OBJECTS && index + 1 < objects.length) continue;
-    yield { objects: objects.slice(from, index + 1), body: `{"objects":[${parts.join(',')}]}` };
+    yield { objects: objects.slice(from, index + 1), body: toBody(parts, random) };
     [from, bytes, parts] = [index + 1, 0, []];
   }
+}
+
+function toBody(parts: readonly (readonly [string, string])[], random: Random): () => string {
+  return () => {
+    const mark = toMark(random);
+    return `{"objects":[${parts.map(([before, after]) => `${before}${mark}${after}`).join(',')}]}`;
+  };
 }
 
 async function storeBatch(rest: Rest, layout: Layout, { objects, body }: Batch): Promise<void> {

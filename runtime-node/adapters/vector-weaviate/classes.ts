@@ -2,7 +2,7 @@ import type { ClassSpec, PropertySpec } from '../../../shared/contract/profile.t
 import { VectorError } from '../../../shared/ports/vector-index.ts';
 import { messageOf, parse, toStatedError } from './faults.ts';
 import type { Rest } from './rest.ts';
-import { idProperty, type Layout, toLayout, toNewClass, toNewProperty, WireClass, WireSchema } from './schema.ts';
+import { type Layout, ownProperties, toLayout, toNewClass, toNewProperty, WireClass, WireSchema } from './schema.ts';
 
 /** Weaviate's schema: classes and their properties. Nothing here changes or removes what is there. */
 export function createClasses(rest: Rest) {
@@ -56,10 +56,12 @@ export function createClasses(rest: Rest) {
       for (const property of wanted) if (!types.has(property.name)) await addMissing(name, property);
     },
 
-    /** To a class that others made. */
-    async addIds(name: string): Promise<void> {
-      const said = await addProperty(name, idProperty());
-      if (said !== undefined && !(await get(name)).has_ids) throw toStatedError(said, `the property for ids of ${name}`);
+    /** Our own properties, to a class that others made. */
+    async addOwn({ name, own }: Layout): Promise<void> {
+      for (const [property, body] of ownProperties()) {
+        const said = own.has(property) ? undefined : await addProperty(name, body);
+        if (said !== undefined && !(await get(name)).own.has(property)) throw toStatedError(said, `property ${property} of ${name}`);
+      }
     },
   };
 }

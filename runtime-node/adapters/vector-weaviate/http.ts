@@ -9,8 +9,8 @@ export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** With the query, after the base address. */
   readonly path: string;
-  /** JSON. */
-  readonly body?: string;
+  /** JSON. A function makes it anew for each attempt. */
+  readonly body?: string | (() => string);
 }
 
 export interface Answer {
@@ -43,7 +43,7 @@ export function createHttp({ base, headers, ca, max_sockets, timeout_ms, clock }
   const agent = isTls ? new TlsAgent({ ...settings, ...(ca === undefined ? {} : { ca }) }) : new PlainAgent(settings);
   const prefix = base.pathname.replace(/\/+$/, '');
 
-  const open = ({ method, path, body }: Call, signal: AbortSignal): ClientRequest => {
+  const open = ({ method, path }: Call, body: string | undefined, signal: AbortSignal): ClientRequest => {
     const length = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) };
     const options = { method, agent, signal, headers: { accept: 'application/json', ...headers, ...length } };
     const url = new URL(`${prefix}${path}`, base);
@@ -63,7 +63,8 @@ export function createHttp({ base, headers, ca, max_sockets, timeout_ms, clock }
         end();
       });
       try {
-        return await exchange(open(call, ending.signal), call.body);
+        const body = typeof call.body === 'function' ? call.body() : call.body;
+        return await exchange(open(call, body, ending.signal), body);
       } catch (error) {
         throw late ? new TooLate(`no answer within ${timeout_ms} ms`) : error;
       } finally {

@@ -21,7 +21,7 @@ import { createGraphql } from './graphql.ts';
 import { uuidOf } from './ids.ts';
 import { checkObjects, fromWire } from './objects.ts';
 import { createRest } from './rest.ts';
-import { ID_PROPERTY, type Layout, toState } from './schema.ts';
+import { isOwn, type Layout, toState } from './schema.ts';
 import { findNearest } from './search.ts';
 import { checkCredentials, toBase } from './settings.ts';
 
@@ -51,7 +51,8 @@ export interface WeaviateOptions {
  *
  * - Classes are made without a vectorizer, with cosine distance and each text as one word, so that a filter compares it
  *   whole. A property of ours, `bootplane_id`, keeps the id of each object; its description keeps the dimensions that the
- *   class was declared with, since Weaviate itself fixes them with the first object.
+ *   class was declared with, since Weaviate itself fixes them with the first object. Another, `bootplane_write`, differs
+ *   with each write, so that the same upsert again completes one that broke off.
  * - An object's UUID is its id where that is a UUID in small letters, else the UUIDv5 of its id. Objects that others
  *   stored are seen with their UUID as id.
  * - What is wrong with an object is found before the first is stored. What Weaviate refuses after that may leave a part.
@@ -67,6 +68,7 @@ export function createWeaviateIndex(options: WeaviateOptions): VectorIndex {
 class WeaviateIndex implements VectorIndex {
   readonly backend: VectorBackend;
   readonly capabilities: VectorCapabilities = { fixed_dimensions: true, atomic_upsert: false, shared: true };
+  readonly #random: Random;
   readonly #rest: ReturnType<typeof createRest>;
   readonly #graphql: ReturnType<typeof createGraphql>;
   readonly #classes: ReturnType<typeof createClasses>;
@@ -75,6 +77,7 @@ class WeaviateIndex implements VectorIndex {
 
   constructor({ url, timeout_ms = 30_000, max_calls = 8, max_waiting = 10_000, attempts = 4, ...rest }: WeaviateOptions) {
     checkCredentials(rest);
+    this.#random = rest.random;
     this.#rest = createRest({ ...rest, base: toBase(url), timeout_ms, max_calls, max_waiting, attempts });
     this.#graphql = createGraphql(this.#rest);
     this.#classes = createClasses(this.#rest);
@@ -110,8 +113,9 @@ class WeaviateIndex implements VectorIndex {
     const dimensions = layout.dimensions ?? (await this.#learn(layout, own));
     const checked = checkObjects(own, layout, dimensions);
     if (checked.length === 0) return;
-    if (!layout.has_ids) await this.#classes.addIds(layout.name);
-    await storeAll(this.#rest, layout, checked);
+    await this.#classes.addOwn(layout);
+    const confirm = () => this.#classes.read(layout.name);
+    await storeAll({ rest: this.#rest, random: this.#random, confirm }, layout, checked);
     this.#learned.set(layout.name, checked[0]?.vector.length ?? 0);
   }
 
@@ -177,6 +181,7 @@ class WeaviateIndex implements VectorIndex {
 }
 
 function refuseOwnProperty(className: string, properties: readonly PropertySpec[]): void {
-  if (!properties.some(({ name }) => name === ID_PROPERTY)) return;
-  throw new VectorError('bad_name', `The property ${ID_PROPERTY} of ${className} is kept for bootplane: use another name`);
+  const own = properties.find(({ name }) => isOwn(name));
+  if (own === undefined) return;
+  throw new VectorError('bad_name', `The property ${own.name} of ${className} is kept for bootplane: use another name`);
 }

@@ -1,10 +1,11 @@
 import { PropertyType } from '../../../shared/contract/profile.ts';
+import type { Random } from '../../../shared/ports/random.ts';
 import { type PropertyValue, VectorError, type VectorObject } from '../../../shared/ports/vector-index.ts';
 import { checkId } from '../vector-checks/names.ts';
 import { checkMeta } from '../vector-checks/values.ts';
 import { encodeVector } from '../vector-checks/vectors.ts';
 import { uuidOf } from './ids.ts';
-import { ID_PROPERTY, type Layout } from './schema.ts';
+import { ID_PROPERTY, type Layout, WRITE_PROPERTY } from './schema.ts';
 
 export interface CheckedObject extends VectorObject {
   readonly uuid: string;
@@ -33,9 +34,17 @@ export function toWireDate(date: string): string {
   return upper.slice(11, 13) === '24' ? new Date(upper).toISOString() : upper;
 }
 
-export function toWire({ id, uuid, vector, meta }: CheckedObject, { name, vector_name }: Layout): string {
+/** The object as JSON, before and after the mark of the write (WRITE_PROPERTY). */
+export function toWire({ id, uuid, vector, meta }: CheckedObject, { name, vector_name }: Layout): readonly [string, string] {
   const vectors = vector_name === undefined ? { vector } : { vectors: { [vector_name]: vector } };
-  return JSON.stringify({ class: name, id: uuid, properties: { ...meta, [ID_PROPERTY]: id }, ...vectors });
+  const head = JSON.stringify({ class: name, id: uuid, ...vectors }).slice(0, -1);
+  const properties = JSON.stringify({ ...meta, [ID_PROPERTY]: id }).slice(0, -1);
+  return [`${head},"properties":${properties},"${WRITE_PROPERTY}":`, '}}'];
+}
+
+/** A place that hardly ever comes twice. Weaviate keeps coordinates as float32. */
+export function toMark(random: Random): string {
+  return JSON.stringify({ latitude: random.next() * 180 - 90, longitude: random.next() * 360 - 180 });
 }
 
 /** An object from Weaviate. One that others stored has no id of ours: its UUID is its id. */

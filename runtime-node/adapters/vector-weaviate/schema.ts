@@ -5,6 +5,17 @@ import type { ClassState } from '../../../shared/ports/vector-index.ts';
 /** Keeps the id that an object has in bootplane: Weaviate's own ids are UUIDs. Its description keeps the dimensions of the class. */
 export const ID_PROPERTY = 'bootplane_id';
 
+/**
+ * Differs with each write. Weaviate leaves an object alone whose properties and vector are what it holds already, even where a crash
+ * or a cut connection kept that object out of the indexes, so that no search finds it. It compares places on the earth
+ * before anything else, and writes an object whose place differs into every index anew.
+ */
+export const WRITE_PROPERTY = 'bootplane_write';
+
+const OWN: readonly string[] = [ID_PROPERTY, WRITE_PROPERTY];
+
+export const isOwn = (name: string) => OWN.includes(name);
+
 const DIMENSIONS = /\bdimensions=([1-9]\d*)\b/;
 
 const VectorIndex = z.object({ distance: z.string().optional(), skip: z.boolean().optional() });
@@ -30,13 +41,14 @@ export const WireSchema = z.object({ classes: z.array(WireClass).nullish() });
 /** A class as this adapter works with it. */
 export interface Layout {
   readonly name: string;
-  /** By name, without the property for the id. */
+  /** By name, without our own. */
   readonly types: ReadonlyMap<string, string>;
   /** How each text is cut into the words that filters compare. */
   readonly tokenizations: ReadonlyMap<string, string>;
   /** Properties that no filter can ask for. */
   readonly unfiltered: ReadonlySet<string>;
-  readonly has_ids: boolean;
+  /** Of our own properties, those that it has. */
+  readonly own: ReadonlySet<string>;
   /** As declared when bootplane made the class. */
   readonly dimensions?: number;
   /** The one named vector of a class that others made so. Absent: the class's vector has no name. */
@@ -46,7 +58,7 @@ export interface Layout {
 
 export function toLayout(wire: WireClass): Layout {
   const all = wire.properties ?? [];
-  const properties = all.filter(({ name }) => name !== ID_PROPERTY);
+  const properties = all.filter(({ name }) => !isOwn(name));
   const ids = all.find(({ name }) => name === ID_PROPERTY);
   const dimensions = DIMENSIONS.exec(ids?.description ?? '')?.[1];
   const [vector_name] = Object.keys(wire.vectorConfig ?? {});
@@ -56,7 +68,7 @@ export function toLayout(wire: WireClass): Layout {
     types: new Map(properties.map(({ name, dataType }) => [name, dataType.join(',')])),
     tokenizations: new Map(properties.flatMap(({ name, tokenization }) => (tokenization ? [[name, tokenization]] : []))),
     unfiltered: new Set(properties.flatMap(({ name, indexFilterable }) => (indexFilterable === false ? [name] : []))),
-    has_ids: ids !== undefined,
+    own: new Set(all.flatMap(({ name }) => (isOwn(name) ? [name] : []))),
     ...(dimensions === undefined ? {} : { dimensions: Number(dimensions) }),
     ...(vector_name === undefined ? {} : { vector_name }),
     ...(why === undefined ? {} : { unusable: why }),
@@ -91,13 +103,20 @@ export function toNewClass({ name, dimensions, properties }: ClassSpec): unknown
     vectorizer: 'none',
     vectorIndexType: 'hnsw',
     vectorIndexConfig: { distance: 'cosine' },
-    properties: [idProperty(dimensions), ...properties.map(toNewProperty)],
+    properties: [...ownProperties(dimensions).values(), ...properties.map(toNewProperty)],
   };
 }
 
-export function idProperty(dimensions?: number): unknown {
+/** The bodies that make our own properties, by name. */
+export function ownProperties(dimensions?: number): ReadonlyMap<string, unknown> {
   const kept = dimensions === undefined ? '' : ` Kept for bootplane: dimensions=${dimensions}`;
-  return { ...text(ID_PROPERTY, 'text'), description: `The id of the object in bootplane.${kept}` };
+  const id = { ...text(ID_PROPERTY, 'text'), description: `The id of the object in bootplane.${kept}` };
+  const description = 'Means nothing: another place with each write of bootplane.';
+  const write = { name: WRITE_PROPERTY, dataType: ['geoCoordinates'], indexFilterable: false, indexSearchable: false, description };
+  return new Map<string, unknown>([
+    [ID_PROPERTY, id],
+    [WRITE_PROPERTY, write],
+  ]);
 }
 
 export function toNewProperty({ name, type }: PropertySpec): unknown {

@@ -53,7 +53,7 @@ function toArguments(layout: Layout, vector: SearchQuery['vector'], wanted: read
 }
 
 function toFields(layout: Layout): string {
-  return [...(layout.has_ids ? [ID_PROPERTY] : []), ...known(layout), '_additional { id distance }'].join(' ');
+  return [...(layout.own.has(ID_PROPERTY) ? [ID_PROPERTY] : []), ...known(layout), '_additional { id distance }'].join(' ');
 }
 
 /** Properties of types that bootplane knows: only they are read. */
