@@ -34,7 +34,8 @@ function diffExchanges(wanted: readonly Exchange[], actual: readonly ExchangeSta
     if (is === undefined) return [{ ...about, kind: 'ensure-exchange', safety: 'add' }];
     if (is.unread !== undefined) return [{ ...about, kind: 'compare-exchange', safety: 'update', detail: is.unread }];
     if (is.type === exchange.type && is.differs === undefined) return [];
-    const what = is.type === exchange.type ? (is.differs ?? []).join(', ') : `${is.type} and the profile wants ${exchange.type}`;
+    const what =
+      is.differs === undefined ? `${is.type} and the profile wants ${exchange.type}` : `there as something else (${is.differs.join(', ')})`;
     const detail = `it is ${what}, which can't be changed: give the exchange a new name, or delete it by hand`;
     return [{ ...about, kind: 'exchange-type-differs', safety: 'incompatible', before: is, detail }];
   });

@@ -25,10 +25,10 @@ function fixedDifferences(wanted: Queue, is: QueueState): BrokerAction[] {
     ...(wanted.dlx === is.dlx ? [] : ['dlx']),
     ...(sameArguments(wanted.arguments, is.arguments) ? [] : ['arguments']),
   ];
-  const differs = is.differs ?? [];
-  if (fields.length + differs.length === 0) return [];
-  const what = [...(fields.length === 0 ? [] : [`its ${fields.join(', ')}`]), ...differs.map((one) => `that it is ${one}`)].join(', and ');
-  const detail = `${what} can't be changed after it was declared: give the queue a new name, or delete it by hand`;
+  if (fields.length === 0 && is.differs === undefined) return [];
+  const what =
+    is.differs === undefined ? `its ${fields.join(', ')} can't` : `it is there as something else (${is.differs.join(', ')}), which can't`;
+  const detail = `${what} be changed after it was declared: give the queue a new name, or delete it by hand`;
   const view = { subject: queueSubject(wanted.name), before: is, after: wanted, detail };
   return [{ ...view, kind: 'queue-differs', safety: 'incompatible', data: { queue: wanted }, needs: [] }];
 }

@@ -1,6 +1,7 @@
 /** `npm run bench [-- NAME…]`: every figure of docs/performance.md, as ratios in one run. */
 import { cpus } from 'node:os';
 import { benchBoot } from './boot.ts';
+import { benchBroker } from './broker.ts';
 import { benchClaims } from './claims.ts';
 import { benchHeartbeats } from './heartbeats.ts';
 import { benchLan } from './lan.ts';
@@ -14,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
   claims: benchClaims,
   boot: benchBoot,
   reconcile: benchReconcile,
+  broker: benchBroker,
   takeover: benchTakeover,
   lan: benchLan,
   sim: benchSim,

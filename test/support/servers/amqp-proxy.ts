@@ -82,8 +82,10 @@ function frameReader(count: (method: string) => void): (chunk: Buffer) => void {
     while (greeted && rest.length >= HEADER_BYTES) {
       const size = HEADER_BYTES + rest.readUInt32BE(3) + 1;
       if (rest.length < size) return;
-      const method = `${rest.readUInt16BE(HEADER_BYTES)}.${rest.readUInt16BE(HEADER_BYTES + 2)}`;
-      if (rest[0] === METHOD_FRAME && METHODS[method] !== undefined) count(METHODS[method]);
+      // A heartbeat has nothing in it.
+      const name =
+        rest[0] === METHOD_FRAME ? METHODS[`${rest.readUInt16BE(HEADER_BYTES)}.${rest.readUInt16BE(HEADER_BYTES + 2)}`] : undefined;
+      if (name !== undefined) count(name);
       rest = rest.subarray(size);
     }
   };

@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -69,7 +70,11 @@ export async function startRabbitMq(): Promise<RabbitMq> {
     const management = `http://127.0.0.1:${ports.management}/api/overview`;
     await until('RabbitMQ', async () => (await fetch(management, { headers: { authorization: `Basic ${btoa('guest:guest')}` } })).ok, 50);
   };
-  const kill = () => killGroup(server);
+  const kill = async () => {
+    await killGroup(server);
+    // The leader of the group is a shell: what it started may be there for a moment longer.
+    await until('the end of RabbitMQ', async () => !(await listens(ports.amqp)));
+  };
   const stop = async () => {
     await kill();
     await killGroup(mapper);
@@ -158,6 +163,18 @@ async function makeCertificates(folder: string): Promise<string> {
   const sign = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'names'];
   await openssl('x509', '-req', '-in', 'server.csr', '-out', 'server.pem', ...sign);
   return await readFile(join(folder, 'ca.pem'), 'utf8');
+}
+
+function listens(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, '127.0.0.1');
+    for (const event of ['connect', 'error'] as const) {
+      socket.once(event, () => {
+        done(event === 'connect');
+        socket.destroy();
+      });
+    }
+  });
 }
 
 /** A process and what it started, where it leads a group; a process alone otherwise. */

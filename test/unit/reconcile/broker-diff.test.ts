@@ -145,3 +145,35 @@ describe('broker diff', () => {
     expect(actions.map(({ data }) => data)).toEqual(others.map((one) => ({ binding: one })));
   });
 });
+
+describe('a broker that cannot tell everything', () => {
+  const wanted = {
+    exchanges: [{ name: 'events', type: 'topic' }],
+    queues: [QUEUE],
+    bindings: [{ exchange: 'events', queue: 'frames', key: 'k' }],
+  };
+
+  test('what exists and is not known is compared by declaring it', async () => {
+    const actions = await diff(wanted, {
+      exchanges: [{ name: 'events', type: 'unknown', unread: 'no one tells' }],
+      queues: [{ name: 'frames', type: 'unknown', arguments: {}, unread: 'no one tells' }],
+      bindings_unread: 'no one lists them',
+      confirms: true,
+    });
+    expect(kinds(actions)).toEqual(['update compare-exchange', 'update compare-queue', 'add ensure-binding']);
+    expect(actions.map(({ detail }) => detail)).toEqual(['no one tells', 'no one tells', 'no one lists them']);
+  });
+
+  test('what a declaration would stumble over is incompatible, and so is a type that no profile knows', async () => {
+    const actions = await diff(wanted, {
+      exchanges: [{ name: 'events', type: 'topic', differs: ['internal'] }],
+      queues: [{ ...QUEUE, type: 'stream', ttl_ms: 5 }],
+      bindings: [{ exchange: 'events', queue: 'frames', key: 'k', arguments: {} }],
+      confirms: true,
+    });
+    expect(kinds(actions)).toEqual(['incompatible exchange-type-differs', 'incompatible queue-differs']);
+    expect(actions[0]?.detail).toContain('internal');
+    const [transient] = await diff({ queues: [QUEUE] }, { queues: [{ ...QUEUE, differs: ['not durable'] }], confirms: true });
+    expect(transient).toMatchObject({ kind: 'queue-differs', detail: expect.stringContaining('not durable') });
+  });
+});

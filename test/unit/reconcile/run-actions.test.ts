@@ -75,6 +75,60 @@ describe('running actions', () => {
   });
 });
 
+describe('running actions side by side', () => {
+  const kinds = (kind: string, names: readonly string[], execute: (name: string) => Promise<void>): PlannedAction[] =>
+    names.map((subject) => ({ view: { kind, safety: 'add', subject }, needs: [], execute: () => execute(subject) }));
+
+  test('up to the bound within a kind, and a kind begins when the one before has ended', async () => {
+    const clock = new SimulatedClock();
+    const trace: string[] = [];
+    let active = 0;
+    let most = 0;
+    const slow = async (name: string) => {
+      active += 1;
+      most = Math.max(most, active);
+      trace.push(`${name} begins`);
+      await clock.sleep(name === 'a1' ? 30 : 10);
+      active -= 1;
+      trace.push(`${name} ends`);
+    };
+    const actions = [...kinds('a', ['a1', 'a2', 'a3'], slow), ...kinds('b', ['b1'], slow)];
+    const running = runActions(actions, { clock, call_limit_ms: 1000, done: () => {}, concurrency: 2 });
+    await clock.advance(100);
+    const results = await running;
+    expect(most).toBe(2);
+    expect(trace.indexOf('b1 begins')).toBeGreaterThan(trace.indexOf('a1 ends'));
+    expect(results.map(({ view, outcome }) => `${view.subject} ${outcome}`)).toEqual([
+      'a1 applied',
+      'a2 applied',
+      'a3 applied',
+      'b1 applied',
+    ]);
+  });
+
+  test('what needs one of its own kind waits for it', async () => {
+    const clock = new SimulatedClock();
+    const order: string[] = [];
+    const [first, second] = kinds('a', ['first', 'second'], async (name) => {
+      await clock.sleep(name === 'first' ? 20 : 0);
+      order.push(name);
+    });
+    const actions = [first, { ...second, needs: ['first'] }] as PlannedAction[];
+    const running = runActions(actions, { clock, call_limit_ms: 1000, done: () => {}, concurrency: 8 });
+    await clock.advance(50);
+    await running;
+    expect(order).toEqual(['first', 'second']);
+  });
+
+  test('what the backend calls incompatible keeps nothing else from running', async () => {
+    const incompatible = action('queue', async () => {
+      throw new BusError('incompatible', 'it has other arguments');
+    });
+    const { outcomes } = await run([incompatible, action('binding', undefined, ['queue'])]);
+    expect(outcomes).toEqual(['queue: incompatible', 'binding: applied']);
+  });
+});
+
 describe('deadline', () => {
   test('settles as the call does and leaves no timer behind', async () => {
     const clock = new SimulatedClock();
