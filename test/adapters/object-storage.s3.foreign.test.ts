@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { S3Storage } from '../../runtime-node/adapters/storage-s3/index.ts';
 import { aws, whyNoAws } from './object-storage.s3.aws.ts';
 import { type Meddle, watch } from './object-storage.s3.proxy.ts';
@@ -19,6 +19,9 @@ const FOREIGN_RULES = {
     { ID: 'foreign-plain', Status: 'Enabled', Filter: { Prefix: 'plain/' }, Expiration: { Days: 400 } },
   ],
 };
+
+// Each call of the foreign client is a Python program that starts: seconds on a busy machine.
+vi.setConfig({ testTimeout: 180_000 });
 
 for (const base of [CEPH, CONFIGURED]) {
   const kind = { ...base, missing: base.missing ?? whyNoAws() };
@@ -109,7 +112,7 @@ for (const base of [CEPH, CONFIGURED]) {
           { id: 'all', prefix: '', expire_days: 9 },
           { id: 'raw', prefix: 'raw & co/', expire_days: 30 },
         ]);
-        await storage.ensureTags(bucket, { team: 'vision', area: 'ö = @x' });
+        await storage.ensureTags(bucket, { team: 'vision', area: 'a = @x' });
       };
       await ensure();
       const { length } = wire.writes();

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { S3Storage } from '../../runtime-node/adapters/storage-s3/index.ts';
 import { createAttempts } from '../../shared/reconcile/attempts.ts';
 import { createEnvironmentReconciler } from '../../shared/reconcile/reconciler.ts';
@@ -9,6 +9,9 @@ import { SimulatedClock } from '../support/simulated-clock.ts';
 import { aws, whyNoAws } from './object-storage.s3.aws.ts';
 import { watch } from './object-storage.s3.proxy.ts';
 import { CEPH, CONFIGURED, openS3, type Store, titled } from './object-storage.s3.support.ts';
+
+// Each call of the foreign client is a Python program that starts: seconds on a busy machine.
+vi.setConfig({ testTimeout: 180_000 });
 
 for (const base of [CEPH, CONFIGURED]) {
   const kind = { ...base, missing: base.missing ?? whyNoAws() };
