@@ -1,6 +1,6 @@
 import { type ClientRequest, Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
-import { getCACertificates } from 'node:tls';
+import tls from 'node:tls';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Endpoint } from './endpoint.ts';
 import { NoAnswer } from './failure.ts';
@@ -31,7 +31,7 @@ export class Wire {
     const common = { keepAlive: true, maxFreeSockets: 16, scheduling: 'lifo' } as const;
     const { ca } = options;
     // A list of one's own takes the place of the system's, so both are given.
-    const trust = ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] };
+    const trust = ca === undefined ? {} : { ca: [...trustedBySystem(), ca] };
     this.#agent = options.endpoint.tls ? new HttpsAgent({ ...common, ...trust }) : new HttpAgent(common);
   }
 
@@ -87,6 +87,11 @@ export class Wire {
   close(): void {
     this.#agent.destroy();
   }
+}
+
+/** Node 20 does not tell more than the list that it brings. */
+function trustedBySystem(): readonly string[] {
+  return typeof tls.getCACertificates === 'function' ? tls.getCACertificates('default') : tls.rootCertificates;
 }
 
 function headOf(request: ClientRequest, body: Uint8Array): Promise<IncomingMessage> {
