@@ -175,7 +175,7 @@ export function dataCases(open: () => Promise<DataPortsUnderTest>): void {
       await publish({ message_id: 'slow' });
       const first = (await pull({ visibility_ms: 1000 })).body.messages[0];
       expect((await pull()).body.messages).toEqual([]);
-      await world.clock.advance(1001);
+      await world.elapse(1001);
       expect((await pull()).body.messages).toMatchObject([{ message_id: 'slow', redelivered: true }]);
       expect((await post('/v1/queues/frames/messages/ack', { token: first.token })).body).toMatchObject({ code: 'unknown_delivery' });
     });
@@ -194,7 +194,7 @@ export function dataCases(open: () => Promise<DataPortsUnderTest>): void {
     it('are waited for', async () => {
       const waiting = pull({ wait_ms: 30_000, limit: 10 });
       await publish({ message_id: 'later' });
-      await world.clock.advance(100);
+      await world.elapse(100);
       expect((await waiting).body.messages).toMatchObject([{ message_id: 'later' }]);
     });
 
@@ -206,7 +206,7 @@ export function dataCases(open: () => Promise<DataPortsUnderTest>): void {
       await expect(gone).rejects.toThrow();
       await untilWaiting(1);
       await publish({ message_id: 'm' });
-      await world.clock.advance(100);
+      await world.elapse(100);
       expect((await pull()).body.messages).toMatchObject([{ message_id: 'm' }]);
     });
 
@@ -346,6 +346,6 @@ export function dataCases(open: () => Promise<DataPortsUnderTest>): void {
   /** Until as many pulls wait as were asked for; a pull that ended does not. */
   async function untilWaiting(rounds = 3): Promise<void> {
     for (let round = 0; round < rounds * 20; round += 1) await new Promise((resolve) => setImmediate(resolve));
-    await world.clock.advance(100);
+    await world.elapse(100);
   }
 }

@@ -21,7 +21,8 @@ import { startOnNode } from './node-harness.ts';
 export const NODE = 'n1';
 
 export interface DataPortsUnderTest {
-  readonly clock: SimulatedClock;
+  /** Lets `ms` milliseconds pass: moves a simulated clock, or really waits. */
+  elapse(ms: number): Promise<void>;
   readonly storage: ObjectStorage;
   readonly bus: EventBus;
   readonly vector: VectorIndex;
@@ -42,7 +43,8 @@ export interface DataWorld extends DataPortsUnderTest {
 
 export async function memoryPorts(): Promise<DataPortsUnderTest> {
   const clock = new SimulatedClock();
-  const ports = { clock, storage: memoryObjectStorage(clock), bus: memoryEventBus(clock), vector: memoryVectorIndex() };
+  const elapse = (ms: number) => clock.advance(ms);
+  const ports = { elapse, storage: memoryObjectStorage(clock), bus: memoryEventBus(clock), vector: memoryVectorIndex() };
   return { ...ports, dispose: () => closeAll(ports) };
 }
 
@@ -51,7 +53,7 @@ export async function embeddedPorts(): Promise<DataPortsUnderTest> {
   const clock = new SimulatedClock();
   const parts = { clock, random: seededRandom(), log: recordingLog() };
   const ports = {
-    clock,
+    elapse: (ms: number) => clock.advance(ms),
     storage: await createFsStorage({ ...parts, root: join(folder, 'storage') }),
     bus: createLocalBus({ ...parts, path: join(folder, 'bus.sqlite') }),
     vector: createEmbeddedIndex({ ...parts, path: join(folder, 'vector.sqlite') }),
