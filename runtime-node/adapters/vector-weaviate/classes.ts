@@ -42,11 +42,12 @@ export function createClasses(rest: Rest) {
       return (read(WireSchema, text).classes ?? []).map(toLayout);
     },
 
-    async ensure(spec: ClassSpec): Promise<void> {
-      if ((await find(spec.name)) !== undefined) return;
+    /** Whether the class was not there. */
+    async ensure(spec: ClassSpec): Promise<boolean> {
+      if ((await find(spec.name)) !== undefined) return false;
       const call = { method: 'POST', path: '/v1/schema', body: JSON.stringify(toNewClass(spec)) } as const;
       const { status, text } = await rest.call(call, [200, 422], `making class ${spec.name}`);
-      if (status === 200 || (await find(spec.name)) !== undefined) return;
+      if (status === 200 || (await find(spec.name)) !== undefined) return true;
       throw toStatedError(messageOf(parse(text)) ?? 'it gives no reason', `class ${spec.name}`);
     },
 

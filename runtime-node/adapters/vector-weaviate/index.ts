@@ -22,7 +22,7 @@ import { uuidOf } from './ids.ts';
 import { checkObjects, fromWire } from './objects.ts';
 import { createRest } from './rest.ts';
 import { isOwn, type Layout, toState } from './schema.ts';
-import { findNearest } from './search.ts';
+import { findNearest, hasIndex } from './search.ts';
 import { checkCredentials, toBase } from './settings.ts';
 
 const DEFAULT_HITS = 10;
@@ -68,6 +68,9 @@ export function createWeaviateIndex(options: WeaviateOptions): VectorIndex {
 class WeaviateIndex implements VectorIndex {
   readonly backend: VectorBackend;
   readonly capabilities: VectorCapabilities = { fixed_dimensions: true, atomic_upsert: false, shared: true };
+  /** Classes in which a search has found something. */
+  readonly #indexed = new Set<string>();
+  readonly #log: Log;
   readonly #random: Random;
   readonly #rest: ReturnType<typeof createRest>;
   readonly #graphql: ReturnType<typeof createGraphql>;
@@ -77,6 +80,7 @@ class WeaviateIndex implements VectorIndex {
 
   constructor({ url, timeout_ms = 30_000, max_calls = 8, max_waiting = 10_000, attempts = 4, ...rest }: WeaviateOptions) {
     checkCredentials(rest);
+    this.#log = rest.log;
     this.#random = rest.random;
     this.#rest = createRest({ ...rest, base: toBase(url), timeout_ms, max_calls, max_waiting, attempts });
     this.#graphql = createGraphql(this.#rest);
@@ -96,7 +100,7 @@ class WeaviateIndex implements VectorIndex {
   async ensureClass(spec: ClassSpec): Promise<void> {
     const checked = checkClass(spec);
     refuseOwnProperty(checked.name, checked.properties);
-    await this.#classes.ensure(checked);
+    if (await this.#classes.ensure(checked)) this.#indexed.delete(checked.name);
   }
 
   async ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void> {
@@ -115,8 +119,10 @@ class WeaviateIndex implements VectorIndex {
     if (checked.length === 0) return;
     await this.#classes.addOwn(layout);
     const confirm = () => this.#classes.read(layout.name);
-    await storeAll({ rest: this.#rest, random: this.#random, confirm }, layout, checked);
-    this.#learned.set(layout.name, checked[0]?.vector.length ?? 0);
+    const store = () => storeAll({ rest: this.#rest, random: this.#random, confirm }, layout, checked);
+    await store();
+    this.#learned.set(layout.name, own[0]?.vector.length ?? 0);
+    await this.#settle(layout, own, store);
   }
 
   async get(className: string, id: string): Promise<VectorObject | undefined> {
@@ -170,6 +176,20 @@ class WeaviateIndex implements VectorIndex {
     const layout = await this.#classes.read(classNameOf(className));
     if (layout.unusable === undefined) return layout;
     throw new VectorError('incompatible', `The class ${layout.name} cannot keep vectors for bootplane: ${layout.unusable}`);
+  }
+
+  /**
+   * Where the very first batch of a class was cut off, its objects are stored and its vector index is empty. After the next write
+   * of them it still is, and only the one after that fills it: found with Weaviate 1.39.0.
+   */
+  async #settle(layout: Layout, objects: readonly VectorObject[], store: () => Promise<void>): Promise<void> {
+    const [first] = objects;
+    if (first === undefined || this.#indexed.has(layout.name)) return;
+    if (!(await hasIndex(this.#graphql, layout, first.vector))) {
+      this.#log.warn('Weaviate finds nothing in a class after a write, so the same is written again', { class: layout.name });
+      await store();
+    }
+    this.#indexed.add(layout.name);
   }
 
   /** What was seen before holds as long as it fits: only an empty class, or one that was made anew, can have others. */

@@ -33,6 +33,12 @@ export async function findNearest(
   }
 }
 
+/** Whether a search finds anything at all. */
+export async function hasIndex(graphql: Graphql, layout: Layout, vector: SearchQuery['vector']): Promise<boolean> {
+  const found = await graphql.get(layout.name, toArguments(layout, vector, [], 1), '_additional { id }');
+  return found.length > 0;
+}
+
 async function settle(
   { is_doubtful, ...hit }: FoundHit,
   reread: (id: string) => Promise<SearchHit['meta'] | undefined>,
