@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { EventBus } from '../../shared/ports/event-bus.ts';
 import { createAttempts } from '../../shared/reconcile/attempts.ts';
 import { createEnvironmentReconciler } from '../../shared/reconcile/reconciler.ts';
-import { desiredProfile, memoryBackends, type ProfileInput } from '../support/memory-environment.ts';
+import { desiredProfile, memoryBackends } from '../support/memory-environment.ts';
 import { memoryStateFiles } from '../support/memory-state-files.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { startAmqpProxy } from '../support/servers/amqp-proxy.ts';
@@ -13,7 +13,7 @@ import { rabbitTests } from './event-bus.rabbitmq.support.ts';
 const why = whyNoRabbitMq();
 if (why !== undefined) test.skip(`the topology of RabbitMQ (${why})`, () => {});
 
-/** A reconciler whose broker is `bus`; what it tells is in `events`. */
+/** A reconciler whose broker is `bus`, as after the start of a node. */
 function reconcilerOn(bus: EventBus) {
   const { storage, vector } = memoryBackends();
   const log = recordingLog();
@@ -21,8 +21,7 @@ function reconcilerOn(bus: EventBus) {
   const attempts = createAttempts({ files: memoryStateFiles(), clock, log });
   const reconciler = createEnvironmentReconciler({ node_id: 'node-1', storage, bus, vector, clock, log, attempts, report: () => {} });
   return {
-    apply: async (broker: NonNullable<ProfileInput['broker']>, generation = 1) =>
-      (await reconciler.apply(await desiredProfile({ broker }, generation))).broker,
+    apply: async (broker: object) => (await reconciler.apply(await desiredProfile({ broker }))).broker,
   };
 }
 
