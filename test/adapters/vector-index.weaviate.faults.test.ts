@@ -39,7 +39,7 @@ async function scripted(script: Script) {
     for await (const chunk of request) chunks.push(chunk);
     const line = `${request.method} ${request.url}`;
     asked.push(line);
-    const fixed = line === 'GET /v1/meta' ? { body: META } : line === 'POST /v1/graphql' ? { body: FOUND } : undefined;
+    const fixed: Answer = line === 'GET /v1/meta' ? { body: META } : line === 'POST /v1/graphql' ? { body: FOUND } : undefined;
     const answer = fixed ?? (await script(request, Buffer.concat(chunks).toString()));
     if (answer === undefined) return;
     response.writeHead(answer.status ?? 200, { 'content-type': 'application/json', ...answer.headers });
