@@ -174,7 +174,7 @@ describe.skipIf(why !== undefined)(`beside what others keep in a real Weaviate${
     expect(await index.readClasses([`${run}Gone`])).toEqual([]);
   });
 
-  it('every object of an upsert that broke off is found by a search once the same was done again', async () => {
+  it('every object of an upsert that broke off is found by a search once the same was done twice again', async () => {
     const name = `${run}Broken`;
     await index.ensureClass({ name, dimensions: 16, properties: [{ name: 'group', type: 'int' }] });
     const vector = (n: number) => Array.from({ length: 16 }, (_, at) => Math.sin(n * 7 + at * at));
@@ -189,7 +189,8 @@ describe.skipIf(why !== undefined)(`beside what others keep in a real Weaviate${
       await broken.close();
       await storing;
     }
-    await index.upsert(name, objects);
+    // Once is not always enough: Weaviate may still be at work on what was cut off (docs/decisions/0016-weaviate.md).
+    for (let times = 0; times < 2; times += 1) await index.upsert(name, objects);
     const hits = await index.search(name, { vector: vector(0), where: { group: 1 }, limit: 1000 });
     expect(new Set(hits.map(({ id }) => id)).size).toBe(1000);
   });
