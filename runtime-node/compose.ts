@@ -71,23 +71,20 @@ export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>)
  * The composition root: the only place that knows which adapter stands behind which port. When one can't
  * be opened, `undo` has those that were opened before it.
  */
-export async function compose(
-  { data_dir }: Pick<Config, 'data_dir'>,
-  { clock, random, log, damages }: Machine,
-  node_id: string,
-  undo: Undo,
-): Promise<Ports> {
+export async function compose(config: ComposeConfig, machine: Machine, node_id: string, undo: Undo): Promise<Ports> {
+  const { data_dir } = config;
+  const { clock, log, damages } = machine;
   const inDir = (name: string) => join(data_dir, name);
   const opened = <P extends { close(): Promise<void> }>(port: P): P => {
     undo.add(() => port.close());
     return port;
   };
-  const set_aside = damages.setDataAside;
   const migrations = readMigrations(join(packageRoot(), 'migrations'));
   const database = opened(openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations, set_aside: damages.setAside }));
-  const storage = opened(await createFsStorage({ root: inDir('storage'), clock, random, log, set_aside }));
-  const vector = opened(createEmbeddedIndex({ path: inDir('vector.sqlite'), log, set_aside }));
-  const bus = opened(createLocalBus({ path: inDir('bus.sqlite'), clock, random, log, set_aside }));
+  const { storage, expire } = await openStorage(config, machine);
+  opened(storage);
+  const vector = opened(await openIndex(config, machine));
+  const bus = opened(await openBus(config, machine));
   const logs = createServiceLogs({ folder: inDir('logs'), clock, log });
   return {
     database,
@@ -97,9 +94,64 @@ export async function compose(
     processes: createProcessHost({ data_dir, node_id, clock, logs, set_aside: damages.setAside }),
     probe: opened(createHealthProbe({ data_dir })),
     run: async (signal) => {
-      await Promise.all([storage.run(signal), logs.run(signal)]);
+      await Promise.all([expire(signal), logs.run(signal)]);
     },
   };
+}
+
+type ComposeConfig = Pick<
+  Config,
+  | 'data_dir'
+  | 's3_endpoint'
+  | 's3_access_key'
+  | 's3_secret_key'
+  | 's3_region'
+  | 'amqp_url'
+  | 'rabbitmq_management_url'
+  | 'weaviate_url'
+  | 'weaviate_api_key'
+>;
+
+/** With what it expires by itself. A store of its own does that elsewhere. */
+async function openStorage(
+  { data_dir, s3_endpoint, s3_access_key = '', s3_secret_key = '', s3_region }: ComposeConfig,
+  { clock, random, log, damages }: Machine,
+): Promise<{ storage: ObjectStorage; expire(signal: AbortSignal): Promise<void> }> {
+  if (s3_endpoint === undefined) {
+    const storage = await createFsStorage({ root: join(data_dir, 'storage'), clock, random, log, set_aside: damages.setDataAside });
+    return { storage, expire: (signal) => storage.run(signal) };
+  }
+  // A client library costs its time and memory only where it is used.
+  const { createS3Storage } = await import('./adapters/storage-s3/index.ts');
+  const keys = { access_key: s3_access_key, secret_key: s3_secret_key, ...(s3_region === undefined ? {} : { region: s3_region }) };
+  return { storage: createS3Storage({ endpoint: s3_endpoint, ...keys, clock, random, log }), expire: async () => undefined };
+}
+
+async function openIndex(
+  { data_dir, weaviate_url, weaviate_api_key }: ComposeConfig,
+  { clock, random, log, damages }: Machine,
+): Promise<VectorIndex> {
+  if (weaviate_url === undefined)
+    return createEmbeddedIndex({ path: join(data_dir, 'vector.sqlite'), log, set_aside: damages.setDataAside });
+  const { createWeaviateIndex } = await import('./adapters/vector-weaviate/index.ts');
+  return createWeaviateIndex({
+    url: weaviate_url,
+    ...(weaviate_api_key === undefined ? {} : { api_key: weaviate_api_key }),
+    clock,
+    random,
+    log,
+  });
+}
+
+async function openBus(
+  { data_dir, amqp_url, rabbitmq_management_url }: ComposeConfig,
+  { clock, random, log, damages }: Machine,
+): Promise<EventBus> {
+  if (amqp_url === undefined)
+    return createLocalBus({ path: join(data_dir, 'bus.sqlite'), clock, random, log, set_aside: damages.setDataAside });
+  const { createRabbitBus } = await import('./adapters/bus-rabbitmq/index.ts');
+  const management = rabbitmq_management_url === undefined ? {} : { management_url: rabbitmq_management_url };
+  return createRabbitBus({ url: amqp_url, ...management, clock, random, log });
 }
 
 /**

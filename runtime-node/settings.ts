@@ -87,9 +87,11 @@ function list<Output>(item: z.ZodType<Output, string>) {
     .pipe(z.array(item));
 }
 
-const S3 = 'S3 and MinIO';
-const RABBITMQ = 'RabbitMQ';
-const WEAVIATE = 'Weaviate';
+const amqpUrl = secret.regex(/^amqps?:\/\/[^/?#\s]+(\/[^?#\s]*)?(\?[^#\s]*)?$/i, 'must be a URL that starts with amqp:// or amqps://');
+const managementUrl = secret.regex(
+  /^https?:\/\/[^/?#\s]+\/?$/i,
+  'must be a URL that starts with http:// or https:// and ends after the host and port',
+);
 const JWT = 'JWT mode';
 
 /** Every setting, once. The order is that of the help. */
@@ -205,12 +207,11 @@ export const SettingsSchema = z.object({
   jwks_file: optional(text, { env: 'BOOTPLANE_JWKS_FILE', value: 'FILE', description: 'the same from a file', later: JWT }),
   jwt_issuer: optional(text, { env: 'BOOTPLANE_JWT_ISSUER', value: 'TEXT', description: 'issuer of JWTs', later: JWT }),
   jwt_audience: optional(text, { env: 'BOOTPLANE_JWT_AUDIENCE', value: 'TEXT', description: 'audience of JWTs', later: JWT }),
-  s3_endpoint: optional(text, {
+  s3_endpoint: optional(origin, {
     env: 'MINIO_ENDPOINT',
     aliases: ['S3_ENDPOINT'],
     value: 'URL',
-    description: 'object store instead of the file system',
-    later: S3,
+    description: 'object store that speaks S3, instead of the file system',
   }),
   s3_access_key: optional(secret, {
     env: 'MINIO_ACCESS_KEY',
@@ -230,28 +231,30 @@ export const SettingsSchema = z.object({
     env: 'MINIO_REGION',
     aliases: ['S3_REGION'],
     value: 'NAME',
-    description: 'region of the object store',
+    description: 'region of the object store; found out from it when not set',
   }),
-  amqp_url: optional(secret, {
+  amqp_url: optional(amqpUrl, {
     env: 'AMQP_URL',
     value: 'URL',
     description: 'RabbitMQ instead of the in-process bus',
     secret: true,
-    later: RABBITMQ,
   }),
-  rabbitmq_management_url: optional(secret, {
+  rabbitmq_management_url: optional(managementUrl, {
     env: 'RABBITMQ_MANAGEMENT_URL',
     value: 'URL',
-    description: 'management API of RabbitMQ',
+    description: 'management API of RabbitMQ, which tells all that is there in one read',
     secret: true,
   }),
-  weaviate_url: optional(text, {
+  weaviate_url: optional(origin, {
     env: 'WEAVIATE_URL',
     value: 'URL',
     description: 'Weaviate instead of the embedded index',
-    later: WEAVIATE,
   }),
-  weaviate_grpc_url: optional(text, { env: 'WEAVIATE_GRPC_URL', value: 'URL', description: 'gRPC address of Weaviate' }),
+  weaviate_grpc_url: optional(text, {
+    env: 'WEAVIATE_GRPC_URL',
+    value: 'URL',
+    description: 'gRPC address of Weaviate; its REST API does, so it is not used',
+  }),
   weaviate_api_key: optional(secret, { env: 'WEAVIATE_API_KEY', value: 'KEY', description: 'API key of Weaviate', secret: true }),
 });
 

@@ -61,9 +61,10 @@ describe('order', () => {
   });
 
   it('takes the first of two names of one setting', () => {
-    const env = { HOME: '/h', S3_ENDPOINT: 'http://second', MINIO_ENDPOINT: 'http://first' };
+    const keys = { HOME: '/h', MINIO_ACCESS_KEY: 'AK', MINIO_SECRET_KEY: 'SK' };
+    const env = { ...keys, S3_ENDPOINT: 'http://second', MINIO_ENDPOINT: 'http://first' };
     expect(readSettings(env).s3_endpoint).toBe('http://first');
-    expect(readSettings({ HOME: '/h', S3_ENDPOINT: 'http://second' }).s3_endpoint).toBe('http://second');
+    expect(readSettings({ ...keys, S3_ENDPOINT: 'http://second' }).s3_endpoint).toBe('http://second');
   });
 });
 
@@ -155,23 +156,48 @@ describe('names', () => {
 });
 
 describe('what this version does not have', () => {
-  it.each(['MINIO_ENDPOINT', 'S3_ENDPOINT', 'AMQP_URL', 'WEAVIATE_URL', 'BOOTPLANE_JWKS_URL', 'BOOTPLANE_JWKS_FILE'])(
-    '%s is refused',
-    (name) => {
-      const settings = readSettings({ HOME: '/h', [name]: 'http://somewhere' });
-      const error = failure(() => refuseUnsupported(settings));
-      expect(error.kind).toBe('unsupported');
-      expect(error.message).toContain('embedded adapters');
-    },
-  );
-
-  it('is refused by name and not by value', () => {
-    const { message } = failure(() => refuseUnsupported(readSettings({ HOME: '/h', AMQP_URL: 'amqp://ada:hunter2@mq' })));
-    expect(message).toContain('AMQP_URL is set');
-    expect(message).not.toContain('hunter2');
+  it.each(['BOOTPLANE_JWKS_URL', 'BOOTPLANE_JWKS_FILE'])('%s is refused', (name) => {
+    const settings = readSettings({ HOME: '/h', [name]: 'http://somewhere' });
+    const error = failure(() => refuseUnsupported(settings));
+    expect(error.kind).toBe('unsupported');
+    expect(error.message).toContain('fleet key only');
   });
 
   it('does not stop a node that asks for none of it', () => {
     expect(() => refuseUnsupported(readSettings({ HOME: '/h', MINIO_REGION: 'eu-central-1' }))).not.toThrow();
+  });
+});
+
+describe('externals', () => {
+  it('are given by their settings', () => {
+    const settings = readSettings({
+      HOME: '/h',
+      S3_ENDPOINT: 'http://store:9000',
+      MINIO_ACCESS_KEY: 'AK',
+      MINIO_SECRET_KEY: 'SK',
+      AMQP_URL: 'amqps://ada:hunter2@mq/fleet',
+      RABBITMQ_MANAGEMENT_URL: 'http://mq:15672',
+      WEAVIATE_URL: 'http://index:8080',
+    });
+    expect(settings).toMatchObject({
+      s3_endpoint: 'http://store:9000',
+      amqp_url: 'amqps://ada:hunter2@mq/fleet',
+      weaviate_url: 'http://index:8080',
+    });
+  });
+
+  it.each([
+    [
+      { MINIO_ENDPOINT: 'http://store:9000', MINIO_ACCESS_KEY: 'AK' },
+      'MINIO_ENDPOINT is set and MINIO_SECRET_KEY is not: set both, or neither',
+    ],
+    [{ RABBITMQ_MANAGEMENT_URL: 'http://mq:15672' }, 'RABBITMQ_MANAGEMENT_URL is set and AMQP_URL is not: set both, or neither'],
+    [{ MINIO_ENDPOINT: 'store:9000' }, 'MINIO_ENDPOINT is "store:9000": it must be a URL that starts with http:// or https://'],
+    [{ WEAVIATE_URL: 'http://index:8080/v1' }, 'it must end after the host and port, without a path'],
+    [{ AMQP_URL: 'http://ada:hunter2@mq' }, 'AMQP_URL is (hidden): it must be a URL that starts with amqp:// or amqps://'],
+  ])('%j is refused, and no secret is shown', (env, expected) => {
+    const { message } = failure(() => readSettings({ HOME: '/h', ...env }));
+    expect(message).toContain(expected);
+    expect(message).not.toContain('hunter2');
   });
 });

@@ -25,6 +25,8 @@ export interface FleetOptions {
   readonly nodes: number;
   /** More arguments of `up` for the node of that index. */
   readonly args?: (index: number) => readonly string[];
+  /** More of the environment of each. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly entry?: string;
 }
 
@@ -40,14 +42,14 @@ export interface Fleet {
 const KEY = 'a fleet key that is only for tests';
 
 /** Several nodes of one fleet on this machine, which find each other as peers: loopback has no multicast everywhere. */
-export async function openFleet({ nodes, args = () => [], entry }: FleetOptions): Promise<Fleet> {
+export async function openFleet({ nodes, args = () => [], env = {}, entry }: FleetOptions): Promise<Fleet> {
   const root = await mkdtemp(join(tmpdir(), 'bootplane-fleet-'));
   const ports = await Promise.all(Array.from({ length: nodes }, freePort));
   const urls = ports.map((port) => `http://127.0.0.1:${port}`);
   const members = urls.map((url, index) => {
     const peers = urls.filter((one) => one !== url).join(',');
     const own = ['--port', String(ports[index]), '--node-id', `node-${index + 1}`, ...(peers === '' ? [] : ['--peers', peers])];
-    return member(url, `node-${index + 1}`, join(root, String(index + 1)), [...own, '--no-mdns', ...args(index)], entry);
+    return member(url, `node-${index + 1}`, join(root, String(index + 1)), { args: [...own, '--no-mdns', ...args(index)], env, entry });
   });
   return {
     key: KEY,
@@ -60,7 +62,13 @@ export async function openFleet({ nodes, args = () => [], entry }: FleetOptions)
   };
 }
 
-function member(url: string, node_id: string, dataDir: string, args: readonly string[], entry: string | undefined): Member {
+interface Start {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly entry: string | undefined;
+}
+
+function member(url: string, node_id: string, dataDir: string, { args, env: more, entry }: Start): Member {
   const client = createClient({ url, credential: KEY });
   const self: Member = {
     node_id,
@@ -70,7 +78,7 @@ function member(url: string, node_id: string, dataDir: string, args: readonly st
     process: undefined,
     async start() {
       await mkdir(dataDir, { recursive: true });
-      const env = { BOOTPLANE_API_KEY: KEY };
+      const env = { ...more, BOOTPLANE_API_KEY: KEY };
       const running = await startNodeProcess({ dataDir, args, env, ...(entry === undefined ? {} : { entry }) });
       self.process = running;
       void running.exited.then(() => {
