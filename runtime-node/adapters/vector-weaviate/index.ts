@@ -52,7 +52,7 @@ export interface WeaviateOptions {
  * - Classes are made without a vectorizer, with cosine distance and each text as one word, so that a filter compares it
  *   whole. A property of ours, `bootplane_id`, keeps the id of each object; its description keeps the dimensions that the
  *   class was declared with, since Weaviate itself fixes them with the first object. Another, `bootplane_write`, differs
- *   with each write, so that the same upsert again completes one that broke off.
+ *   with each write, so that what was stored without being indexed is indexed when it is written again.
  * - An object's UUID is its id where that is a UUID in small letters, else the UUIDv5 of its id. Objects that others
  *   stored are seen with their UUID as id.
  * - What is wrong with an object is found before the first is stored. What Weaviate refuses after that may leave a part.
