@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import type { EnvironmentProfile, LifecycleRule, Queue } from '../../shared/contract/profile.ts';
+import type { EnvironmentProfile, LifecycleRule } from '../../shared/contract/profile.ts';
+import type { QueueState } from '../../shared/ports/event-bus.ts';
 import type { BucketState } from '../../shared/ports/object-storage.ts';
 import type { ClassState } from '../../shared/ports/vector-index.ts';
 import type { Everything } from './reconcile.arbitraries.ts';
@@ -40,7 +41,7 @@ function days(rule: LifecycleRule | undefined, key: string): number {
   return rule !== undefined && key.startsWith(rule.prefix) ? rule.expire_days : Number.POSITIVE_INFINITY;
 }
 
-function expectQueueKept(before: Queue, after: Queue): void {
+function expectQueueKept(before: QueueState, after: QueueState): void {
   expect({ ...after, ttl_ms: 0 }).toEqual({ ...before, ttl_ms: 0 });
   expect(after.ttl_ms ?? Number.POSITIVE_INFINITY).toBeGreaterThanOrEqual(before.ttl_ms ?? Number.POSITIVE_INFINITY);
 }
