@@ -21,9 +21,9 @@ export interface Adverts {
   update(): void;
   /** This node's own, signed, as JSON. */
   own(): Promise<string>;
-  check(advert: unknown): Promise<Checked>;
-  /** One that nobody asked for. Where it tells of something new it is kept for the next look, and whoever listens is told. */
-  hear(advert: unknown): Promise<void>;
+  check(advert: unknown, via: Candidate['via']): Promise<Checked>;
+  /** One that nobody asked for, from the LAN or from a peer that asked this node. Where it tells of something new it is kept for the next look, and whoever listens is told. */
+  hear(advert: unknown, via: Candidate['via']): Promise<void>;
   /** Those that told of something new since the last call. */
   take(): Candidate[];
   /** True when `take` would give something. */
@@ -53,7 +53,7 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
     async run(signal) {
       const { lan } = deps;
       if (lan === undefined) return;
-      const unsubscribe = lan.onAdvert((advert) => void adverts.hear(advert));
+      const unsubscribe = lan.onAdvert((advert) => void adverts.hear(advert, 'mdns'));
       // Nothing may follow the goodbye of a node that stops.
       const isOver = () => signal.aborted || standing.phase === 'stopping';
       for (let said = ''; !isOver(); ) {
@@ -69,19 +69,20 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
     },
     update: waker.wake,
     own: async () => JSON.stringify(await sign()),
-    check: (advert) => check(deps, epochs, advert),
-    async hear(advert) {
-      const checked = await check(deps, epochs, advert);
+    check: (advert, via) => check(deps, epochs, advert, via),
+    async hear(advert, via) {
+      const checked = await check(deps, epochs, advert, via);
       if ('refused' in checked) adverts.ignored(urlOf(advert), checked.refused);
       if (!('candidate' in checked)) return;
       const { candidate } = checked;
+      const { url, node_id, epoch } = candidate;
       await peers.hearOf(candidate);
       if (!tellsNews(deps, standing.located, candidate)) return;
-      const key = JSON.stringify(candidate);
+      const key = JSON.stringify([url, node_id, epoch]);
       const before = looked.get(key);
       if (before !== undefined && clock.monotonic() - before < heartbeatIntervalMs(standing.ttl_seconds())) return;
       bounded(looked).set(key, clock.monotonic());
-      bounded(fresh).set(candidate.url, candidate);
+      bounded(fresh).set(url, candidate);
       for (const listener of [...listeners]) listener();
     },
     take() {
@@ -119,7 +120,12 @@ export function tellsNews(
     : epoch > leader.epoch || (node_id === leader.node_id && url !== leader.leader_url);
 }
 
-async function check({ config, identity, fleetKeys }: Deps, epochs: Pick<EpochMemory, 'highest'>, given: unknown): Promise<Checked> {
+async function check(
+  { config, identity, fleetKeys }: Deps,
+  epochs: Pick<EpochMemory, 'highest'>,
+  given: unknown,
+  via: Candidate['via'],
+): Promise<Checked> {
   const parsed = SignedAdvert.safeParse(given);
   if (!parsed.success) return { refused: 'it is no advert that this version knows' };
   const advert = parsed.data;
@@ -130,7 +136,7 @@ async function check({ config, identity, fleetKeys }: Deps, epochs: Pick<EpochMe
   const isOwn = advert.node_id === identity.node_id && origin === new URL(config.advertise_url()).origin;
   if (isOwn) return { own: true };
   if (isEpochJump(epochs.highest, advert.epoch)) return { refused: `its epoch ${advert.epoch} is too far ahead to be true` };
-  return { candidate: { url: origin, node_id: advert.node_id, epoch: advert.epoch, via: 'mdns' } };
+  return { candidate: { url: origin, node_id: advert.node_id, epoch: advert.epoch, via } };
 }
 
 const FORGED = 'its signature is not right: forged, or of a fleet with another key';

@@ -53,7 +53,7 @@ async function browse(context: StepContext, look: Look): Promise<string | undefi
   const mayAsk = current === undefined ? createRation(context) : () => true;
   try {
     for await (const advert of deps.lan?.browse(BROWSE_MS, look.signal) ?? []) {
-      const checked = await adverts.check(advert);
+      const checked = await adverts.check(advert, 'mdns');
       if ('refused' in checked) {
         adverts.ignored(advert.url, checked.refused);
         look.turnAway({ url: advert.url, node_id: advert.node_id }, checked.refused);

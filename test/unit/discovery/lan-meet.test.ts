@@ -111,6 +111,24 @@ describe('leaders that meet after a split', () => {
     fleet.partition = undefined;
     await fleet.until(() => fleet.leaders().length === 1, 3000);
     await fleet.elapse(3000);
+    const leader = expectOneLeader(machines);
+    expect(machines.filter((one) => one !== leader).map(({ state }) => state.source)).toEqual(['peer', 'peer']);
+  });
+
+  it('one that came back and reached nobody for some seconds meets the other soon, also where there is no multicast', async () => {
+    const peers = ['192.0.2.1', '192.0.2.2'].map((address) => `http://${address}:7420`);
+    const machines = ['a', 'b'].map((name) => fleet.machine(name, { peers }, { multicast: false }));
+    for (const machine of machines) await machine.boot();
+    await fleet.until(() => fleet.leaders().length === 1, TTL_MS);
+    const back = machines.find((machine) => !machine.state.leads)!;
+    back.kill();
+    fleet.partition = () => true;
+    await back.boot();
+    await fleet.until(() => fleet.leaders().length === 2, TTL_MS);
+    await fleet.elapse(4000);
+    fleet.partition = undefined;
+    await fleet.until(() => fleet.leaders().length === 1, 6000);
+    await fleet.elapse(3000);
     expectOneLeader(machines);
   });
 
