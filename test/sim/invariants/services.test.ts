@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Operator } from '../operator.ts';
+import { installPlatform } from '../platform.ts';
 import { Published } from '../published.ts';
 import { randomOf } from '../random.ts';
-import { installSyncCrypto } from '../sync-crypto.ts';
 import { World } from '../world.ts';
 import { servicesInvariants } from './services.ts';
 
-beforeAll(installSyncCrypto);
+beforeAll(installPlatform);
 
 const TTL_SECONDS = 5;
 
