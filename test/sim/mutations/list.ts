@@ -33,7 +33,7 @@ export const MUTATIONS: readonly Mutation[] = [
     to: 'if (!isEpochJump(known, leader.epoch)) return true;',
     // Else it does not even ask whoever advertises no higher epoch than that of its leader.
     also: {
-      file: 'shared/discovery/adverts.ts',
+      file: 'shared/discovery/advert-check.ts',
       from: 'if (followed === undefined) return true;',
       to: 'if (followed?.lease === undefined) return true;',
     },
