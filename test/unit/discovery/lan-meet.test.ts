@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CLOUD, Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
+import { oneLeader } from './one-leader.ts';
 
 let fleet: Fleet;
 beforeEach(() => {
@@ -9,17 +10,7 @@ afterEach(() => fleet.close());
 
 const plan = { services: [{ name: 'api', version: '1', command: ['sleep', '1'] }] };
 
-function expectOneLeader(machines: readonly FleetMachine[]): FleetMachine {
-  const leaders = machines.filter(({ state }) => state.leads);
-  expect(
-    leaders.map(({ name }) => name),
-    fleet.standing(),
-  ).toHaveLength(1);
-  const [leader] = leaders as [FleetMachine];
-  for (const { state } of machines)
-    expect(state, fleet.standing()).toMatchObject({ leader_node_id: leader.node_id, epoch: leader.state.epoch });
-  return leader;
-}
+const expectOneLeader = (machines: readonly FleetMachine[]) => oneLeader(fleet, machines);
 
 /** Cuts the network between these and all others, until it is healed. */
 function split(some: readonly FleetMachine[]): void {
