@@ -8,13 +8,32 @@ import type { DiscoveryDeps } from './types.ts';
 /** An advert that counts is a candidate; of another, why it does not. Neither: it is this node's own. */
 export type Checked = { readonly candidate: Candidate } | { readonly refused: string } | { readonly own: true };
 
-type Deps = Pick<DiscoveryDeps, 'config' | 'identity' | 'fleetKeys'>;
+interface Deps extends Pick<DiscoveryDeps, 'config' | 'identity'> {
+  verify(advert: SignedAdvert): Promise<boolean>;
+}
+
+/** Of a site that boots at once each node hears each other many times: so many are known to be signed, and are not verified again. */
+const MAX_VERIFIED = 256;
+
+/** Whether an advert is signed by somebody of the fleet. */
+export function createAdvertVerifier({ fleetKeys }: Pick<DiscoveryDeps, 'fleetKeys'>): Deps['verify'] {
+  const verified = new Set<string>();
+  return async (advert) => {
+    const { fleet, site, node_id, epoch, url, signature } = advert;
+    const key = JSON.stringify([fleet, site, node_id, epoch, url, signature]);
+    if (verified.has(key)) return true;
+    if (!(await verifyAdvert(fleetKeys, advert))) return false;
+    if (verified.size >= MAX_VERIFIED) verified.clear();
+    verified.add(key);
+    return true;
+  };
+}
 
 const FORGED = 'its signature is not right: forged, or of a fleet with another key';
 
 /** Whether an advert that was heard counts: of this fleet and site, signed, and of an epoch that can be true. */
 export async function checkAdvert(
-  { config, identity, fleetKeys }: Deps,
+  { config, identity, verify }: Deps,
   epochs: Pick<EpochMemory, 'highest'>,
   given: unknown,
   via: Candidate['via'],
@@ -23,7 +42,7 @@ export async function checkAdvert(
   if (!parsed.success) return { refused: 'it is no advert that this version knows' };
   const advert = parsed.data;
   if (advert.fleet !== config.fleet) return { refused: `it is of fleet ${advert.fleet}, not ${config.fleet}` };
-  if (!(await verifyAdvert(fleetKeys, advert))) return { refused: FORGED };
+  if (!(await verify(advert))) return { refused: FORGED };
   if (advert.site !== config.site) return { refused: `it is of site ${advert.site}, not ${config.site}` };
   const { origin } = new URL(advert.url);
   const isOwn = advert.node_id === identity.node_id && origin === new URL(config.advertise_url()).origin;

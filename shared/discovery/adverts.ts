@@ -1,5 +1,5 @@
 import { heartbeatIntervalMs } from '../decide/ttl.ts';
-import { type Checked, checkAdvert, tellsNews } from './advert-check.ts';
+import { type Checked, checkAdvert, createAdvertVerifier, tellsNews } from './advert-check.ts';
 import { createAdvertiser } from './advertise.ts';
 import type { Candidate } from './candidate.ts';
 import type { EpochMemory } from './epoch-memory.ts';
@@ -18,6 +18,8 @@ export interface Adverts {
   check(advert: unknown, via: Candidate['via']): Promise<Checked>;
   /** One that nobody asked for, from the LAN or from a peer that asked this node. Where it tells of something new it is kept for the next look, and whoever listens is told. */
   hear(advert: unknown, via: Candidate['via']): Promise<void>;
+  /** True when an advert of this origin came by multicast, which then reaches it as well. */
+  isOnMulticast(url: string): boolean;
   /** Those that told of something new since the last call. */
   take(): Candidate[];
   /** True when `take` would give something. */
@@ -39,6 +41,13 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
   const listeners = new Set<() => void>();
   const looked = new Map<string, number>();
   const fresh = new Map<string, Candidate>();
+  const multicast = new Set<string>();
+  const verify = createAdvertVerifier(deps);
+  const check = async (advert: unknown, via: Candidate['via']) => {
+    const checked = await checkAdvert({ ...deps, verify }, epochs, advert, via);
+    if ('candidate' in checked && via === 'mdns') bounded(multicast).add(checked.candidate.url);
+    return checked;
+  };
   const advertiser = createAdvertiser(deps, epochs, standing);
   const ignored = createTold(deps);
 
@@ -52,9 +61,9 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
     },
     update: advertiser.update,
     own: advertiser.own,
-    check: (advert, via) => checkAdvert(deps, epochs, advert, via),
+    check,
     async hear(advert, via) {
-      const checked = await checkAdvert(deps, epochs, advert, via);
+      const checked = await check(advert, via);
       if ('refused' in checked) adverts.ignored(urlOf(advert), checked.refused);
       if (!('candidate' in checked)) return;
       const { candidate } = checked;
@@ -68,6 +77,7 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
       bounded(fresh).set(url, candidate);
       for (const listener of [...listeners]) listener();
     },
+    isOnMulticast: (url) => multicast.has(url),
     take() {
       const taken = [...fresh.values()];
       fresh.clear();

@@ -8,20 +8,20 @@ import type { Session } from './session-state.ts';
 const ANSWER_WITHIN_MS = 1000;
 
 /**
- * Tells the known nodes, one by one, that this node leads: a challenge brings its advert along. Where multicast
- * is blocked nothing else does, and another that was elected in the same moment is met at once.
+ * Tells the known nodes that multicast does not reach, one by one, that this node leads: a challenge brings its advert
+ * along. Nothing else does, and another that was elected in the same moment is met at once.
  */
 export async function announceLead(session: Session): Promise<void> {
   const { node, located, active, looks } = session;
   if (located.lease === undefined) return;
-  const { deps, peers } = node;
+  const { deps, peers, adverts } = node;
   const look = createLook({ ...node, signal: active }, { timeout_ms: ANSWER_WITHIN_MS });
-  const known = [...deps.config.peers.map((url) => ({ url })), ...peers.list()];
+  const known = [...deps.config.peers.map((url) => ({ url })), ...peers.list()].filter(
+    ({ url }) => !adverts.isOnMulticast(new URL(url).origin),
+  );
   for (const peer of known) look.add({ ...peer, via: 'peer' });
   await look.settled();
   if (look.found.some((one) => leadsElsewhere(one, deps.identity.node_id))) looks.wake();
-  // Multicast brings leaders together by itself.
-  if (deps.lan !== undefined) return;
   const silent = new Set(known.map(({ url }) => new URL(url).origin));
   for (const one of look.found) if (!isLedByAnother(session, one)) silent.delete(one.url);
   await askAgain(session, silent);

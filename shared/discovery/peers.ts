@@ -45,7 +45,10 @@ export async function openPeers(
   return {
     list: () => known,
     remember: (met) => keep(withMet(met.filter(isOther), known)),
-    hearOf: async (peer) => (isOther(peer) ? keep(withMet(known, [peer])) : undefined),
+    async hearOf(peer) {
+      const isKnown = known.some(({ url, node_id }) => url === peer.url && node_id === peer.node_id);
+      if (!isKnown && isOther(peer)) await keep(withMet(known, [peer]));
+    },
   };
 }
 
