@@ -1,6 +1,6 @@
 /** Makes `dist/`, the published package: the bundled program, the four libraries, and their types. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { packageRoot } from './package-root.ts';
@@ -27,9 +27,8 @@ const englishOnly: Plugin = {
   },
 };
 
-// Native modules can't be bundled. CommonJS packages inside the bundle call require().
-const requireBanner = "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
-await build({
+// Native modules can't be bundled.
+const { outputFiles } = await build({
   ...common,
   entryPoints: { bootplane: 'runtime-node/bin.ts' },
   platform: 'node',
@@ -38,8 +37,12 @@ await build({
   minifySyntax: true,
   external: ['better-sqlite3', 'sqlite-vec'],
   plugins: [englishOnly],
-  banner: { js: requireBanner },
+  write: false,
 });
+// CommonJS packages inside the bundle call require(), by way of one chunk of esbuild's: only that one has to make it.
+const makeRequire = "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);\n";
+mkdirSync(join(dist, 'chunks'), { recursive: true });
+for (const { path, text } of outputFiles) writeFileSync(path, text.includes('typeof require') ? makeRequire + text : text);
 await build({
   ...common,
   entryPoints: {

@@ -1,6 +1,5 @@
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import { BUILT_AFTER_MS, createNodeClock } from './adapters/clock.ts';
 import type { Io } from './commands/io.ts';
 import { runCli } from './commands/program.ts';
@@ -63,6 +62,7 @@ function onStopRequest(handler: () => void): () => void {
 
 /** An end of input (Ctrl-D) and Ctrl-C are an empty answer. */
 async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
   const reader = createInterface({ input: process.stdin, output: process.stderr });
   const closed = new Promise<string>((resolve) => reader.once('close', () => resolve('')));
   try {

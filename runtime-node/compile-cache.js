@@ -3,8 +3,8 @@ import { enableCompileCache, flushCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** A node runs for months and may end by kill -9: its cache is written once it has started, not when it ends. */
-const FLUSH_AFTER_MS = 5_000;
+/** A node runs for months and may end by kill -9: its cache is written once its start, and that of others beside it, is over. */
+const FLUSH_AFTER_MS = 30_000;
 
 /**
  * Keeps compiled code (and, in a checkout, TypeScript with its types taken out) for the next start, which is then a third

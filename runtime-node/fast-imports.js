@@ -1,16 +1,22 @@
 // @ts-check
 /**
  * Makes the imports of a checkout fast. Node reads a package's package.json again for each of the package's relative
- * imports; drizzle-orm has hundreds, which cost most of the start. Inside drizzle-orm a relative
- * import is the file that it names, so this says so. The published package is bundled and does not need it.
+ * imports; these packages have hundreds, which cost most of the start. Inside them a relative
+ * import is the file that it names, so this says so. zod's messages in fifty languages are one here, English, as in the published
+ * package, which is bundled and does not need this.
  */
 import { registerHooks } from 'node:module';
+
+/** All of their files are ECMAScript modules. */
+const INSIDE = /\/node_modules\/(?:drizzle-orm|hono|zod)\//;
+const LANGUAGES = '/node_modules/zod/v4/locales/index.js';
 
 registerHooks({
   resolve(specifier, context, next) {
     const parent = context.parentURL;
-    if (parent?.includes('/node_modules/drizzle-orm/') && specifier.startsWith('.')) {
-      return { url: new URL(specifier, parent).href, format: 'module', shortCircuit: true };
+    if (parent !== undefined && specifier.startsWith('.') && INSIDE.test(parent)) {
+      const named = parent.endsWith(LANGUAGES) ? './en.js' : specifier;
+      return { url: new URL(named, parent).href, format: 'module', shortCircuit: true };
     }
     return next(specifier, context);
   },

@@ -69,10 +69,13 @@ function readMark(path: string): string | undefined {
     ?.slice(MARK_NAME.length + 1);
 }
 
-/** A process may end, or belong to somebody else, at any moment: then there is nothing to read. */
+/**
+ * A process may end, or belong to somebody else, at any moment: then there is nothing to read. As UTF-8, which Node reads
+ * at half the cost of any other encoding for files without a size: what is looked for in them is ASCII.
+ */
 function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, 'latin1');
+    return readFileSync(path, 'utf8');
   } catch {
     return undefined;
   }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
@@ -14,6 +13,7 @@ import { ClusterPlan } from '../../shared/contract/plan.ts';
 import { lineOf } from '../../shared/decide/merge.ts';
 import { createProgress, type Progress } from './artifact-upload.ts';
 import { artifactEntry, BUNDLE_FORMAT, type BundleDocument, type BundleManifest, MANIFEST_NAME } from './bundle-format.ts';
+import { measured, measureText } from './bundle-measure.ts';
 import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
 
@@ -48,7 +48,7 @@ export async function exportBundle(io: Io, client: Client, artifacts: ArtifactCl
     fleet: state.fleet,
     created_at: toTimestamp(io.now()),
     version: io.version(),
-    documents: documents.map(({ kind, text }) => ({ kind, name: `${kind}.json`, sha256: sha256(text), size: Buffer.byteLength(text) })),
+    documents: documents.map(({ kind, text }) => ({ kind, name: `${kind}.json`, ...measureText(text) })),
     artifacts: await namedArtifacts(
       artifacts,
       documents.find(({ kind }) => kind === 'plan'),
@@ -141,21 +141,9 @@ async function addArtifact(
 ): Promise<void> {
   const body = Readable.fromWeb((await client.get(wanted)) as NodeStream<Uint8Array>);
   const verified = async function* (chunks: AsyncIterable<Uint8Array>) {
-    const hash = createHash('sha256');
-    let bytes = 0;
-    for await (const chunk of chunks) {
-      hash.update(chunk);
-      bytes += chunk.length;
-      progress.add(chunk.length);
-      if (bytes > size) break;
-      yield chunk;
-    }
-    if (bytes !== size || hash.digest('hex') !== wanted)
+    const came = yield* measured(chunks, progress, size);
+    if (came.size !== size || came.sha256 !== wanted)
       throw new CommandError('failed', `the artifact ${wanted} did not come as it should: try again`);
   };
   await pipeline(body, verified, archive.entry({ name, size }) as unknown as NodeJS.WritableStream);
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -9,6 +8,7 @@ import { toPointer } from '../../shared/contract/pointer.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { createProgress, type Progress } from './artifact-upload.ts';
 import { artifactEntry, BundleDocument, BundleManifest, MANIFEST_NAME, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES } from './bundle-format.ts';
+import { type Measure, measured, measureText } from './bundle-measure.ts';
 import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
 
@@ -95,9 +95,10 @@ async function readAll(path: string, progress: Progress): Promise<Omit<VerifiedB
     if (listed === undefined || seen.has(name))
       throw damaged(`it holds ${JSON.stringify(name)}, which its manifest does not list, or twice`);
     seen.add(name);
-    const read = document === undefined ? await hashOf(entry, progress) : await hashedText(entry, progress);
+    const text = document === undefined ? undefined : await textOf(entry, MAX_DOCUMENT_BYTES, progress);
+    const read = text === undefined ? await measureEntry(entry, progress) : measureText(text);
     if (read.size !== listed.size || read.sha256 !== listed.sha256) throw damaged(`${name} is not what the manifest says`);
-    if (document !== undefined && read.text !== undefined) documents.set(document.kind, readDocument(name, read.text));
+    if (document !== undefined && text !== undefined) documents.set(document.kind, readDocument(name, text));
   }
   if (manifest === undefined) throw damaged('it is empty');
   const missing = [...manifest.documents, ...manifest.artifacts].find(({ name }) => !seen.has(name));
@@ -151,26 +152,12 @@ function readDocument(name: string, text: string): BundleDocument {
   throw damaged(`${name} has not the right fields: ${parsed.error.issues[0]?.message}`);
 }
 
-interface Hashed {
-  readonly size: number;
-  readonly sha256: string;
-  readonly text?: string;
-}
-
-async function hashedText(entry: BundleEntry, progress: Progress): Promise<Hashed> {
-  const text = await textOf(entry, MAX_DOCUMENT_BYTES, progress);
-  return { text, size: Buffer.byteLength(text), sha256: createHash('sha256').update(text).digest('hex') };
-}
-
-async function hashOf(entry: BundleEntry, progress: Progress): Promise<Hashed> {
-  const hash = createHash('sha256');
-  let size = 0;
-  for await (const chunk of entry) {
-    hash.update(chunk);
-    size += chunk.length;
-    progress.add(chunk.length);
+async function measureEntry(entry: BundleEntry, progress: Progress): Promise<Measure> {
+  const chunks = measured(entry, progress);
+  for (;;) {
+    const { done, value } = await chunks.next();
+    if (done === true) return value;
   }
-  return { size, sha256: hash.digest('hex') };
 }
 
 async function textOf(entry: BundleEntry, limit: number, progress: Progress): Promise<string> {

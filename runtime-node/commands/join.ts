@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { refuseUnsupported, type Settings } from '../config.ts';
 import type { Joined } from '../join-fleet.ts';
 import type { Define } from './command.ts';
@@ -5,7 +6,7 @@ import { findLocalNode } from './connect.ts';
 import { CommandError } from './errors.ts';
 import { type Input, printLines } from './io.ts';
 import { flagsOf } from './key.ts';
-import { addSettings, NODE_SETTINGS, settingsFrom } from './options.ts';
+import { addSettings, flagsGiven, NODE_SETTINGS, quote, settingsFrom } from './options.ts';
 import { runNode } from './up.ts';
 
 const HELP = `
@@ -23,12 +24,15 @@ const LONGEST_INPUT = 8192;
 export const define: Define = (command, run) => {
   addSettings(command, NODE_SETTINGS)
     .argument('<KEY>', 'the fleet key, or - to read it from standard input')
+    // Else they are refused by an error that prints all of them.
+    .allowExcessArguments(true)
     .option('--replace', 'also where the directory holds the key of another fleet, if nothing published is lost')
     .option('--no-start', 'write the key and do not run the node')
     .addHelpText('after', HELP)
     .action(
       run(async (io, command) => {
         const { replace, start } = command.opts<{ replace?: boolean; start: boolean }>();
+        refuseMore(command.args);
         const settings = settingsFrom(io, command);
         refuseUnsupported(settings);
         const word = command.args[0] ?? '';
@@ -36,11 +40,27 @@ export const define: Define = (command, run) => {
         refuseOtherKey(settings, key);
         await refuseRunning(settings);
         const joined = await io.joinFleet({ data_dir: settings.data_dir, key, replace: replace === true });
-        printLines(io, tell(settings, joined, start));
+        printLines(io, tell(settings, joined, [...flagsOf(settings), ...given(command)], start));
         return start ? runNode(io, settings) : undefined;
       }),
     );
 };
+
+/** One of the words is the key, and nobody knows which: none is printed. */
+function refuseMore(words: readonly string[]): void {
+  if (words.length > 1)
+    throw new CommandError('usage', `too many arguments: join takes the key alone, and ${words.length} words were given`, JOIN_ALONE);
+}
+
+const JOIN_ALONE = 'Names are flags, as --fleet NAME and --site NAME; `bootplane key show` prints the whole command.';
+
+/** The flags of this command line that the next start needs too, but those that are told anyway. */
+function given(command: Command): string[] {
+  return flagsGiven(
+    command,
+    NODE_SETTINGS.filter((name) => !['data_dir', 'fleet', 'site'].includes(name)),
+  );
+}
 
 async function readKey(stdin: Input): Promise<string> {
   let text = '';
@@ -64,7 +84,7 @@ async function refuseRunning({ data_dir }: Settings): Promise<void> {
   throw new CommandError('refused', `process ${node.pid} runs a node on ${data_dir}: nothing was changed`, hint);
 }
 
-function tell({ data_dir, fleet, site }: Settings, joined: Joined, start: boolean): string[] {
+function tell({ data_dir }: Settings, joined: Joined, flags: readonly string[], start: boolean): string[] {
   const done = {
     written: [`the fleet key is in ${data_dir}/fleet.key`],
     same: [`${data_dir} is of this fleet already`],
@@ -73,6 +93,6 @@ function tell({ data_dir, fleet, site }: Settings, joined: Joined, start: boolea
       ...(joined.outcome === 'replaced' ? joined.kept.map((name) => `  ${name}`) : []),
     ],
   }[joined.outcome];
-  const up = ['bootplane up', `--data-dir ${data_dir}`, ...flagsOf({ fleet, site })].join(' ');
+  const up = ['bootplane up', `--data-dir ${quote(data_dir)}`, ...flags].join(' ');
   return [...done, start ? `from now on it is started with: ${up}` : `start it with: ${up}`];
 }

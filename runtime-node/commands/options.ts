@@ -29,6 +29,21 @@ export function settingsFrom(io: Io, command: Command): Settings {
   return readSettings(io.env, flags, io.cwd);
 }
 
+/** Those of the settings that stand on the command line, as a shell reads them. */
+export function flagsGiven(command: Command, names: readonly SettingName[]): string[] {
+  return optionsOf(names).flatMap(({ option }) => {
+    const name = option.attributeName();
+    if (command.getOptionValueSource(name) !== 'cli') return [];
+    const value: unknown = command.getOptionValue(name);
+    return [typeof value === 'string' ? `${option.long} ${quote(value)}` : `${option.long}`];
+  });
+}
+
+/** A word of a command line, for a POSIX shell. */
+export function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 /** The settings that are read from the environment only, for the help of `up`. */
 export function environmentHelp(): string {
   const rows = SETTINGS.filter(({ flag }) => flag === undefined).map(({ env, description, later }) => {

@@ -59,7 +59,11 @@ async function makeProgram(argv: readonly string[], io: Io, result: { code: numb
     .description('The control plane that boots from nothing.')
     .exitOverride()
     .showHelpAfterError('Run with --help for what is known.')
-    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text) })
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, write) => write(hideKeys(text)),
+    })
     .addHelpText('after', FIRST_STEPS)
     .helpCommand(false)
     .version(io.version(), '-V, --version', 'print the version');
@@ -69,6 +73,11 @@ async function makeProgram(argv: readonly string[], io: Io, result: { code: numb
     if (name === called) (await entry.load()).define(command, runner(io, result));
   }
   return program;
+}
+
+/** What is wrong with a command line is said with its words, and one of them may be a fleet key. */
+function hideKeys(text: string): string {
+  return text.replaceAll(/bpk_[\w-]+/g, 'bpk_…').replaceAll(/(--[\w-]+=)[^\s']+/g, '$1…');
 }
 
 function runner(io: Io, result: { code: number }): Runner {

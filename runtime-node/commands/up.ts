@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { type Config, refuseUnsupported, type Settings } from '../config.ts';
 import type { Define } from './command.ts';
-import { readCheckedFile } from './document-check.ts';
 import type { Io, RunningNode } from './io.ts';
 import { addSettings, environmentHelp, NODE_SETTINGS, settingsFrom } from './options.ts';
 
@@ -42,6 +41,9 @@ export const define: Define = (command, run) => {
 async function withSeeds(io: Io, settings: Settings, examples: boolean): Promise<Config> {
   const plan = settings.plan_file ?? (examples ? join(io.examples, 'plan.yaml') : undefined);
   const profile = settings.profile_file ?? (examples ? join(io.examples, 'profile.yaml') : undefined);
+  if (plan === undefined && profile === undefined) return { ...settings, seeds: {} };
+  // Brings the YAML parser, which most starts do not need.
+  const { readCheckedFile } = await import('./document-check.ts');
   return {
     ...settings,
     seeds: {

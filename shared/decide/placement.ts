@@ -43,8 +43,8 @@ export function isEligible(placement: Placement, site: string, node: Omit<Placem
 /**
  * The nodes of one site that each service of the plan runs on. With `count`, at most that many:
  * nodes that have it first, then rendezvous order, so that losing one node moves only that node's
- * share and a new node takes nothing from others. A `late` node keeps what it has and gets nothing
- * new; a `lost` one or one that left has nothing.
+ * share and a new node takes nothing from others. A `late` node keeps what it has, unless enough
+ * that are `online` have it too, and gets nothing new; a `lost` one or one that left has nothing.
  */
 export function placeServices(
   plan: Pick<ClusterPlan, 'services'>,
@@ -70,17 +70,19 @@ function placeOne(
 ): string[] {
   const running = new Set(nodesOf(incumbents.running, name));
   const placed = new Set(nodesOf(incumbents.placed ?? {}, name));
-  const tiers: [kept: Live[], starting: Live[], others: Live[]] = [[], [], []];
-  for (const node of live) {
-    if (!isEligible(placement, site, node)) continue;
-    if (running.has(node.node_id)) tiers[0].push(node);
-    else if (placed.has(node.node_id)) tiers[1].push(node);
-    else if (node.liveness === 'online') tiers[2].push(node);
-  }
+  const able = live.filter((node) => isEligible(placement, site, node));
+  const kept = able.filter(({ node_id }) => running.has(node_id));
+  const starting = able.filter(({ node_id }) => placed.has(node_id) && !running.has(node_id));
+  const others = able.filter(({ node_id, liveness }) => liveness === 'online' && !running.has(node_id) && !placed.has(node_id));
   const { count = Number.POSITIVE_INFINITY } = placement;
-  if (!settling || placement.count === undefined) return fill(name, tiers, count);
-  const [kept, starting] = tiers;
-  return fill(name, [kept, starting], Math.max(count, kept.length));
+  const incumbent = [...onlineFirst(kept), ...onlineFirst(starting)];
+  if (!settling || placement.count === undefined) return fill(name, [...incumbent, others], count);
+  return fill(name, incumbent, Math.max(count, kept.length));
+}
+
+/** Of too many copies the one on a node that may be gone goes first: no healthy copy stops in its favour. */
+function onlineFirst(nodes: readonly Live[]): Live[][] {
+  return [nodes.filter(({ liveness }) => liveness === 'online'), nodes.filter(({ liveness }) => liveness !== 'online')];
 }
 
 /** The first `count` of the tiers, ranked within each. What is not needed is not ranked: most services stay where they are. */

@@ -1,17 +1,11 @@
-import { type AdvertClaims, SignedAdvert, signAdvert, verifyAdvert } from '../contract/advert.ts';
-import { isEpochJump } from '../decide/leadership.ts';
 import { heartbeatIntervalMs } from '../decide/ttl.ts';
+import { type Checked, checkAdvert, createAdvertVerifier, tellsNews } from './advert-check.ts';
+import { createAdvertiser } from './advertise.ts';
 import type { Candidate } from './candidate.ts';
 import type { EpochMemory } from './epoch-memory.ts';
-import { messageOf } from './json-file.ts';
-import type { Located } from './located.ts';
 import type { Peers } from './peers.ts';
 import type { Standing } from './standing.ts';
 import type { DiscoveryDeps } from './types.ts';
-import { createWaker } from './waker.ts';
-
-/** An advert that counts is a candidate; of another, why it does not. Neither: it is this node's own. */
-export type Checked = { readonly candidate: Candidate } | { readonly refused: string } | { readonly own: true };
 
 /** What this node says of itself on its LAN, and what it hears there. All of it is only a hint. */
 export interface Adverts {
@@ -21,9 +15,11 @@ export interface Adverts {
   update(): void;
   /** This node's own, signed, as JSON. */
   own(): Promise<string>;
-  check(advert: unknown): Promise<Checked>;
-  /** One that nobody asked for. Where it tells of something new it is kept for the next look, and whoever listens is told. */
-  hear(advert: unknown): Promise<void>;
+  check(advert: unknown, via: Candidate['via']): Promise<Checked>;
+  /** One that nobody asked for, from the LAN or from a peer that asked this node. Where it tells of something new it is kept for the next look, and whoever listens is told. */
+  hear(advert: unknown, via: Candidate['via']): Promise<void>;
+  /** True when an advert of this origin came by multicast, which then reaches it as well. */
+  isOnMulticast(url: string): boolean;
   /** Those that told of something new since the last call. */
   take(): Candidate[];
   /** True when `take` would give something. */
@@ -41,49 +37,47 @@ const MAX_REMEMBERED = 256;
 const TOLD_AGAIN_MS = 3_600_000;
 
 export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, standing: Standing, peers: Peers): Adverts {
-  const { clock, log } = deps;
-  const waker = createWaker(clock);
+  const { clock } = deps;
   const listeners = new Set<() => void>();
   const looked = new Map<string, number>();
   const fresh = new Map<string, Candidate>();
-  const sign = cachedSigner(deps, epochs);
+  const multicast = new Set<string>();
+  const verify = createAdvertVerifier(deps);
+  const check = async (advert: unknown, via: Candidate['via']) => {
+    const checked = await checkAdvert({ ...deps, verify }, epochs, advert, via);
+    if ('candidate' in checked && via === 'mdns') bounded(multicast).add(checked.candidate.url);
+    return checked;
+  };
+  const advertiser = createAdvertiser(deps, epochs, standing);
   const ignored = createTold(deps);
 
   const adverts: Adverts = {
     async run(signal) {
       const { lan } = deps;
       if (lan === undefined) return;
-      const unsubscribe = lan.onAdvert((advert) => void adverts.hear(advert));
-      // Nothing may follow the goodbye of a node that stops.
-      const isOver = () => signal.aborted || standing.phase === 'stopping';
-      for (let said = ''; !isOver(); ) {
-        const advert = await sign();
-        if (isOver()) break;
-        const text = JSON.stringify(advert);
-        if (text !== said) await lan.advertise(advert).catch((error) => log.debug(`nothing is advertised yet: ${messageOf(error)}`));
-        said = text;
-        // An address may change without a word.
-        await waker.wait(signal, heartbeatIntervalMs(standing.ttl_seconds()));
-      }
+      const unsubscribe = lan.onAdvert((advert) => void adverts.hear(advert, 'mdns'));
+      await advertiser.run(lan, signal);
       unsubscribe();
     },
-    update: waker.wake,
-    own: async () => JSON.stringify(await sign()),
-    check: (advert) => check(deps, epochs, advert),
-    async hear(advert) {
-      const checked = await check(deps, epochs, advert);
+    update: advertiser.update,
+    own: advertiser.own,
+    check,
+    async hear(advert, via) {
+      const checked = await check(advert, via);
       if ('refused' in checked) adverts.ignored(urlOf(advert), checked.refused);
       if (!('candidate' in checked)) return;
       const { candidate } = checked;
+      const { url, node_id, epoch } = candidate;
       await peers.hearOf(candidate);
       if (!tellsNews(deps, standing.located, candidate)) return;
-      const key = JSON.stringify(candidate);
+      const key = JSON.stringify([url, node_id, epoch]);
       const before = looked.get(key);
       if (before !== undefined && clock.monotonic() - before < heartbeatIntervalMs(standing.ttl_seconds())) return;
       bounded(looked).set(key, clock.monotonic());
-      bounded(fresh).set(candidate.url, candidate);
+      bounded(fresh).set(url, candidate);
       for (const listener of [...listeners]) listener();
     },
+    isOnMulticast: (url) => multicast.has(url),
     take() {
       const taken = [...fresh.values()];
       fresh.clear();
@@ -97,58 +91,6 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
     ignored,
   };
   return adverts;
-}
-
-/**
- * True when an advert may lead to another control plane than the one that is followed. Who advertises
- * a lower epoch, or the same one as the leader that is followed, knows of nothing better.
- */
-export function tellsNews(
-  { config, identity }: Pick<Deps, 'config' | 'identity'>,
-  followed: Located | undefined,
-  candidate: Candidate,
-): boolean {
-  const { node_id, url, epoch = 0 } = candidate;
-  if (node_id === identity.node_id) return new URL(url).origin !== new URL(config.advertise_url()).origin;
-  if (followed === undefined) return true;
-  if (followed.lease !== undefined) return epoch >= followed.lease.epoch;
-  const { leader } = followed;
-  if (leader === undefined) return true;
-  return followed.source === 'cloud'
-    ? epoch >= leader.epoch
-    : epoch > leader.epoch || (node_id === leader.node_id && url !== leader.leader_url);
-}
-
-async function check({ config, identity, fleetKeys }: Deps, epochs: Pick<EpochMemory, 'highest'>, given: unknown): Promise<Checked> {
-  const parsed = SignedAdvert.safeParse(given);
-  if (!parsed.success) return { refused: 'it is no advert that this version knows' };
-  const advert = parsed.data;
-  if (advert.fleet !== config.fleet) return { refused: `it is of fleet ${advert.fleet}, not ${config.fleet}` };
-  if (!(await verifyAdvert(fleetKeys, advert))) return { refused: FORGED };
-  if (advert.site !== config.site) return { refused: `it is of site ${advert.site}, not ${config.site}` };
-  const { origin } = new URL(advert.url);
-  const isOwn = advert.node_id === identity.node_id && origin === new URL(config.advertise_url()).origin;
-  if (isOwn) return { own: true };
-  if (isEpochJump(epochs.highest, advert.epoch)) return { refused: `its epoch ${advert.epoch} is too far ahead to be true` };
-  return { candidate: { url: origin, node_id: advert.node_id, epoch: advert.epoch, via: 'mdns' } };
-}
-
-const FORGED = 'its signature is not right: forged, or of a fleet with another key';
-
-/** The signature is made again only when something in the advert has changed. */
-function cachedSigner({ config, identity, fleetKeys }: Deps, epochs: Pick<EpochMemory, 'highest'>): () => Promise<SignedAdvert> {
-  let last: SignedAdvert | undefined;
-  return async () => {
-    const claims: AdvertClaims = {
-      fleet: config.fleet,
-      site: config.site,
-      node_id: identity.node_id,
-      epoch: epochs.highest,
-      url: config.advertise_url(),
-    };
-    if (last?.epoch !== claims.epoch || last.url !== claims.url) last = { ...claims, signature: await signAdvert(fleetKeys, claims) };
-    return last;
-  };
 }
 
 function urlOf(advert: unknown): string {

@@ -2,7 +2,7 @@ import { compareText } from '../decide/rendezvous.ts';
 import type { Found } from './candidate.ts';
 import { DUPLICATE_ADVICE } from './failure.ts';
 import { holds } from './lease.ts';
-import { createLook } from './look.ts';
+import { createLook, type Look } from './look.ts';
 import { ownNodesHeard } from './own-supervisor.ts';
 import type { StepContext, StepResult } from './round.ts';
 
@@ -21,7 +21,7 @@ interface Right {
  * address. A boot that ended proves nothing, so a restart is none. Both say so, once for each boot that is met; the one with less right
  * leads no more and sends nothing as this node until the other is gone. True on that one.
  */
-export async function meetClone(context: StepContext, found: readonly Found[]): Promise<boolean> {
+async function meetClone(context: StepContext, found: readonly Found[]): Promise<boolean> {
   const { deps, standing, round } = context;
   const { node_id, instance_id } = deps.identity;
   const other = found.find((one) => one.node_id === node_id && one.instance_id !== instance_id);
@@ -35,6 +35,12 @@ export async function meetClone(context: StepContext, found: readonly Found[]): 
   return !isFirst;
 }
 
+/** To be called with what a step met before it makes anything of it. Rejected where a copy of this node has more right. */
+export async function yieldToClone(context: StepContext, { found, traced }: Look): Promise<StepResult | undefined> {
+  if (!(await meetClone(context, found))) return undefined;
+  return { outcome: 'rejected', detail: context.round.clone?.yields ?? '', candidates: traced };
+}
+
 /**
  * Asks the copy that was met before, so that no round ends with a leader before that is clear. Undefined when there is
  * none; rejected when it is there still and has more right.
@@ -45,8 +51,7 @@ export async function askTwin(context: StepContext): Promise<StepResult | undefi
   const look = createLook(context, { timeout_ms: ASK_MS, asked: round.asked });
   look.add({ url: standing.twin.url, via: 'peer' });
   await look.settled();
-  await meetClone(context, look.found);
-  return round.clone?.yields === undefined ? undefined : { outcome: 'rejected', detail: round.clone.yields, candidates: look.traced };
+  return yieldToClone(context, look);
 }
 
 /** To be called at the end of a round: one that asked the copy and met none says that the trouble is over, at least for now. */

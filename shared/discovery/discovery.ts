@@ -83,7 +83,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     sources: (signal) => sourcesFor(parts, signal),
     planned: () => parts.opened?.documents.plan?.held.body.services,
     leadership: () => leadershipOf(parts),
-    hear: (advert) => void parts.opened?.node.adverts.hear(advert),
+    hear: (advert) => void parts.opened?.node.adverts.hear(advert, 'peer'),
     token: () => parts.standing.token,
   };
 }

@@ -2,7 +2,7 @@ import { ApiError, type Client, UnreachableError } from '../client.ts';
 import type { Leader } from '../contract/leader.ts';
 import { isFollowable } from '../decide/leadership.ts';
 import { type Found, type FoundLeader, leadsElsewhere } from './candidate.ts';
-import { meetClone } from './clone.ts';
+import { yieldToClone } from './clone.ts';
 import { claimAtCloud } from './cloud-lease.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { follow } from './follow.ts';
@@ -114,14 +114,15 @@ async function proveLeader(
   context: StepContext,
   { node_id, leader_url, epoch }: KnownLeader,
 ): Promise<StepResult | Pick<StepResult, 'candidates'>> {
-  const { deps, epochs, peers, round } = context;
+  const { deps, epochs, peers } = context;
   if (node_id === deps.identity.node_id) return {};
   const isLeader = (one: Found): one is FoundLeader => leadsElsewhere(one, deps.identity.node_id) && isFollowable(one.leads, epoch);
   const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: isLeader });
   look.add({ url: leader_url, node_id, epoch, via: 'peer' });
   await look.settled();
   await peers.remember(look.found);
-  if (await meetClone(context, look.found)) return { outcome: 'rejected', detail: round.clone?.yields ?? '', candidates: look.traced };
+  const yielded = await yieldToClone(context, look);
+  if (yielded !== undefined) return yielded;
   const found = look.found.find(isLeader);
   if (found === undefined) return { candidates: look.traced };
   await epochs.note(found.leads.epoch);

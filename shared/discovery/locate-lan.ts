@@ -1,25 +1,18 @@
 import { compareLeaders, isEpochJump, isFollowable } from '../decide/leadership.ts';
-import { tellsNews } from './adverts.ts';
+import { tellsNews } from './advert-check.ts';
 import { type Candidate, type Found, type FoundLeader, leadsElsewhere } from './candidate.ts';
-import { meetClone } from './clone.ts';
+import { yieldToClone } from './clone.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
-import type { Located } from './located.ts';
 import { createLook, type Look } from './look.ts';
 import { meetLeaders } from './meet.ts';
 import type { LeaderFound } from './prove.ts';
 import type { StepContext, StepResult } from './round.ts';
+import { createRation, followedOf, peersToAsk } from './whom-to-ask.ts';
 
 /** One query round, as mDNS asks it: up to three questions within this time, milliseconds. */
 const BROWSE_MS = 1000;
 const CHALLENGE_TIMEOUT_MS = 1000;
-/** A follower whose leader is well asks only so many others, so that a large site does not ask all of all. */
-const SAMPLED_PEERS = 3;
-/** It asks only so many of those that told of something new: each of them points to the leader that it follows. */
-const HINTED_PEERS = 8;
-const SAMPLED_AT_BOOT = 6;
-/** So many who answered and knew of no leader speak for those who were heard beside them. */
-const ENOUGH_WITNESSES = 3;
 
 /** Asks the LAN by multicast who is there, and each one to prove itself. */
 export async function locateMdns(context: StepContext): Promise<StepResult> {
@@ -53,7 +46,7 @@ async function browse(context: StepContext, look: Look): Promise<string | undefi
   const mayAsk = current === undefined ? createRation(context) : () => true;
   try {
     for await (const advert of deps.lan?.browse(BROWSE_MS, look.signal) ?? []) {
-      const checked = await adverts.check(advert);
+      const checked = await adverts.check(advert, 'mdns');
       if ('refused' in checked) {
         adverts.ignored(advert.url, checked.refused);
         look.turnAway({ url: advert.url, node_id: advert.node_id }, checked.refused);
@@ -69,47 +62,9 @@ async function browse(context: StepContext, look: Look): Promise<string | undefi
   }
 }
 
-/**
- * Whom a node asks that follows nobody: a few, and whoever knows of a higher epoch than those before. Where the site
- * has a leader, each of them points to it; where it has none, a large site that boots at once does not ask all of all.
- */
-function createRation({ deps }: StepContext): (candidate: Candidate) => boolean {
-  let asked = 0;
-  let highest = -1;
-  return ({ node_id, epoch = 0 }) => {
-    // A copy of this node is dealt with first.
-    if (node_id !== deps.identity.node_id && epoch <= highest && asked >= SAMPLED_AT_BOOT) return false;
-    asked += 1;
-    highest = Math.max(highest, epoch);
-    return true;
-  };
-}
-
-function peersToAsk({ deps, current, peers, round, standing }: StepContext): Candidate[] {
-  const isWell = current !== undefined && current.lease === undefined && current.source !== 'cloud';
-  const hinted = isWell ? round.hinted.toSorted((a, b) => (b.epoch ?? 0) - (a.epoch ?? 0)).slice(0, HINTED_PEERS) : round.hinted;
-  if (round.isHinted) return [...hinted];
-  const isWitnessed = ({ node_id }: Candidate) =>
-    round.proved.size >= ENOUGH_WITNESSES && node_id !== undefined && round.heard.has(node_id);
-  const known = [...deps.config.peers.map((url) => ({ url })), ...peers.list(), ...(standing.answer?.successors ?? [])];
-  const candidates = known
-    .map((peer): Candidate => ({ ...peer, via: 'peer' }))
-    .filter((one) => !round.asked.has(new URL(one.url).origin) && !isWitnessed(one));
-  if (!isWell) return [...hinted, ...candidates];
-  const from = Math.floor(deps.random.next() * candidates.length);
-  const sampled = [...candidates.slice(from), ...candidates.slice(0, from)].slice(0, SAMPLED_PEERS);
-  return [...hinted, ...followedOf(current, 'peer'), ...sampled];
-}
-
 /** The leader that is followed is asked as well: whatever is found must be better. */
 function addFollowed({ current }: StepContext, look: Look, via: Candidate['via']): void {
   for (const candidate of followedOf(current, via)) look.add(candidate);
-}
-
-function followedOf(current: Located | undefined, via: Candidate['via']): Candidate[] {
-  if (current?.leader === undefined) return [];
-  const { leader_url, node_id, epoch } = current.leader;
-  return [{ url: leader_url, node_id, epoch, via }];
 }
 
 /** A node without a control plane takes the first leader; one that has something compares all. */
@@ -132,7 +87,8 @@ async function settle(context: StepContext, look: Look, nobody: string): Promise
   const { deps, epochs, current, round, peers } = context;
   for (const one of look.found) if (one.node_id !== deps.identity.node_id) round.proved.set(one.node_id, one);
   await peers.remember(look.found);
-  if (await meetClone(context, look.found)) return { outcome: 'rejected', detail: round.clone?.yields ?? '', ...candidates };
+  const yielded = await yieldToClone(context, look);
+  if (yielded !== undefined) return yielded;
   const leaders = leadersOf(context, look.found);
   if (current?.lease !== undefined) return { ...(await meetLeaders(context, leaders, look.found)), ...candidates };
   const [best] = leaders.filter(({ leads }) => mayFollow(context, leads)).sort((a, b) => compareLeaders(a.leads, b.leads));

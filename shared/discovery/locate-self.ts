@@ -1,6 +1,6 @@
 import { compareLeaders, isFollowable } from '../decide/leadership.ts';
 import { type Candidate, type Found, type FoundLeader, leadsElsewhere } from './candidate.ts';
-import { meetClone } from './clone.ts';
+import { yieldToClone } from './clone.ts';
 import { turnOf, waitForTurn } from './elect.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
@@ -30,13 +30,14 @@ export async function locateSelf(context: StepContext): Promise<StepResult> {
 /** Undefined when none of these leads. */
 async function lookLast(context: StepContext, asked: readonly Candidate[], timeout_ms: number): Promise<StepResult | undefined> {
   if (asked.length === 0) return undefined;
-  const { deps, epochs, round } = context;
+  const { deps, epochs } = context;
   const leader = (one: Found): one is FoundLeader => leadsElsewhere(one, deps.identity.node_id) && isFollowable(one.leads, epochs.highest);
   const look = createLook(context, { timeout_ms, isEnough: leader });
   for (const candidate of asked) look.add(candidate);
   await look.settled();
   await context.peers.remember(look.found);
-  if (await meetClone(context, look.found)) return { outcome: 'rejected', detail: round.clone?.yields ?? '', candidates: look.traced };
+  const yielded = await yieldToClone(context, look);
+  if (yielded !== undefined) return yielded;
   const [best] = look.found.filter(leader).sort((a, b) => compareLeaders(a.leads, b.leads));
   if (best === undefined) return undefined;
   await epochs.note(best.leads.epoch);

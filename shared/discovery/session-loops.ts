@@ -8,7 +8,7 @@ import { describe, type Located } from './located.ts';
 import { heedAnswer } from './news-loop.ts';
 import { poll } from './poll.ts';
 import { createResync, lookIntervalMs } from './resync.ts';
-import type { Session } from './session-state.ts';
+import { isOnLan, type Session } from './session-state.ts';
 import { createWaker } from './waker.ts';
 
 const RETRY_BASE_MS = 250;
@@ -128,9 +128,10 @@ function isOvertaken({ node, located }: Session, { source, leader }: Located): b
   return leader.epoch < token.epoch;
 }
 
+/** How a leader on the LAN was found is no matter of the session. */
 function isSameStanding(current: Located, found: Located): boolean {
   return (
-    current.source === found.source &&
+    (current.source === found.source || (isOnLan(current) && isOnLan(found))) &&
     current.url === found.url &&
     current.lease?.epoch === found.lease?.epoch &&
     current.cloud_lease?.epoch === found.cloud_lease?.epoch

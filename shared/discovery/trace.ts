@@ -84,7 +84,11 @@ export function createTraceKeeper(deps: FileDeps & { readonly clock: Clock }): T
   };
 }
 
-/** What makes two rounds differ for a reader. */
-function outcomeOf({ steps, result }: LocateTrace): string {
-  return JSON.stringify([steps.map(({ step, outcome, url, detail, candidates }) => [step, outcome, url, detail, candidates]), result]);
+/**
+ * What makes two rounds differ for a reader. In a round that is made while all is well only what came of it does: who is
+ * asked is drawn anew each time, and in a large site each such round would be written.
+ */
+function outcomeOf({ reason, steps, result }: LocateTrace): string {
+  if (reason === 'hint' || reason === 'periodic') return result;
+  return JSON.stringify([steps.map(({ step, outcome, url, detail }) => [step, outcome, url, detail]), result]);
 }

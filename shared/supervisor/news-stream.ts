@@ -26,7 +26,7 @@ async function* follow({ options, leases, news }: Context, { fleet, site, signal
   const end = clock.monotonic() + stream_seconds * 1000;
   let told = '';
   let parted: number | null = null;
-  for (;;) {
+  while (!signal.aborted) {
     const enough = new AbortController();
     // Listening begins before the read, so that what is written in between wakes it.
     const woken = news.wait(fleet, clock, Math.max(0, end - clock.monotonic()), AbortSignal.any([signal, enough.signal]));

@@ -1,13 +1,17 @@
+import type { DiscoveryState } from '../../shared/discovery/types.ts';
 import type { Invariant } from './invariants/invariant.ts';
+
+const COUNTED = ['phase', 'role', 'source', 'leads', 'provisional', 'confirmed'] as const;
 
 /** Counts which states the nodes of a world were in, and which ways through the code were taken. */
 export const coverage: Invariant = ({ count }) => {
-  const last = new Map<string, string>();
+  const last = new Map<string, DiscoveryState>();
   return {
-    onState({ name }, { phase, role, source, leads, provisional, confirmed }) {
-      const now = `${phase} ${role} ${source} ${leads} ${provisional} ${confirmed}`;
-      if (last.get(name) === now) return;
-      last.set(name, now);
+    onState({ name }, state) {
+      const { phase, role, source, leads, provisional, confirmed } = state;
+      const before = last.get(name);
+      if (before !== undefined && COUNTED.every((part) => before[part] === state[part])) return;
+      last.set(name, state);
       count(`phase ${phase}`);
       count(`role ${role}`);
       count(`source ${source ?? 'none'}`);

@@ -3,7 +3,8 @@ export interface Gate {
   readonly isAlive: () => boolean;
 }
 
-const never = new Promise<never>(() => undefined);
+/** One for each that waits: a promise that all share would keep what waits for it, a whole dead world, for good. */
+const never = () => new Promise<never>(() => undefined);
 
 type Method = (...args: unknown[]) => unknown;
 
@@ -22,10 +23,10 @@ function gateOne<Port extends object>(port: Port, name: keyof Port, gate: Gate, 
     const wait = turn?.();
     if (wait !== undefined) await wait;
     const result = await method(...args);
-    return gate.isAlive() ? result : never;
+    return gate.isAlive() ? result : never();
   };
   return (...args: unknown[]) => {
-    if (!gate.isAlive()) return never;
+    if (!gate.isAlive()) return never();
     return call(args);
   };
 }

@@ -47,7 +47,8 @@ export interface Dialler {
   readonly isAlive: () => boolean;
 }
 
-const never = new Promise<never>(() => undefined);
+/** One for each that waits: a promise that all share would keep what waits for it, a whole dead world, for good. */
+const never = () => new Promise<never>(() => undefined);
 
 /**
  * `fetch` through the simulated network. As with the real one a request may be refused (the machine is there, no program
@@ -56,7 +57,7 @@ const never = new Promise<never>(() => undefined);
 export function fetchThrough(deps: HttpDeps, dialler: Dialler): Fetch {
   return async (request) => {
     const sent = await readRequest(request);
-    if (!dialler.isAlive()) return never;
+    if (!dialler.isAlive()) return never();
     const connection = new Connection(deps, dialler, sent, request.signal);
     return connection.open();
   };
@@ -70,8 +71,12 @@ interface Sent {
 }
 
 async function readRequest(request: Request): Promise<Sent> {
-  const { method, headers } = request;
-  const body = request.body === null ? undefined : await request.arrayBuffer();
+  const { method } = request;
+  const headers = new Headers(request.headers);
+  const hasBody = method !== 'GET' && method !== 'HEAD';
+  const body = hasBody ? await request.arrayBuffer() : undefined;
+  // As `fetch` does on the wire.
+  if (body !== undefined) headers.set('content-length', String(body.byteLength));
   return { method, url: new URL(request.url), headers, body };
 }
 

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Report, runCrew } from './crew.ts';
-import { installSyncCrypto } from './sync-crypto.ts';
+import { installPlatform } from './platform.ts';
 import { Tally } from './tally.ts';
 import type { TraceLevel } from './trace.ts';
 
@@ -34,7 +34,7 @@ else process.exitCode = values.seed === undefined ? await runMany() : await repl
 
 /** Prints what happened to one seed. Returns the exit code. */
 async function replay(seed: number): Promise<number> {
-  installSyncCrypto();
+  installPlatform();
   const { runSeed } = await import('./run-seed.ts');
   const keep: TraceLevel[] = ['step', ...(values.log ? (['log'] as const) : []), ...(values.wire ? (['wire'] as const) : [])];
   const { transcript, digest, broken } = await runSeed(seed, { nodes, seconds, keep });

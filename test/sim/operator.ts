@@ -13,6 +13,7 @@ export class Operator {
   readonly #published: Published;
   readonly #random: Random;
   #versions = 0;
+  #profiles = 0;
 
   constructor(world: World, published: Published, random: Random) {
     this.#world = world;
@@ -21,9 +22,9 @@ export class Operator {
   }
 
   /** The next version of one of the documents, given to whoever answers at `at`. Never rejects. */
-  async publish(at: Machine | 'cloud', kind: DocumentKind = chance(this.#random, 0.7) ? 'plan' : 'profile'): Promise<void> {
+  async publish(at: Machine | 'cloud', kind: DocumentKind = chance(this.#random, 0.5) ? 'plan' : 'profile'): Promise<void> {
     this.#versions += 1;
-    const body = kind === 'plan' ? this.#nextPlan() : nextProfile(this.#versions, below(this.#random, 3));
+    const body = kind === 'plan' ? this.#nextPlan() : this.#nextProfile();
     const who = at === 'cloud' ? 'admin' : at.name;
     const fetch = this.#world.fetchAs(who);
     // Made for each call: the address of a machine may change between two.
@@ -46,6 +47,13 @@ export class Operator {
     this.#published.plans.push(plan);
     return plan;
   }
+
+  /** The first one has something kept; without it the later ones could destroy nothing. */
+  #nextProfile() {
+    this.#profiles += 1;
+    const isHarsh = chance(this.#random, 0.7) && this.#profiles > 1;
+    return profileVersion(this.#versions, isHarsh);
+  }
 }
 
 function noneYet(error: unknown): undefined {
@@ -67,9 +75,9 @@ export function planVersion(ttl_seconds: number, version: number, changed: numbe
   };
 }
 
-/** Some versions ask for what would shorten the life of data, which no node may do by itself. */
-export function nextProfile(version: number, mood = 0) {
-  const captures = { name: 'captures', versioning: mood !== 1, lifecycle: [{ id: 'old', expire_days: mood === 2 ? 10 : 30 }] };
+/** A harsh one asks for what would shorten the life of data, which no node may do by itself. */
+export function profileVersion(version: number, isHarsh: boolean) {
+  const captures = { name: 'captures', versioning: !isHarsh, lifecycle: [{ id: 'old', expire_days: isHarsh ? 10 : 30 }] };
   return {
     storage: { buckets: [captures, { name: `bucket-${version}` }] },
     broker: {

@@ -50,7 +50,8 @@ export async function runSeed(seed: number, options: SeedOptions): Promise<SeedR
 
   bootAll(world, random);
   const first = world.machines[0];
-  world.timeline.after(2000, () => void (first && operator.publish(cloud ? 'cloud' : first, 'plan')));
+  for (const kind of ['plan', 'profile'] as const)
+    world.timeline.after(2000, () => void (first && operator.publish(cloud ? 'cloud' : first, kind)));
   const noisy_ms = options.seconds * 1000 - TOGETHER_WITHIN_TTLS * ttl_seconds * 1000;
   faults.plan(CALM_MS, noisy_ms);
   await world.run(options.seconds * 1000);

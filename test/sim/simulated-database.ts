@@ -7,6 +7,8 @@ import { type Database, DatabaseError, type Row, type Statement } from '../../sh
 export class DatabaseFile {
   readonly #sqlite: Sqlite.Database;
   readonly #prepared = new Map<string, Sqlite.Statement>();
+  /** What was read for the invariants since the last write, by statement and parameters. */
+  readonly #reads = new Map<string, Row[]>();
   #now: () => number = () => 0;
 
   private constructor(bytes: Buffer) {
@@ -29,9 +31,14 @@ export class DatabaseFile {
     this.#now = now;
   }
 
-  /** For the invariants, which look at a database without asking its Supervisor. */
+  /** For the invariants, which look at a database after each event without asking its Supervisor. `sql` may not ask for the time. */
   read(sql: string, ...params: readonly (string | number)[]): Row[] {
-    return this.#prepare(sql).all(...params) as Row[];
+    const name = params.length === 0 ? sql : `${sql} ${JSON.stringify(params)}`;
+    const known = this.#reads.get(name);
+    if (known !== undefined) return known;
+    const rows = this.#prepare(sql).all(...params) as Row[];
+    this.#reads.set(name, rows);
+    return rows;
   }
 
   /** One transaction: all statements or none. */
@@ -46,6 +53,7 @@ export class DatabaseFile {
       return results;
     } catch (error) {
       if (this.#sqlite.inTransaction) this.#prepare('rollback').run();
+      this.#reads.clear();
       throw toDatabaseError(error);
     }
   }
@@ -64,6 +72,7 @@ export class DatabaseFile {
 
   #run({ sql, params }: Statement): Row[] {
     const statement = this.#prepare(sql);
+    if (!statement.readonly) this.#reads.clear();
     if (statement.reader) return statement.all(params) as Row[];
     statement.run(params);
     return [];

@@ -1,4 +1,16 @@
-import { createHash, createHmac, createPrivateKey, createPublicKey, hkdfSync, sign, timingSafeEqual, verify } from 'node:crypto';
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  hash,
+  hkdfSync,
+  type KeyObject,
+  sign,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto';
 
 /**
  * Web Crypto without threads: the same results from Node's synchronous functions, so that nothing in
@@ -13,15 +25,15 @@ export function installSyncCrypto(): void {
 
 type Bytes = ArrayBuffer | ArrayBufferView;
 type SyncKey =
-  | { readonly kind: 'raw'; readonly bytes: Buffer }
-  | { readonly kind: 'ed25519'; readonly id: string; readonly key: ReturnType<typeof createPrivateKey> };
+  | { readonly kind: 'raw'; readonly bytes: Buffer; readonly key: KeyObject }
+  | { readonly kind: 'ed25519'; readonly id: string; readonly key: KeyObject };
 
 /** Results that are kept; when it is full it is emptied. */
-const KEPT = 20_000;
+const KEPT = 2_000;
 
 export function createSyncSubtle() {
   const remember = createMemory();
-  const digestOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest();
+  const digestOf = (bytes: Buffer) => hash('sha256', bytes, 'buffer');
   return {
     digest: async (_name: string, data: Bytes) => toArrayBuffer(digestOf(toBuffer(data))),
     importKey: async (format: string, data: Bytes | JsonWebKey, algorithm: unknown) => importKey(format, data, algorithm),
@@ -30,13 +42,13 @@ export function createSyncSubtle() {
       hkdfSync('sha256', rawOf(key), toBuffer(salt), toBuffer(info), bits / 8),
     sign: async (_algorithm: unknown, key: SyncKey, data: Bytes) => {
       const bytes = toBuffer(data);
-      if (key.kind === 'raw') return toArrayBuffer(createHmac('sha256', key.bytes).update(bytes).digest());
+      if (key.kind === 'raw') return toArrayBuffer(createHmac('sha256', key.key).update(bytes).digest());
       return remember(`sign ${key.id} ${bytes.toString('latin1')}`, () => toArrayBuffer(sign(null, bytes, key.key)));
     },
     verify: async (_algorithm: unknown, key: SyncKey, signature: Bytes, data: Bytes) => {
       const [mark, bytes] = [toBuffer(signature), toBuffer(data)];
       if (key.kind === 'raw') {
-        const own = createHmac('sha256', key.bytes).update(bytes).digest();
+        const own = createHmac('sha256', key.key).update(bytes).digest();
         return own.length === mark.length && timingSafeEqual(own, mark);
       }
       return remember(`verify ${key.id} ${mark.toString('latin1')} ${bytes.toString('latin1')}`, () => verify(null, bytes, key.key, mark));
@@ -45,7 +57,10 @@ export function createSyncSubtle() {
 }
 
 function importKey(format: string, data: Bytes | JsonWebKey, algorithm: unknown): SyncKey {
-  if (format === 'raw') return { kind: 'raw', bytes: Buffer.from(toBuffer(data as Bytes)) };
+  if (format === 'raw') {
+    const bytes = Buffer.from(toBuffer(data as Bytes));
+    return { kind: 'raw', bytes, key: createSecretKey(bytes) };
+  }
   if (algorithm !== 'Ed25519') throw new TypeError(`the simulated Web Crypto has no ${format} of ${JSON.stringify(algorithm)}`);
   if (format === 'pkcs8') {
     const bytes = toBuffer(data as Bytes);

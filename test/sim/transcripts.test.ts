@@ -1,10 +1,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { installPlatform } from './platform.ts';
 import { SCENARIOS, tell } from './scenarios.ts';
-import { installSyncCrypto } from './sync-crypto.ts';
 
-beforeAll(installSyncCrypto);
+beforeAll(installPlatform);
 
 /** `UPDATE_TRANSCRIPTS=1` writes them anew, for a person to read what has changed. */
 const UPDATE = process.env.UPDATE_TRANSCRIPTS === '1';

@@ -1,5 +1,5 @@
+import { installPlatform } from './platform.ts';
 import { seal } from './sealed.ts';
-import { installSyncCrypto } from './sync-crypto.ts';
 
 /** Runs the seeds that its parent names, one after the other, and sends back what came of each. */
 export interface Order {
@@ -8,7 +8,7 @@ export interface Order {
   readonly seconds: number;
 }
 
-installSyncCrypto();
+installPlatform();
 const { runSeed } = await import('./run-seed.ts');
 // Nobody reads the stacks of errors that are part of a simulated life, and to take them costs a tenth of the time.
 Error.stackTraceLimit = 0;

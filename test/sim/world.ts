@@ -1,5 +1,6 @@
 import type { Fetch } from '../../shared/client.ts';
 import { deriveFleetKeys, type FleetKeys } from '../../shared/contract/fleet-keys.ts';
+import type { DiscoveryState } from '../../shared/discovery/types.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { MemoryLan } from '../support/memory-lan.ts';
 import { CLOUD_URL, Cloud } from './cloud.ts';
@@ -51,7 +52,7 @@ export class World {
   readonly watchers: Watcher[] = [];
   readonly #http: HttpDeps;
   #halted = false;
-  readonly #shown = new Map<string, string>();
+  readonly #shown = new Map<string, { readonly state: DiscoveryState; readonly text: string }>();
 
   static async create(options: WorldOptions): Promise<World> {
     return new World(options, await deriveFleetKeys(FLEET, FLEET_KEY));
@@ -214,13 +215,23 @@ export class World {
     const { state } = machine;
     if (state === undefined) return;
     for (const watcher of this.watchers) watcher.onState?.(machine, state);
+    const shown = this.#shown.get(machine.name);
+    if (shown !== undefined && looksAlike(shown.state, state)) return;
     const { phase, role, source, epoch, leader_node_id, provisional, confirmed, generations } = state;
     const marks = `${provisional ? ' provisional' : ''}${confirmed ? ' confirmed' : ''}`;
     const documents = `plan ${generations.plan ?? 'none'}, profile ${generations.profile ?? 'none'}`;
     const text = `is ${phase}: ${role}, source ${source ?? 'none'}, follows ${epoch}/${leader_node_id ?? 'nobody'}${marks}, ${documents}`;
-    if (this.#shown.get(machine.name) === text) return;
-    this.#shown.set(machine.name, text);
+    this.#shown.set(machine.name, { state, text });
+    if (shown?.text === text) return;
     this.trace.rename(state.node_id, machine.name);
     this.say(machine.name, text);
   }
+}
+
+const SHOWN = ['phase', 'role', 'source', 'epoch', 'leader_node_id', 'provisional', 'confirmed'] as const;
+
+/** Whether the line of a node would be the same again; asked after each event. */
+function looksAlike(one: DiscoveryState, other: DiscoveryState): boolean {
+  const [a, b] = [one.generations, other.generations];
+  return a.plan === b.plan && a.profile === b.profile && SHOWN.every((part) => one[part] === other[part]);
 }

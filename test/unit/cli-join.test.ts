@@ -45,8 +45,33 @@ describe('join', () => {
     expect(await keyIn()).toBe(KEY);
     expect((await stat(join(dir, 'fleet.key'))).mode & 0o777).toBe(0o600);
     expect(configs).toMatchObject([{ data_dir: dir, fleet: 'shops', site: 'lab', port: 0, lead: false }]);
-    expect(ran.out).toContain(`bootplane up --data-dir ${dir} --fleet shops --site lab`);
+    expect(ran.out).toContain(`bootplane up --data-dir ${dir} --fleet shops --site lab --port 0 --no-lead\n`);
     expect(ran.out + ran.err).not.toContain(KEY);
+  });
+
+  it('tells a command that a shell reads as it was given', async () => {
+    dir = join(folder, "the owner's state");
+    const { out } = await joinWith([KEY, '--no-start', '--capabilities', 'gpu, scanner', '--site', 'lab']);
+    const quoted = `'${folder}/the owner'\\''s state'`;
+    expect(out).toContain(`start it with: bootplane up --data-dir ${quoted} --site lab --capabilities 'gpu, scanner'\n`);
+  });
+
+  const LONG = 'a key of our own, from before'.replaceAll(' ', '-');
+  it.each([
+    ['a word after it', [KEY, 'shops']],
+    ['a word before it', ['shops', KEY]],
+    ['a word after one that looks like no key', [LONG, 'shops']],
+    ['a flag that there is not', [`--key=${KEY}`]],
+    ['a flag that there is not, with such a key', [`--key=${LONG}`]],
+    ['a flag of another command', [KEY, '--quiet']],
+  ])('never prints the key: %s', async (_what, argv) => {
+    const { configs, options } = joining();
+    const { code, out, err } = await joinWith(argv, options);
+    expect(code).toBe(64);
+    expect(out + err).not.toContain(KEY);
+    expect(out + err).not.toContain(LONG);
+    expect(err).toMatch(/too many arguments|unknown option/);
+    expect([configs, existsSync(dir)]).toEqual([[], false]);
   });
 
   it('reads the key from standard input, and starts nothing when told so', async () => {

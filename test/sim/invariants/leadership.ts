@@ -30,29 +30,44 @@ export const oneConfirmedLeader: Invariant = ({ world, broken }) => ({
 });
 
 /**
- * Within one boot the epoch of whom a node follows never goes down, but to the leader that the cloud's row names: the row
- * decides, and the leader that it confirms takes an epoch above all others as soon as it meets them. Both sides of a partition may have a leader
- * at one epoch; from one of them to the other a node may go. Both ways are counted.
+ * Within one boot the epoch of whom a node follows never goes down, and who follows nobody turns to no leader below what
+ * its disk has kept of the boots before; but to the leader that the cloud's row names it may: the row decides, and the
+ * leader that it confirms takes an epoch above all others as soon as it meets them. Both sides of a partition may have a
+ * leader at one epoch; from one of them to the other a node may go. Both ways are counted.
  */
 export const followsUpwards: Invariant = ({ world, broken, count }) => {
   const followed = new Map<string, FencingToken>();
+  const following = new Set<string>();
   return {
-    onBoot: ({ name }) => void followed.delete(name),
-    onState({ name }, { source, epoch, leads, leader_node_id }) {
+    onBoot({ name }) {
+      followed.delete(name);
+      following.delete(name);
+    },
+    onState({ name, disk }, { source, epoch, leads, leader_node_id }) {
       // One whose own lease has ended follows nobody until it has looked.
       const isFollowing = source === 'self' ? leads : source !== undefined && source !== 'cache';
+      const didFollow = following.delete(name);
       if (!isFollowing || leader_node_id === undefined) return;
+      following.add(name);
       const before = followed.get(name);
-      if (before !== undefined && epoch < before.epoch) {
+      const highest = didFollow ? 0 : epochSeen(disk.texts);
+      if (epoch < Math.max(before?.epoch ?? 0, highest)) {
         const named = world.cloud && leaseIn(world.cloud.file)?.node_id;
+        const whom = before === undefined ? `knew epoch ${highest}` : `followed ${before.epoch}/${before.node_id}, knew epoch ${highest}`;
         if (source === 'cloud' || named === leader_node_id) count('down to the leader of the cloud');
-        else broken('only upwards', `${name} followed ${before.epoch}/${before.node_id} and now follows ${epoch}/${leader_node_id}`);
+        else broken('only upwards', `${name} ${whom} and now follows ${epoch}/${leader_node_id}`);
       }
       if (before?.epoch === epoch && before.node_id !== leader_node_id) count('another leader at the same epoch');
       followed.set(name, { epoch, node_id: leader_node_id });
     },
   };
 };
+
+/** The highest epoch that a node keeps on its disk; 0 where it keeps none. */
+function epochSeen(texts: ReadonlyMap<string, string>): number {
+  const { epoch_seen = 0 } = JSON.parse(texts.get('epoch.json') ?? '{}') as { epoch_seen?: number };
+  return epoch_seen;
+}
 
 /** What is fenced: whatever a Supervisor keeps of what a node tells. Claims and publishing have their own compare-and-swap. */
 const FENCED = new Set(['/v1/nodes/heartbeat', '/v1/nodes/heartbeats', '/v1/bootstrap/events']);

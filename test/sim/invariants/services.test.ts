@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Operator } from '../operator.ts';
+import { installPlatform } from '../platform.ts';
 import { Published } from '../published.ts';
 import { randomOf } from '../random.ts';
-import { installSyncCrypto } from '../sync-crypto.ts';
 import { World } from '../world.ts';
 import { servicesInvariants } from './services.ts';
 
-beforeAll(installSyncCrypto);
+beforeAll(installPlatform);
 
 const TTL_SECONDS = 5;
 
@@ -33,7 +33,7 @@ async function calmSite() {
   const [other] = world.machines.filter((machine) => !runs(machine));
   if (other === undefined) throw new Error('all run it');
   const stop = () => invariant.onService?.(other, { kind: 'signal', name: 'counted', version: '1', spec_hash: '' });
-  return { world, holders, stop, broken, counts };
+  return { world, published, invariant, holders, stop, broken, counts };
 }
 
 describe('why a service stops', () => {
@@ -47,6 +47,23 @@ describe('why a service stops', () => {
     await world.run(5 * TTL_SECONDS * 1000 + 1000);
     stop();
     expect(broken).toEqual(['no healthy service stopped']);
+    world.close();
+  });
+});
+
+describe('what starts', () => {
+  it('a service that died before its turn starts anew as it was, but not once its node has stopped it', async () => {
+    const { world, published, invariant, holders, broken } = await calmSite();
+    const [machine] = holders;
+    const [spec] = published.services().filter(({ name }) => name === 'counted');
+    if (machine === undefined || spec === undefined) throw new Error('nobody runs it');
+    const start = () => invariant.onService?.(machine, { kind: 'start', spec: { ...spec, spec_hash: '', env: {} } });
+    machine.disk.texts.set('plan.json', JSON.stringify({ document: { services: [] } }));
+    start();
+    expect(broken).toEqual([]);
+    invariant.onService?.(machine, { kind: 'signal', name: 'counted', version: spec.version, spec_hash: '' });
+    start();
+    expect(broken).toEqual(['only what was signed runs']);
     world.close();
   });
 });

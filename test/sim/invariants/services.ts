@@ -25,9 +25,11 @@ export function servicesInvariants(published: Published): Invariant {
     return {
       onService(machine, event) {
         if (event.kind === 'start') {
-          copies.noteStart(machine, event.spec.name);
-          checkStart(judge, published, machine, event.spec);
+          const isStartedAnew = copies.died(machine, event.spec);
+          copies.noteStart(machine, event.spec);
+          checkStart(judge, published, machine, { ...event.spec, isStartedAnew });
         } else {
+          copies.noteStop(machine, event.name);
           const reason = reasonOf(published, copies, machine, event);
           copies.note();
           judge.count(`stop: ${reason ?? 'no reason'}`);
@@ -52,7 +54,7 @@ function checkStart(
   { broken }: Judge,
   published: Published,
   { name, disk }: Machine,
-  spec: { readonly name: string; readonly version: string; readonly command: readonly string[] },
+  spec: { readonly name: string; readonly version: string; readonly command: readonly string[]; readonly isStartedAnew: boolean },
 ): void {
   const isPlanned = published
     .services()
@@ -60,6 +62,8 @@ function checkStart(
       (service) => service.name === spec.name && service.version === spec.version && service.command.join(' ') === spec.command.join(' '),
     );
   if (!isPlanned) broken('only what was signed runs', `${name} starts ${spec.name} ${spec.version}, which nobody published`);
+  // It died by itself while the steps before its own were under way: until its turn it runs as it was.
+  if (spec.isStartedAnew) return;
   // The cached plan was verified before it was kept, and is kept before anything of it starts.
   const held = heldServices(disk.texts.get('plan.json'));
   if (held !== undefined && !held.some((one) => one.name === spec.name && one.version === spec.version))
@@ -108,14 +112,26 @@ class CopyMemory {
   /** By service: machine and when it was last seen there. */
   readonly #seen = new Map<string, Map<string, number>>();
   readonly #started = new Map<string, number>();
+  /** What each machine started last, until its node stopped it. */
+  readonly #versions = new Map<string, string>();
 
   constructor(world: World) {
     this.#world = world;
   }
 
-  noteStart({ name: machine }: Machine, service: string): void {
-    this.#started.set(`${machine} ${service}`, this.#world.timeline.now);
+  noteStart(machine: Machine, { name, version }: Stopped): void {
+    this.#started.set(`${machine.name} ${name}`, this.#world.timeline.now);
+    this.#versions.set(`${machine.name} ${name}`, `${version} in boot ${machine.boots}`);
     this.note();
+  }
+
+  noteStop({ name: machine }: Machine, service: string): void {
+    this.#versions.delete(`${machine} ${service}`);
+  }
+
+  /** This boot of the node has started this version before, and has not stopped it since. */
+  died({ name: machine, boots }: Machine, { name, version }: Stopped): boolean {
+    return this.#versions.get(`${machine} ${name}`) === `${version} in boot ${boots}`;
   }
 
   /** It was started so short ago, from what was cached perhaps, that it cannot count as healthy. */

@@ -1,14 +1,20 @@
 import type { InvariantName } from '../invariants/invariant.ts';
 
-/** A way to break the code that one invariant is there to catch. */
-export interface Mutation {
-  readonly name: string;
-  readonly breaks: InvariantName;
+/** One place in the code, and what stands there instead. */
+export interface Edit {
   /** From the root of the project. */
   readonly file: string;
   /** Stands there once; when the code changes, so must this. */
   readonly from: string;
   readonly to: string;
+}
+
+/** A way to break the code that one invariant is there to catch. */
+export interface Mutation extends Edit {
+  readonly name: string;
+  readonly breaks: InvariantName;
+  /** Where two places guard the same, both must go. */
+  readonly also?: Edit;
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -25,6 +31,12 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'shared/decide/leadership.ts',
     from: 'if (isEpochJump(known, leader.epoch)) return false;',
     to: 'if (!isEpochJump(known, leader.epoch)) return true;',
+    // Else it does not even ask whoever advertises no higher epoch than that of its leader.
+    also: {
+      file: 'shared/discovery/advert-check.ts',
+      from: 'if (followed === undefined) return true;',
+      to: 'if (followed?.lease === undefined) return true;',
+    },
   },
   {
     name: 'a node takes an older version of a document',

@@ -73,6 +73,17 @@ describe('count', () => {
     expect(place({ count: 1 }, [node('a', { liveness: 'late' })])).toEqual([]);
   });
 
+  test('of too many copies the one on a late node goes first, and none for one that is not up yet', () => {
+    for (const id of ['a', 'b', 'c']) {
+      const nodes = three.map((one) => ({ ...one, liveness: one.node_id === id ? ('late' as const) : one.liveness }));
+      const online = ['a', 'b', 'c'].filter((one) => one !== id);
+      expect(place({ count: 2 }, nodes, ['a', 'b', 'c'])).toEqual(online);
+      expect(place({ count: 2 }, nodes, [], ['a', 'b', 'c'])).toEqual(online);
+      expect(place({ count: 1 }, nodes, [id], online)).toEqual([id]);
+      expect(place({ count: 2 }, nodes, ['a', 'b', 'c'], [], true)).toEqual(['a', 'b', 'c']);
+    }
+  });
+
   test('a lost node and one that left lose what they had', () => {
     for (const liveness of ['lost', 'left'] as const) {
       expect(place({ count: 1 }, [node('a', { liveness }), node('b')], ['a'], ['a'])).toEqual(['b']);

@@ -101,3 +101,20 @@ describe('what others can make a node do', () => {
     expect(follower.state.source).toBe('mdns');
   });
 });
+
+describe('a node of a large site', () => {
+  it('writes down no look that changed nothing, whoever was asked', async () => {
+    const machines = await fleet.booted(12);
+    const [, follower] = machines as [FleetMachine, FleetMachine];
+    const written: string[] = [];
+    const { write } = follower.files;
+    follower.files.write = (name, text) => {
+      written.push(name);
+      return write(name, text);
+    };
+    const { at } = follower.state.trace ?? expect.fail();
+    await fleet.elapse(16 * TTL_MS);
+    expect(follower.state.trace?.at).not.toBe(at);
+    expect(written.filter((name) => name === 'discovery-trace.json').length).toBeLessThanOrEqual(1);
+  });
+});

@@ -4,6 +4,7 @@ import { isFollowable } from '../../../shared/decide/leadership.ts';
 import { openPeers } from '../../../shared/discovery/peers.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
 import { recordingLog } from '../../support/recording-log.ts';
+import { SimulatedClock } from '../../support/simulated-clock.ts';
 
 const elector = (node_id: string, eligible = true) => ({ node_id, eligible });
 
@@ -41,7 +42,8 @@ describe('a proved leader', () => {
 
 describe('remembered peers', () => {
   const self = { node_id: 'me', url: () => 'http://192.0.2.1:7420' };
-  const open = (files = memoryStateFiles(), log = recordingLog()) => openPeers({ files, log }, self);
+  const clock = new SimulatedClock();
+  const open = (files = memoryStateFiles(), log = recordingLog()) => openPeers({ files, log, clock }, self);
   const peer = (index: number) => ({ url: `http://192.0.3.${index}:7420`, node_id: `n${index}` });
 
   it('are at most 64, the one met last first, one address for each node, and never the node itself', async () => {
@@ -62,6 +64,25 @@ describe('remembered peers', () => {
     await peers.hearOf({ ...peer(1), url: 'http://192.0.2.66:7420' });
     await peers.hearOf(peer(2));
     expect(peers.list()).toEqual([peer(1), peer(2)]);
+  });
+
+  it('are written each while there are few, and once in a minute where nodes come and go all the time', async () => {
+    const files = memoryStateFiles();
+    let writes = 0;
+    const { write } = files;
+    files.write = (name, text) => {
+      writes += 1;
+      return write(name, text);
+    };
+    const peers = await open(files);
+    for (let index = 0; index < 200; index += 1) await peers.hearOf(peer(index));
+    expect(writes).toBe(8);
+    for (let index = 0; index < 200; index += 1) await peers.remember([peer(index)]);
+    expect(writes).toBe(8);
+    await clock.advance(60_000);
+    await peers.remember([]);
+    expect(writes).toBe(9);
+    expect((await open(files)).list()).toEqual(peers.list());
   });
 
   it('are on disk, written only when an address comes or goes; a damaged file is set aside', async () => {

@@ -3,6 +3,7 @@ import { signAdvert } from '../../../shared/contract/advert.ts';
 import type { Advert } from '../../../shared/ports/lan.ts';
 import { Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
 import { keys, strangers } from './harness.ts';
+import { oneLeader } from './one-leader.ts';
 
 let fleet: Fleet;
 /** Credentials seen by whoever is no node of the fleet. */
@@ -31,17 +32,7 @@ async function forger(what: Advert, answer: (request: Request) => Promise<Respon
   await fleet.lan.join(address).advertise(what);
 }
 
-function expectOneLeader(machines: readonly FleetMachine[]): FleetMachine {
-  const leaders = machines.filter(({ state }) => state.leads);
-  expect(
-    leaders.map(({ name }) => name),
-    fleet.standing(),
-  ).toHaveLength(1);
-  const [leader] = leaders as [FleetMachine];
-  for (const { state } of machines)
-    expect(state).toMatchObject({ leader_node_id: leader.node_id, epoch: leader.state.epoch, leader_url: leader.url });
-  return leader;
-}
+const expectOneLeader = (machines: readonly FleetMachine[]) => oneLeader(fleet, machines);
 
 const candidatesOf = ({ state }: FleetMachine) => state.trace?.steps.flatMap(({ candidates = [] }) => candidates) ?? [];
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CLOUD, Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
+import { oneLeader } from './one-leader.ts';
 
 let fleet: Fleet;
 beforeEach(() => {
@@ -9,17 +10,7 @@ afterEach(() => fleet.close());
 
 const plan = { services: [{ name: 'api', version: '1', command: ['sleep', '1'] }] };
 
-function expectOneLeader(machines: readonly FleetMachine[]): FleetMachine {
-  const leaders = machines.filter(({ state }) => state.leads);
-  expect(
-    leaders.map(({ name }) => name),
-    fleet.standing(),
-  ).toHaveLength(1);
-  const [leader] = leaders as [FleetMachine];
-  for (const { state } of machines)
-    expect(state, fleet.standing()).toMatchObject({ leader_node_id: leader.node_id, epoch: leader.state.epoch });
-  return leader;
-}
+const expectOneLeader = (machines: readonly FleetMachine[]) => oneLeader(fleet, machines);
 
 /** Cuts the network between these and all others, until it is healed. */
 function split(some: readonly FleetMachine[]): void {
@@ -110,6 +101,24 @@ describe('leaders that meet after a split', () => {
     await fleet.until(() => fleet.leaders().length === machines.length, TTL_MS);
     fleet.partition = undefined;
     await fleet.until(() => fleet.leaders().length === 1, 3000);
+    await fleet.elapse(3000);
+    const leader = expectOneLeader(machines);
+    expect(machines.filter((one) => one !== leader).map(({ state }) => state.source)).toEqual(['peer', 'peer']);
+  });
+
+  it('one that came back and reached nobody for some seconds meets the other soon, also where there is no multicast', async () => {
+    const peers = ['192.0.2.1', '192.0.2.2'].map((address) => `http://${address}:7420`);
+    const machines = ['a', 'b'].map((name) => fleet.machine(name, { peers }, { multicast: false }));
+    for (const machine of machines) await machine.boot();
+    await fleet.until(() => fleet.leaders().length === 1, TTL_MS);
+    const back = machines.find((machine) => !machine.state.leads)!;
+    back.kill();
+    fleet.partition = () => true;
+    await back.boot();
+    await fleet.until(() => fleet.leaders().length === 2, TTL_MS);
+    await fleet.elapse(4000);
+    fleet.partition = undefined;
+    await fleet.until(() => fleet.leaders().length === 1, 6000);
     await fleet.elapse(3000);
     expectOneLeader(machines);
   });
