@@ -36,11 +36,16 @@ export function createStateFiles({ folder, clock, onSetAside }: StateFilesOption
     turn.then(leave, leave);
     return turn;
   };
+  // What failed is put into words inside its turn: who waits for the turn's end has then heard of it.
   const run = <T>(name: string, verb: string, work: (path: string) => Promise<T>): Promise<T> =>
     inTurn(name, async () => {
-      if (!NAME.test(name)) throw new StateFilesError('failed', `${JSON.stringify(name)} is no plain file name`);
-      return await work(join(folder, name));
-    }).catch((error: unknown) => Promise.reject(toError(error, `${verb} ${join(folder, name)}`)));
+      try {
+        if (!NAME.test(name)) throw new StateFilesError('failed', `${JSON.stringify(name)} is no plain file name`);
+        return await work(join(folder, name));
+      } catch (error) {
+        throw toError(error, `${verb} ${join(folder, name)}`);
+      }
+    });
 
   return {
     async idle() {

@@ -62,7 +62,8 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied }: 
   return {
     applyHeld() {
       if (documents.plan !== undefined) applyPlan(documents.plan);
-      if (documents.profile !== undefined && environment.want(desiredOf(documents.profile))) pending.add('environment');
+      const leads = documents.plan?.answer.role === 'leader';
+      if (documents.profile !== undefined && environment.want(desiredOf(documents.profile), leads)) pending.add('environment');
     },
     supersedePlan() {
       if (hasPlan && documents.plan !== undefined) applyPlan(documents.plan);

@@ -17,8 +17,8 @@ export interface EnvironmentApplierDeps {
 }
 
 export interface EnvironmentApplier {
-  /** False when that is wanted already. */
-  want(profile: Desired<EnvironmentProfile>): boolean;
+  /** False when that is wanted already. A node that leads now applies at once what it had left to the leader before it. */
+  want(profile: Desired<EnvironmentProfile>, leads: boolean): boolean;
   /** Applies what is wanted when it changes, and again and again against drift, until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -32,8 +32,9 @@ export function createEnvironmentApplier({ environment, onApplied, ...deps }: En
     return components;
   };
   return {
-    want(profile) {
-      if (desired?.generation === profile.generation && desired.hash === profile.hash) return false;
+    want(profile, leads) {
+      const isTakenOver = leads && Object.values(environment.status()).some(({ status }) => status === 'skipped');
+      if (!isTakenOver && desired?.generation === profile.generation && desired.hash === profile.hash) return false;
       desired = profile;
       waker.wake();
       return true;

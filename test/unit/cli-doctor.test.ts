@@ -126,7 +126,7 @@ describe('without a node', () => {
     const wrong = await doctor({ env: { BOOTPLANE_SITE: 'a b' } });
     expect(wrong.code).toBe(1);
     expect(findings(wrong).settings).toMatchObject({ status: 'fail', detail: expect.stringContaining('BOOTPLANE_SITE') });
-    expect(findings(await doctor({ env: { AMQP_URL: 'amqp://x' } })).settings).toMatchObject({ status: 'fail' });
+    expect(findings(await doctor({ env: { BOOTPLANE_JWKS_URL: 'https://keys.example' } })).settings).toMatchObject({ status: 'fail' });
   });
 
   it('a cloud that can not be reached fails, and gets no credential', async () => {

@@ -127,11 +127,11 @@ describe('up', () => {
     expect(noted.configs).toEqual([]);
   });
 
-  it('starts nothing with an external that this version does not have', async () => {
+  it('starts nothing with a mode that this version does not have', async () => {
     const noted = notedNode();
-    const { code, err } = await up({ ...noted.options(), env: { WEAVIATE_URL: 'http://w' } });
+    const { code, err } = await up({ ...noted.options(), env: { BOOTPLANE_JWKS_URL: 'https://keys.example' } });
     expect(code).toBe(64);
-    expect(err).toContain('WEAVIATE_URL is set');
+    expect(err).toContain('BOOTPLANE_JWKS_URL is set');
     expect(noted.configs).toEqual([]);
   });
 
