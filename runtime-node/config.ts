@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type * as z from 'zod';
+import { wrongBackends } from './backend-settings.ts';
 import { nearest } from './nearest.ts';
 import { SETTINGS, type SettingInfo, type SettingName, SettingsSchema } from './settings.ts';
 
@@ -41,7 +42,6 @@ export function readSettings(env: Environment, flags: Flags = {}, cwd: string = 
   const input = Object.fromEntries(sources.flatMap(([{ name }, source]) => (source === undefined ? [] : [[name, source.text]])));
   const parsed = SettingsSchema.safeParse(input);
   if (!parsed.success) throw badValues(parsed.error.issues, sources);
-  refuseHalves(parsed.data);
   return { ...parsed.data, data_dir: resolve(cwd, parsed.data.data_dir ?? defaultDataDir(env)) };
 }
 
@@ -92,21 +92,6 @@ function shown(info: SettingInfo, text: string): string {
   return JSON.stringify(text.replaceAll(/\/\/[^/@\s]*@/g, '//(hidden)@'));
 }
 
-/** Settings that are of no use without another one. */
-const NEEDED_WITH: readonly (readonly [SettingName, SettingName])[] = [
-  ['s3_endpoint', 's3_access_key'],
-  ['s3_endpoint', 's3_secret_key'],
-  ['rabbitmq_management_url', 'amqp_url'],
-];
-
-function refuseHalves(settings: z.output<typeof SettingsSchema>): void {
-  const nameOf = (name: SettingName) => SETTINGS.find((info) => info.name === name)?.env ?? name;
-  const lines = NEEDED_WITH.filter(([set, needed]) => settings[set] !== undefined && settings[needed] === undefined).map(
-    ([set, needed]) => `${nameOf(set)} is set and ${nameOf(needed)} is not: set both, or neither`,
-  );
-  if (lines.length > 0) throw new ConfigError('bad_value', lines);
-}
-
 function defaultDataDir(env: Environment): string {
   const state = env.XDG_STATE_HOME;
   // The XDG specification says that a relative path is to be ignored.
@@ -114,10 +99,15 @@ function defaultDataDir(env: Environment): string {
   return join(env.HOME || homedir(), '.local', 'state', 'bootplane');
 }
 
-/** Throws `ConfigError` when something is set that only a later version can do; nothing falls back in silence. */
-export function refuseUnsupported(settings: Settings): void {
-  const lines = SETTINGS.filter(({ later, name }) => later !== undefined && settings[name] !== undefined).map(
-    ({ env, later }) => `${env} is set, but this version of bootplane has the fleet key only: no ${later} yet`,
+/**
+ * Throws `ConfigError` when a node can't start with these: something that only a later version can do, or a backend that is
+ * named half or in another form. Commands to a running node do not look at those: other programs know the same names.
+ */
+export function refuseUnusable(settings: Settings): void {
+  const later = SETTINGS.filter((info) => info.later !== undefined && settings[info.name] !== undefined).map(
+    ({ env, later: what }) => `${env} is set, but this version of bootplane has the fleet key only: no ${what} yet`,
   );
-  if (lines.length > 0) throw new ConfigError('unsupported', [...lines, 'Unset it to run with the fleet key.']);
+  if (later.length > 0) throw new ConfigError('unsupported', [...later, 'Unset it to run with the fleet key.']);
+  const wrong = wrongBackends(settings);
+  if (wrong.length > 0) throw new ConfigError('bad_value', wrong);
 }

@@ -1,6 +1,5 @@
 import type { Fetch } from '../shared/client.ts';
 import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.ts';
-import type { SharedBackends } from '../shared/contract/plan.ts';
 import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
@@ -8,7 +7,7 @@ import { createReportQueue } from '../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
 import type { Lan } from '../shared/ports/lan.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
-import { createEnvironmentReconciler, type ReconcilerDeps } from '../shared/reconcile/reconciler.ts';
+import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
@@ -28,6 +27,7 @@ import { createOverlay } from './overlay.ts';
 import { ownAddress } from './own-address.ts';
 import { packageVersion } from './package-root.ts';
 import { createServiceEnvironment } from './service-environment.ts';
+import { reconciledBy, sharedBackends } from './shared-backends.ts';
 
 export interface NodeParts {
   readonly config: Config;
@@ -121,14 +121,16 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   const { storage, bus, vector, processes, probe } = ports;
   const artifacts = createNodeArtifacts({ ...given, data_dir: config.data_dir, discovery });
   const fleetKeys = await deriveFleetKeys(config.fleet, given.fleetKey);
+  const surroundings = given.surroundings ?? THIS_MACHINE;
+  const ip = () => surroundings.host().ip;
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback, keys: fleetKeys };
   return {
     ...given,
-    surroundings: given.surroundings ?? THIS_MACHINE,
+    surroundings,
     fleetKeys,
     reports,
     artifacts,
-    environment: createEnvironmentReconciler({ ...shared, storage, bus, vector, reconciledBy: reconciledBy(discovery) }),
+    environment: createEnvironmentReconciler({ ...shared, storage, bus, vector, reconciledBy: reconciledBy(discovery, ip) }),
     services: createServiceManager({
       ...shared,
       random,
@@ -137,24 +139,6 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
       environment: createServiceEnvironment(place),
       prepare: artifacts.prepare,
     }),
-  };
-}
-
-/** What several nodes share is reconciled by the site's leader alone; an external that it does not use, by whoever does. */
-function reconciledBy(discovery: () => Discovery | undefined): NonNullable<ReconcilerDeps['reconciledBy']> {
-  return (component, identity) => {
-    const state = discovery()?.state();
-    if (state === undefined || state.leads || component === 'services') return undefined;
-    return state.leader_backends?.[component] === identity ? state.leader_node_id : undefined;
-  };
-}
-
-/** Those of the backends that other machines see too. */
-function sharedBackends({ storage, bus, vector }: Ports): SharedBackends {
-  return {
-    ...(storage.capabilities.shared ? { storage: storage.backend.identity } : {}),
-    ...(bus.capabilities.shared ? { broker: bus.backend.identity } : {}),
-    ...(vector.capabilities.shared ? { vector: vector.backend.identity } : {}),
   };
 }
 
@@ -184,7 +168,7 @@ async function buildSupervisor(
         const now = state();
         return now?.source === 'self' && now.leads ? now.epoch : undefined;
       },
-      backends: () => sharedBackends(ports),
+      backends: () => sharedBackends(ports, parts.surroundings.host().ip),
       leadership: () => discovery()?.leadership() ?? { leads: false, epoch_seen: 0, eligible: config.lead },
       hear: (advert) => discovery()?.hear(advert),
       onHigherToken: () => discovery()?.look(),

@@ -1,5 +1,6 @@
 import { identify } from '../shared/discovery/identify.ts';
 import { lockDataDir } from './adapters/data-dir-lock.ts';
+import { warnOfBackendSettings } from './backend-settings.ts';
 import type { RunningNode } from './commands/io.ts';
 import { compose, type OpenMachine, openLan, openMachine } from './compose.ts';
 import type { Config } from './config.ts';
@@ -41,6 +42,7 @@ async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<R
   undo.add(() => door.close());
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
   warnOfLanSettings(config, machine.log);
+  warnOfBackendSettings(config, machine.log);
   const lan = await openLan(config, machine, undo);
   const around = { door, damages: machine.damages, ...(lan === undefined ? {} : { lan }) };
   const life = await createNodeLife({ config, machine, identity, ports, fleetKey: key, ...around });

@@ -66,7 +66,8 @@ const securedOrigin = origin.refine(
   'must start with https:// (plain http only to this machine), since the certificate is what proves the cloud',
 );
 
-function readOrigin(value: string): string | { wrong: string } {
+/** The origin in a text, or what is wrong with it, in words that go on from `it`. */
+export function readOrigin(value: string): string | { wrong: string } {
   if (!URL.canParse(value) || !/^https?:\/\//i.test(value)) return { wrong: 'must be a URL that starts with http:// or https://' };
   const url = new URL(value);
   if (url.username !== '' || url.password !== '') return { wrong: 'must not hold a user name or password' };
@@ -87,11 +88,6 @@ function list<Output>(item: z.ZodType<Output, string>) {
     .pipe(z.array(item));
 }
 
-const amqpUrl = secret.regex(/^amqps?:\/\/[^/?#\s]+(\/[^?#\s]*)?(\?[^#\s]*)?$/i, 'must be a URL that starts with amqp:// or amqps://');
-const managementUrl = secret.regex(
-  /^https?:\/\/[^/?#\s]+\/?$/i,
-  'must be a URL that starts with http:// or https:// and ends after the host and port',
-);
 const JWT = 'JWT mode';
 
 /** Every setting, once. The order is that of the help. */
@@ -207,7 +203,7 @@ export const SettingsSchema = z.object({
   jwks_file: optional(text, { env: 'BOOTPLANE_JWKS_FILE', value: 'FILE', description: 'the same from a file', later: JWT }),
   jwt_issuer: optional(text, { env: 'BOOTPLANE_JWT_ISSUER', value: 'TEXT', description: 'issuer of JWTs', later: JWT }),
   jwt_audience: optional(text, { env: 'BOOTPLANE_JWT_AUDIENCE', value: 'TEXT', description: 'audience of JWTs', later: JWT }),
-  s3_endpoint: optional(origin, {
+  s3_endpoint: optional(text, {
     env: 'MINIO_ENDPOINT',
     aliases: ['S3_ENDPOINT'],
     value: 'URL',
@@ -233,19 +229,19 @@ export const SettingsSchema = z.object({
     value: 'NAME',
     description: 'region of the object store; found out from it when not set',
   }),
-  amqp_url: optional(amqpUrl, {
+  amqp_url: optional(secret, {
     env: 'AMQP_URL',
     value: 'URL',
     description: 'RabbitMQ instead of the in-process bus',
     secret: true,
   }),
-  rabbitmq_management_url: optional(managementUrl, {
+  rabbitmq_management_url: optional(secret, {
     env: 'RABBITMQ_MANAGEMENT_URL',
     value: 'URL',
     description: 'management API of RabbitMQ, which tells all that is there in one read',
     secret: true,
   }),
-  weaviate_url: optional(origin, {
+  weaviate_url: optional(text, {
     env: 'WEAVIATE_URL',
     value: 'URL',
     description: 'Weaviate instead of the embedded index',
@@ -257,6 +253,9 @@ export const SettingsSchema = z.object({
   }),
   weaviate_api_key: optional(secret, { env: 'WEAVIATE_API_KEY', value: 'KEY', description: 'API key of Weaviate', secret: true }),
 });
+
+/** All settings, read and checked. */
+export type SettingValues = z.output<typeof SettingsSchema>;
 
 export type SettingName = keyof typeof SettingsSchema.shape;
 

@@ -4,7 +4,7 @@ import { access, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
 import { ClusterFile } from '../../shared/contract/status.ts';
-import { refuseUnsupported, type Settings } from '../config.ts';
+import { refuseUnusable, type Settings } from '../config.ts';
 import { FLEET_KEY_FILE } from '../fleet-key.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { parseJson, readOptional } from './connect.ts';
@@ -24,7 +24,7 @@ export function checkNodeVersion(version: string = process.versions.node): Findi
 
 export function checkSettings(settings: Settings): Finding {
   try {
-    refuseUnsupported(settings);
+    refuseUnusable(settings);
     return ok('settings', 'all are known and allowed');
   } catch (error) {
     return fail('settings', messageOf(error).split('\n')[0] ?? '', 'Unset it: `bootplane up` refuses to start with it.');

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { refuseUnsupported, type Settings } from '../config.ts';
+import { refuseUnusable, type Settings } from '../config.ts';
 import type { Joined } from '../join-fleet.ts';
 import type { Define } from './command.ts';
 import { findLocalNode } from './connect.ts';
@@ -34,7 +34,7 @@ export const define: Define = (command, run) => {
         const { replace, start } = command.opts<{ replace?: boolean; start: boolean }>();
         refuseMore(command.args);
         const settings = settingsFrom(io, command);
-        refuseUnsupported(settings);
+        refuseUnusable(settings);
         const word = command.args[0] ?? '';
         const key = (word === '-' ? await readKey(io.stdin) : word).trim();
         refuseOtherKey(settings, key);

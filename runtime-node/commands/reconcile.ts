@@ -12,7 +12,8 @@ Examples:
   bootplane reconcile --dry-run --json
 
 add and update run by themselves. incompatible is shown and skipped. destroy never runs by itself.
-It exits with 0 when there is nothing to do, with 2 when there is.`;
+What several nodes share is reconciled by the site's leader alone: ask there what it would do to it.
+It exits with 0 when there is nothing to do here, with 2 when there is.`;
 
 export const define: Define = (command, run) => {
   addSettings(command, CLIENT_SETTINGS)
@@ -41,9 +42,10 @@ function exitCodeOf({ components }: ReconcileDiff): number {
 
 function formatDiff(io: Io, { components }: ReconcileDiff): string[] {
   const colors = colorsFor(io);
-  return components.flatMap(({ component, backend, actions, failed }) => {
+  return components.flatMap(({ component, backend, actions, failed, reconciled_by }) => {
     const head = `${colors.bold(component)} (${oneLine(backend)})`;
     if (failed !== undefined) return [`${head}: ${colors.red(`its actual state can't be read: ${oneLine(failed)}`)}`];
+    if (reconciled_by !== undefined) return [`${head}: left to node ${oneLine(reconciled_by)}, which leads the site and reconciles it`];
     if (actions.length === 0) return [`${head}: nothing to do`];
     return [`${head}:`, ...actions.flatMap((action) => formatAction(io, action))];
   });

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Config, refuseUnsupported, type Settings } from '../config.ts';
+import { type Config, refuseUnusable, type Settings } from '../config.ts';
 import type { Define } from './command.ts';
 import type { Io, RunningNode } from './io.ts';
 import { addSettings, environmentHelp, NODE_SETTINGS, settingsFrom } from './options.ts';
@@ -31,7 +31,7 @@ export const define: Define = (command, run) => {
     .action(
       run(async (io, command) => {
         const settings = settingsFrom(io, command);
-        refuseUnsupported(settings);
+        refuseUnusable(settings);
         return runNode(io, settings, command.opts().examples === true);
       }),
     );

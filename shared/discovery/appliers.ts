@@ -28,9 +28,11 @@ export interface AppliersDeps {
   readonly refusals: Refusals;
   readonly steps: StepsLog;
   readonly onApplied: () => void;
+  /** Holds the lease of its site, by its own clock. */
+  readonly leads: () => boolean;
 }
 
-export function createAppliers({ deps, documents, refusals, steps, onApplied }: AppliersDeps): Appliers {
+export function createAppliers({ deps, documents, refusals, steps, onApplied, leads }: AppliersDeps): Appliers {
   const { config, identity } = deps;
   const node = { node_id: identity.node_id, site: config.site, capabilities: config.capabilities };
   const pending = new Set<'services' | 'environment'>();
@@ -62,8 +64,7 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied }: 
   return {
     applyHeld() {
       if (documents.plan !== undefined) applyPlan(documents.plan);
-      const leads = documents.plan?.answer.role === 'leader';
-      if (documents.profile !== undefined && environment.want(desiredOf(documents.profile), leads)) pending.add('environment');
+      if (documents.profile !== undefined && environment.want(desiredOf(documents.profile), leads())) pending.add('environment');
     },
     supersedePlan() {
       if (hasPlan && documents.plan !== undefined) applyPlan(documents.plan);

@@ -133,7 +133,14 @@ async function open(parts: Parts): Promise<Opened> {
     changed();
   };
   const steps = createStepsLog(deps.log);
-  const appliers = createAppliers({ deps, documents, refusals, steps, onApplied });
+  const appliers = createAppliers({
+    deps,
+    documents,
+    refusals,
+    steps,
+    onApplied,
+    leads: () => holds(standing.located?.lease, deps.clock),
+  });
   const mayApply = () => standing.phase === 'starting' || standing.phase === 'running';
   const applyHeld = () => {
     if (mayApply()) appliers.applyHeld();

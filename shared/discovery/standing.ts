@@ -112,6 +112,9 @@ function urls({ config }: Pick<DiscoveryDeps, 'config'>, { located, answer, toke
     ...(control_plane_url === undefined ? {} : { control_plane_url }),
     ...(followed_url === undefined ? {} : { followed_url }),
     ...(answer === undefined ? {} : { gateway_url: answer.gateway_url }),
-    ...(answer?.leader_backends === undefined ? {} : { leader_backends: answer.leader_backends }),
+    // Of a leader that is not followed now nobody knows whether it still does so.
+    ...(located === undefined || token === undefined || answer?.leader_backends === undefined
+      ? {}
+      : { leader_backends: answer.leader_backends }),
   };
 }

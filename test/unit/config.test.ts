@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MARK_NAME } from '../../runtime-node/adapters/child-process-mark.ts';
-import { ConfigError, readSettings, refuseUnsupported, SETTINGS } from '../../runtime-node/config.ts';
+import { warnOfBackendSettings } from '../../runtime-node/backend-settings.ts';
+import { ConfigError, readSettings, refuseUnusable, SETTINGS } from '../../runtime-node/config.ts';
 import { createServiceEnvironment } from '../../runtime-node/service-environment.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { ClusterPlan } from '../../shared/contract/plan.ts';
@@ -14,6 +15,8 @@ function failure(act: () => unknown): ConfigError {
   }
   throw new Error('nothing was refused');
 }
+
+import { recordingLog } from '../support/recording-log.ts';
 
 describe('defaults', () => {
   it('are those of the contract', () => {
@@ -61,7 +64,7 @@ describe('order', () => {
   });
 
   it('takes the first of two names of one setting', () => {
-    const keys = { HOME: '/h', MINIO_ACCESS_KEY: 'AK', MINIO_SECRET_KEY: 'SK' };
+    const keys = { HOME: '/h' };
     const env = { ...keys, S3_ENDPOINT: 'http://second', MINIO_ENDPOINT: 'http://first' };
     expect(readSettings(env).s3_endpoint).toBe('http://first');
     expect(readSettings({ ...keys, S3_ENDPOINT: 'http://second' }).s3_endpoint).toBe('http://second');
@@ -158,13 +161,13 @@ describe('names', () => {
 describe('what this version does not have', () => {
   it.each(['BOOTPLANE_JWKS_URL', 'BOOTPLANE_JWKS_FILE'])('%s is refused', (name) => {
     const settings = readSettings({ HOME: '/h', [name]: 'http://somewhere' });
-    const error = failure(() => refuseUnsupported(settings));
+    const error = failure(() => refuseUnusable(settings));
     expect(error.kind).toBe('unsupported');
     expect(error.message).toContain('fleet key only');
   });
 
   it('does not stop a node that asks for none of it', () => {
-    expect(() => refuseUnsupported(readSettings({ HOME: '/h', MINIO_REGION: 'eu-central-1' }))).not.toThrow();
+    expect(() => refuseUnusable(readSettings({ HOME: '/h', MINIO_REGION: 'eu-central-1' }))).not.toThrow();
   });
 });
 
@@ -189,15 +192,25 @@ describe('externals', () => {
   it.each([
     [
       { MINIO_ENDPOINT: 'http://store:9000', MINIO_ACCESS_KEY: 'AK' },
-      'MINIO_ENDPOINT is set and MINIO_SECRET_KEY is not: set both, or neither',
+      'MINIO_ENDPOINT (or S3_ENDPOINT) is set and MINIO_SECRET_KEY (or S3_SECRET_KEY) is not: set both, or neither',
     ],
     [{ RABBITMQ_MANAGEMENT_URL: 'http://mq:15672' }, 'RABBITMQ_MANAGEMENT_URL is set and AMQP_URL is not: set both, or neither'],
-    [{ MINIO_ENDPOINT: 'store:9000' }, 'MINIO_ENDPOINT is "store:9000": it must be a URL that starts with http:// or https://'],
-    [{ WEAVIATE_URL: 'http://index:8080/v1' }, 'it must end after the host and port, without a path'],
-    [{ AMQP_URL: 'http://ada:hunter2@mq' }, 'AMQP_URL is (hidden): it must be a URL that starts with amqp:// or amqps://'],
-  ])('%j is refused, and no secret is shown', (env, expected) => {
-    const { message } = failure(() => readSettings({ HOME: '/h', ...env }));
+    [{ S3_ENDPOINT: 'store:9000', S3_ACCESS_KEY: 'AK', S3_SECRET_KEY: 'SK' }, 'it must be a URL that starts with http:// or https://'],
+    [{ WEAVIATE_URL: 'http://index:8080/v1' }, "WEAVIATE_URL can't be used: it must end after the host and port, without a path"],
+    [{ AMQP_URL: 'http://ada:hunter2@mq' }, "AMQP_URL can't be used: it must be a URL that starts with amqp:// or amqps://"],
+  ])('%j is refused where a node starts, and no secret is shown', (env, expected) => {
+    const settings = readSettings({ HOME: '/h', ...env });
+    const { message } = failure(() => refuseUnusable(settings));
     expect(message).toContain(expected);
     expect(message).not.toContain('hunter2');
+  });
+
+  it('of which only the keys are given are told, and the embedded default is used', () => {
+    const log = recordingLog();
+    warnOfBackendSettings(readSettings({ HOME: '/h', S3_ACCESS_KEY: 'AK', WEAVIATE_API_KEY: 'hunter2' }), log);
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      'MINIO_ACCESS_KEY (or S3_ACCESS_KEY) is set and MINIO_ENDPOINT (or S3_ENDPOINT) is not: the embedded default is used',
+      'WEAVIATE_API_KEY is set and WEAVIATE_URL is not: the embedded default is used',
+    ]);
   });
 });
