@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /** A node runs for months and may end by kill -9: its cache is written once its start, and that of others beside it, is over. */
-const FLUSH_AFTER_MS = 30_000;
+const FLUSH_AFTER_MS = 10_000;
 
 /**
  * Keeps compiled code (and, in a checkout, TypeScript with its types taken out) for the next start, which is then a third
