@@ -15,8 +15,12 @@ export type ActionOf<C extends Catalogue<C>, K extends keyof C & string = keyof 
     readonly data: C[P]['data'];
     /** Subjects that must not have failed earlier in the same run. */
     readonly needs: readonly string[];
+    readonly probe?: Probe;
   };
 }[K];
+
+/** Set on an action that only finds out, where nobody can tell what is there: that it has to run is no sign of a change. */
+export type Probe = true;
 
 /** The kinds that may run by themselves. */
 export type ExecutableKind<C extends Catalogue<C>> = {
@@ -32,6 +36,7 @@ export type Executors<C extends Catalogue<C>, Port> = {
 export interface PlannedAction {
   readonly view: ActionView;
   readonly needs: readonly string[];
+  readonly probe?: Probe;
   readonly execute?: () => Promise<void>;
 }
 
@@ -45,7 +50,8 @@ export function plan<C extends Catalogue<C>, Port>(
   const byKind = executors as Readonly<Record<string, ((port: Port, data: unknown) => Promise<void>) | undefined>>;
   return actions.map((action) => {
     const execute = byKind[action.kind];
-    const planned = { view: toView(action), needs: action.needs };
+    const { needs, probe } = action;
+    const planned = { view: toView(action), needs, ...(probe === undefined ? {} : { probe }) };
     return execute === undefined ? planned : { ...planned, execute: () => execute(port, action.data) };
   });
 }

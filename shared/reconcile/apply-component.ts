@@ -38,7 +38,8 @@ export async function applyComponent(
   }
   const run = await openRun(deps, component.component, desired);
   const drifted = memory.applied === documentName(desired);
-  if (drifted) showDrift(deps, run, executable, memory);
+  const changed = drifted ? executable.filter(({ probe }) => probe === undefined) : [];
+  if (changed.length > 0) showDrift(deps, run, changed, memory);
   const { concurrency = 1 } = component;
   const results = await runActions(executable, { ...deps, concurrency, done: (result) => tellAction(deps, run, result) });
   const outcome = summarise(results, skipped, drifted);

@@ -32,7 +32,7 @@ function diffExchanges(wanted: readonly Exchange[], actual: readonly ExchangeSta
     const is = found.get(exchange.name);
     const about = { subject: exchangeSubject(exchange.name), after: exchange, data: { exchange }, needs: [] };
     if (is === undefined) return [{ ...about, kind: 'ensure-exchange', safety: 'add' }];
-    if (is.unread !== undefined) return [{ ...about, kind: 'compare-exchange', safety: 'update', detail: is.unread }];
+    if (is.unread !== undefined) return [{ ...about, kind: 'compare-exchange', safety: 'update', detail: is.unread, probe: true }];
     if (is.type === exchange.type && is.differs === undefined) return [];
     const what =
       is.differs === undefined ? `${is.type} and the profile wants ${exchange.type}` : `there as something else (${is.differs.join(', ')})`;
@@ -43,11 +43,11 @@ function diffExchanges(wanted: readonly Exchange[], actual: readonly ExchangeSta
 
 function diffBindings(
   wanted: readonly Binding[],
-  { bindings, bindings_unread }: Pick<Topology, 'bindings' | 'bindings_unread'>,
+  { exchanges, queues, bindings, bindings_unread }: Topology,
   refused: ReadonlySet<string>,
 ): BrokerAction[] {
   const found = new Set(bindings.map(bindingKey));
-  const unread = bindings_unread === undefined ? {} : { detail: bindings_unread };
+  const ends = new Set([...exchanges.map(({ name }) => exchangeSubject(name)), ...queues.map(({ name }) => queueSubject(name))]);
   return wanted.flatMap((binding): BrokerAction[] => {
     const key = bindingKey(binding);
     if (found.has(key)) return [];
@@ -55,6 +55,9 @@ function diffBindings(
     const about = { subject: bindingSubject(binding), after: binding, data: { binding } };
     if (!refused.has(binding.queue)) {
       const needs = [exchangeSubject(binding.exchange), queueSubject(binding.queue)];
+      // Without its exchange or its queue it is gone for sure.
+      const isUnread = bindings_unread !== undefined && needs.every((subject) => ends.has(subject));
+      const unread = isUnread ? ({ detail: bindings_unread, probe: true } as const) : {};
       return [{ ...about, ...unread, kind: 'ensure-binding', safety: 'add', needs }];
     }
     const detail = `queue ${binding.queue} can't be declared on this broker`;

@@ -16,7 +16,7 @@ export function declareQueue(queue: Queue, { queue_types }: BusCapabilities): Br
 export function changeQueue(wanted: Queue, is: QueueState, capabilities: BusCapabilities): BrokerAction[] {
   if (is.unread === undefined) return [...fixedDifferences(wanted, is), ...diffTtl(wanted, is, capabilities)];
   const about = { subject: queueSubject(wanted.name), after: wanted, detail: is.unread, data: { queue: wanted }, needs: [] };
-  return [{ ...about, kind: 'compare-queue', safety: 'update' }];
+  return [{ ...about, kind: 'compare-queue', safety: 'update', probe: true }];
 }
 
 function fixedDifferences(wanted: Queue, is: QueueState): BrokerAction[] {

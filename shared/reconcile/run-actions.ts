@@ -1,5 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
-import type { PlannedAction } from './action.ts';
+import type { PlannedAction, Probe } from './action.ts';
 import { DeadlineError, withDeadline } from './deadline.ts';
 import type { ActionView } from './types.ts';
 import { describeError, errorKind } from './wording.ts';
@@ -10,6 +10,7 @@ import { describeError, errorKind } from './wording.ts';
  */
 export interface ActionResult {
   readonly view: ActionView;
+  readonly probe?: Probe;
   readonly outcome: 'applied' | 'failed' | 'not_tried' | 'incompatible';
   readonly duration_ms: number;
   readonly message?: string;
@@ -35,7 +36,7 @@ const UNREACHABLE = new Set(['backend_away', 'unauthorized']);
  * The results have the order of the actions, whichever ended first.
  */
 export async function runActions(actions: readonly PlannedAction[], options: RunOptions): Promise<ActionResult[]> {
-  const run: RunState = { failed: new Set(), unreachable: 0 };
+  const run: RunState = { failed: new Set(), unreachable: 0, hangs: false };
   const results: ActionResult[] = [];
   for (const group of groups(actions)) {
     const ended: ActionResult[] = [];
@@ -61,6 +62,8 @@ interface RunState {
   readonly failed: Set<string>;
   /** Failures in a row that say "not reachable". */
   unreachable: number;
+  /** A call has not come back: whatever the others say, nothing more is started beside it. */
+  hangs: boolean;
 }
 
 /** Neighbours of one kind, as long as none needs another of them. */
@@ -81,16 +84,17 @@ function groups(actions: readonly PlannedAction[]): Executable[][] {
   return all;
 }
 
-async function runOne({ view, needs, execute }: Executable, run: RunState, options: RunOptions): Promise<ActionResult> {
-  if (run.unreachable >= UNREACHABLE_IN_A_ROW || needs.some((subject) => run.failed.has(subject))) {
+async function runOne({ view, needs, probe, execute }: Executable, run: RunState, options: RunOptions): Promise<ActionResult> {
+  if (run.hangs || run.unreachable >= UNREACHABLE_IN_A_ROW || needs.some((subject) => run.failed.has(subject))) {
     run.failed.add(view.subject);
     return { view, outcome: 'not_tried', duration_ms: 0 };
   }
   const { result, error } = await tryOne(view, execute, options);
   options.done(result);
   if (result.outcome === 'failed') run.failed.add(view.subject);
-  run.unreachable = countUnreachable(run.unreachable, error);
-  return result;
+  if (error instanceof DeadlineError) run.hangs = true;
+  run.unreachable = UNREACHABLE.has(errorKind(error) ?? '') ? run.unreachable + 1 : 0;
+  return probe === undefined ? result : { ...result, probe };
 }
 
 async function tryOne(view: ActionView, execute: () => Promise<void>, { clock, call_limit_ms }: RunOptions) {
@@ -104,10 +108,4 @@ async function tryOne(view: ActionView, execute: () => Promise<void>, { clock, c
     const outcome = errorKind(error) === INCOMPATIBLE ? 'incompatible' : 'failed';
     return { result: { view, outcome, duration_ms: took(), message } satisfies ActionResult, error };
   }
-}
-
-function countUnreachable(before: number, error: unknown): number {
-  // A call that hangs is still under way: nothing is queued behind it.
-  if (error instanceof DeadlineError) return UNREACHABLE_IN_A_ROW;
-  return UNREACHABLE.has(errorKind(error) ?? '') ? before + 1 : 0;
 }

@@ -162,6 +162,18 @@ describe('a broker that cannot tell everything', () => {
     });
     expect(kinds(actions)).toEqual(['update compare-exchange', 'update compare-queue', 'add ensure-binding']);
     expect(actions.map(({ detail }) => detail)).toEqual(['no one tells', 'no one tells', 'no one lists them']);
+    expect(actions.map(({ probe }) => probe)).toEqual([true, true, true]);
+  });
+
+  test('a binding without its queue or its exchange is gone, whoever could list it', async () => {
+    const exchanges = [{ name: 'events', type: 'topic' as const }];
+    const known = { bindings_unread: 'no one lists them', confirms: true };
+    for (const there of [{ exchanges }, { queues: [QUEUE] }]) {
+      const binding = (await diff(wanted, { ...known, ...there })).at(-1);
+      expect([binding?.kind, binding?.detail, binding?.probe]).toEqual(['ensure-binding', undefined, undefined]);
+    }
+    const both = await diff(wanted, { ...known, exchanges, queues: [QUEUE] });
+    expect(both.map(({ kind, probe }) => [kind, probe])).toEqual([['ensure-binding', true]]);
   });
 
   test('what a declaration would stumble over is incompatible, and so is a type that no profile knows', async () => {

@@ -354,6 +354,43 @@ describe('drift', () => {
     expect(events.filter(({ action }) => action === 'drift').map(({ component }) => component)).toEqual(['storage', 'vector']);
   });
 
+  test('is not what only has to be found out', async () => {
+    const { readTopology } = backends.bus;
+    let forgets = false;
+    const bus: Backends['bus'] = {
+      ...backends.bus,
+      async readTopology(wanted) {
+        const all = await readTopology(wanted);
+        if (!forgets) return all;
+        const exchanges = all.exchanges.map((item) => ({ ...item, unread: 'no one tells' }));
+        const queues = all.queues.map((item) => ({ ...item, unread: 'no one tells' }));
+        return { ...all, exchanges, queues, bindings: [], bindings_unread: 'no one lists them' };
+      },
+    };
+    const { reconciler, events, writes } = startReconciler({ ...backends, bus });
+    const desired = await desiredProfile({ broker: PROFILE.broker });
+    await reconciler.apply(desired);
+    forgets = true;
+    const told = events.length;
+    const { broker } = await reconciler.apply(desired);
+    expect(
+      writes()
+        .slice(-3)
+        .map(({ method }) => method),
+    ).toEqual(['ensureExchange', 'ensureQueue', 'ensureBinding']);
+    expect(events.slice(told).map(({ action }) => action)).not.toContain('drift');
+    expect(broker?.message).toBeUndefined();
+
+    backends.bus.dropQueue('frames');
+    const again = events.length;
+    const restored = await reconciler.apply(desired);
+    expect(events[again]).toMatchObject({
+      action: 'drift',
+      message: expect.stringMatching(/: ensure-queue queue frames; ensure-binding [^;]*$/),
+    });
+    expect(restored.broker?.message).toBe('restored 2 that had changed');
+  });
+
   test('neither a new generation nor the rest of a failed apply is drift', async () => {
     let broken = true;
     const { reconciler, events } = startReconciler(backends, {

@@ -106,6 +106,24 @@ describe('running actions side by side', () => {
     ]);
   });
 
+  test('a call that hangs is not forgotten when another one ends well after it', async () => {
+    const clock = new SimulatedClock();
+    const started: string[] = [];
+    const actions = kinds('a', ['hangs', 'b', 'c', 'd', 'e'], async (name) => {
+      started.push(name);
+      if (name === 'hangs') return new Promise(() => {});
+      await clock.sleep(600);
+    });
+    const running = runActions([...actions, ...kinds('z', ['z1'], async () => {})], {
+      ...{ clock, call_limit_ms: 1000, done: () => {}, concurrency: 2 },
+    });
+    for (let step = 0; step < 40; step += 1) await clock.advance(100);
+    const results = await running;
+    // b ends at 600 and c begins; the hang is known at 1000; c ends well at 1200.
+    expect(started).toEqual(['hangs', 'b', 'c']);
+    expect(results.map(({ outcome }) => outcome)).toEqual(['failed', 'applied', 'applied', 'not_tried', 'not_tried', 'not_tried']);
+  });
+
   test('what needs one of its own kind waits for it', async () => {
     const clock = new SimulatedClock();
     const order: string[] = [];
