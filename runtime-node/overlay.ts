@@ -1,8 +1,7 @@
+import { OVERLAY } from '../shared/contract/data.ts';
 import type { EventBus } from '../shared/ports/event-bus.ts';
 import type { Log } from '../shared/ports/log.ts';
 
-/** The topic exchange that overlay notifications go to, with their topic as the routing key. */
-const OVERLAY_EXCHANGE = 'overlay';
 /** Notifications under way; beyond it they are dropped, since a slow bus must not hold up the Supervisor. */
 const MAX_PENDING = 1000;
 
@@ -14,10 +13,10 @@ export function createOverlay(bus: EventBus, log: Log): Emit {
   let failing = false;
   let declared: Promise<void> | undefined;
   const publish = async (topic: string, body: Readonly<Record<string, unknown>>, message_id: string) => {
-    declared ??= bus.ensureExchange({ name: OVERLAY_EXCHANGE, type: 'topic' });
+    declared ??= bus.ensureExchange({ name: OVERLAY, type: 'topic' });
     await declared;
     const bytes = new TextEncoder().encode(JSON.stringify(body));
-    await bus.publish({ exchange: OVERLAY_EXCHANGE, key: topic, body: bytes, message_id, content_type: 'application/json' });
+    await bus.publish({ exchange: OVERLAY, key: topic, body: bytes, message_id, content_type: 'application/json' });
   };
   return (topic, body, idempotency_key) => {
     if (pending >= MAX_PENDING) return;

@@ -11,6 +11,12 @@ export function isDataPath(pathname: string): boolean {
   return /^\/v1\/(?:objects|messages|queues|vectors)\//.test(pathname);
 }
 
+/**
+ * The topic exchange where bootplane itself says what happens to the fleet, under routing keys that start with the same
+ * word. Nodes and front ends believe what they hear there, so services may not publish under such keys.
+ */
+export const OVERLAY = 'overlay';
+
 /** Lower-case hex, with an upload: what arrives must have it. With a download: what the whole object has. */
 export const SHA256_HEADER = 'Bootplane-Sha256';
 export const VERSION_HEADER = 'Bootplane-Version';

@@ -47,6 +47,7 @@ export const MIN_FLEET_KEY_LENGTH = 20;
 
 const encoder = new TextEncoder();
 const CREDENTIAL = /^bpn~([^~]+)~([^~]+)~([^~]+)$/;
+const SERVICE_TOKEN_WITHIN = /bps~[^~]+~[^~]+~[^~]+~[^~]/;
 const SERVICE_TOKEN = /^bps~([^~]+)~([^~]+)~([^~]+)~([^~]+)$/;
 
 /** Derives the keys of `fleet` from its fleet key. */
@@ -87,6 +88,11 @@ export function fleetOfCredential(credential: string): string | undefined {
 /** True for what has the form of a service token; says nothing about whether it is genuine. */
 export function isServiceToken(credential: string): boolean {
   return SERVICE_TOKEN.test(credential);
+}
+
+/** True for a text that has a service token anywhere in it. The form tells it from an id that ends in `bps`. */
+export function holdsServiceToken(text: string): boolean {
+  return SERVICE_TOKEN_WITHIN.test(text);
 }
 
 async function verifyServiceToken(fleet: string, key: CryptoKey, token: string): Promise<ServiceTokenOwner | undefined> {

@@ -1,4 +1,4 @@
-import { type FleetKeys, fleetOfCredential, isServiceToken } from '../contract/fleet-keys.ts';
+import { type FleetKeys, fleetOfCredential, holdsServiceToken, isServiceToken } from '../contract/fleet-keys.ts';
 import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
 import { ProblemError } from './problem.ts';
 
@@ -68,6 +68,10 @@ export function createAuthenticator(fleets: Keyring, forwarded?: VerifyForwarded
   return (request) => {
     const credential = readCredential(request.headers);
     if (credential === undefined) return undefined;
+    // Such a call never leaves the node, so it must not act for anybody else there.
+    if (isOfService(request) && !isServiceToken(credential)) {
+      throw unauthenticated('the token of a service goes alone, as "Authorization: Bearer <token>"');
+    }
     if (credential.startsWith(FORWARD)) return verifyForwarded(forwarded, request, credential);
     return remembered.get(credential) ?? verify(fleets, credential).then((caller) => remember(credential, caller));
   };
@@ -79,10 +83,9 @@ async function verifyForwarded(forwarded: VerifyForwarded | undefined, request: 
   return forwarded(request, credential);
 }
 
-/** True for a request of a service; says nothing about whether its token is genuine. */
-export function isOfService({ headers }: Request): boolean {
-  const credential = headers.get('authorization')?.replace(/^bearer /i, '') ?? headers.get('x-api-key');
-  return credential !== null && isServiceToken(credential);
+/** True for a request that carries the token of a service, however it is written; says nothing about whether it is genuine. */
+export function isOfService({ headers }: Pick<Request, 'headers'>): boolean {
+  return ['authorization', 'x-api-key'].some((name) => holdsServiceToken(headers.get(name) ?? ''));
 }
 
 function readCredential(headers: Headers): string | undefined {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toBase64 } from '../../shared/contract/base64.ts';
 import { sha256Hex } from '../../shared/contract/canonical.ts';
+import { isDataPath } from '../../shared/contract/data.ts';
 import { chunked } from '../conformance/artifact-store.suite.ts';
 import { type DataPortsUnderTest, type DataWorld, NODE, startData } from './data.harness.ts';
 import { FLEET_KEY } from './harness.ts';
@@ -322,6 +323,22 @@ export function dataCases(open: () => Promise<DataPortsUnderTest>): void {
         code: 'forbidden',
         detail: /on the machine of the node/,
       });
+    });
+
+    it.each(['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Proto', 'X-Real-IP', 'Via'])(
+      'is for the machine of the node also where a proxy there passes calls on, as %s tells',
+      async (name) => {
+        const { status, body } = await told(world.fetch('GET /v1/objects/captures', { headers: { [name]: '203.0.113.7' } }));
+        expect([status, body]).toMatchObject([403, { code: 'forbidden', detail: expect.stringContaining(name.toLowerCase()) }]);
+        const elsewhere = await world.fetch('GET /v1/nodes', { as: FLEET_KEY, headers: { [name]: '203.0.113.7' } });
+        expect(elsewhere.status).toBe(200);
+      },
+    );
+
+    it('has the paths that nodes keep to themselves, and no other route has one', () => {
+      const { routes } = world.harness.supervisor;
+      expect(routes.filter(({ tag }) => tag === 'data').length).toBeGreaterThan(10);
+      for (const { path, tag } of routes) expect([path, isDataPath(path)]).toEqual([path, tag === 'data']);
     });
 
     it('opens nothing else', async () => {

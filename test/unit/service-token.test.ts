@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createServiceEnvironment } from '../../runtime-node/service-environment.ts';
-import { deriveFleetKeys, isServiceToken } from '../../shared/contract/fleet-keys.ts';
+import { deriveFleetKeys, holdsServiceToken, isServiceToken } from '../../shared/contract/fleet-keys.ts';
 import { ClusterPlan } from '../../shared/contract/plan.ts';
+import { FLEET_KEY } from '../runtime/harness.ts';
 import { type FrontDoor, startFrontDoor } from './front-door.harness.ts';
 
 const KEY = 'a fleet key that is only for tests';
@@ -68,5 +69,35 @@ describe('a node that follows another', () => {
       expect((await door.call('GET /v1/nodes', { headers: { authorization } })).status).toBe(403);
     }
     expect(door.sent).toEqual([]);
+  });
+
+  it.each(['a leader', 'the cloud'])('shows it to %s in no other writing either, and takes it for nobody else', async (who) => {
+    if (who === 'the cloud') door.decider = { kind: 'cloud', url: 'https://cloud.example' };
+    const token = await door.own.keys.serviceToken('me', 'api');
+    const fleetKey = { authorization: `Bearer ${FLEET_KEY}` };
+    const writings: Record<string, string>[] = [
+      { authorization: `Bearer  ${token}` },
+      { authorization: `Token ${token}` },
+      { authorization: `Basic x, Bearer ${token}` },
+      { authorization: `Bearer "${token}"` },
+      { ...fleetKey, 'x-api-key': token },
+    ];
+    for (const headers of writings) expect((await door.call('GET /v1/nodes', { headers })).status).toBe(401);
+    const beside = { authorization: `Bearer ${token}`, 'x-api-key': FLEET_KEY };
+    expect((await door.call('GET /v1/nodes', { headers: beside })).status).toBe(403);
+    expect(door.sent).toEqual([]);
+  });
+
+  it('passes on what a node calls whose name ends as a token starts', async () => {
+    for (const [fleet, node_id] of [
+      ['default', 'switch-10gbps'],
+      ['bps', 'bps'],
+    ] as const) {
+      const credential = await (await deriveFleetKeys(fleet, KEY)).nodeCredential(node_id);
+      expect([credential.includes('bps~'), holdsServiceToken(credential)]).toEqual([true, false]);
+    }
+    const authorization = `Bearer ${await door.own.keys.nodeCredential('switch-10gbps')}`;
+    await door.call('GET /v1/nodes', { headers: { authorization } });
+    expect(door.sent).toHaveLength(1);
   });
 });

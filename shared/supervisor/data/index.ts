@@ -21,12 +21,23 @@ export function dataRoutes({ options: { data, self } }: Context): Route[] {
   }));
 }
 
+/** What a proxy adds to what it passes on. */
+const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
+
 /** A token that leaks is of no use on another machine, and one of another node's service is none of ours. */
 function refuseStrangers(data: DataPorts, node_id: string | undefined, { caller, request }: RawCall<Caller | undefined>): void {
   if (!data.isFromHere(request)) {
     throw new ProblemError(
       'forbidden',
       'objects, messages and vectors are for the services on the machine of the node: ask the node there',
+    );
+  }
+  const proxied = PROXY_HEADERS.find((name) => request.headers.has(name));
+  if (proxied !== undefined) {
+    throw new ProblemError(
+      'forbidden',
+      `a proxy passed this on (it has the header ${proxied}), and objects, messages and vectors are for the services on the machine of the node: ` +
+        'ask the node itself, at BOOTPLANE_URL, and let the proxy not pass these paths on',
     );
   }
   if (caller?.scope === 'service' && caller.node_id !== node_id) {

@@ -5,6 +5,7 @@ import {
   ExchangePath,
   MESSAGE_BODY_BYTES,
   MESSAGE_REQUEST_BYTES,
+  OVERLAY,
   PublishMessage,
   PublishMessageAnswer,
   PullAnswer,
@@ -17,9 +18,6 @@ import type { Caller } from '../auth.ts';
 import { ProblemError } from '../problem.ts';
 import { empty, json, type Route, route } from '../route.ts';
 import { BACKEND_PROBLEMS } from './problems.ts';
-
-/** Where bootplane itself says what happens to the fleet, under routing keys that start with the same word. */
-const OVERLAY = 'overlay';
 
 export function messageRoutes(bus: EventBus): Route[] {
   return [publish(bus), pull(bus), ack(bus), reject(bus)];
