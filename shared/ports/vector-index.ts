@@ -16,8 +16,9 @@ export interface VectorIndex {
   ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void>;
 
   /**
-   * Inserts or replaces by id; of an id that is given twice, the last. All or none: what is wrong with an object
-   * (`bad_dimensions`, `bad_property`, `bad_name`, which name it) is found before the first is stored.
+   * Inserts or replaces by id; of an id that is given twice, the last. What is wrong with an object (`bad_dimensions`,
+   * `bad_property`, `bad_name`, which name it) is found before the first is stored. All or none also when it breaks off
+   * for another reason, where `capabilities.atomic_upsert` says so.
    */
   upsert(className: string, objects: readonly VectorObject[]): Promise<void>;
   get(className: string, id: string): Promise<VectorObject | undefined>;
@@ -40,7 +41,9 @@ export interface VectorCapabilities {
   readonly fixed_dimensions: boolean;
   /**
    * An upsert is seen whole or not at all. Else others see it object by object, and one that breaks off for a reason
-   * that cannot be known before (the disk is full, the backend goes away) leaves a part: the same again completes it.
+   * that cannot be known before (the disk is full, the backend goes away) leaves a part. The same again stores the rest,
+   * but need not make all of it found: in Weaviate 1.39 a search may miss objects that are stored until they are
+   * written once or twice more. Whoever must know counts what a search finds.
    */
   readonly atomic_upsert: boolean;
   /** Several nodes see the same classes. */

@@ -11,7 +11,7 @@ import {
 import { type Connection, callJson, segment } from './call.ts';
 
 export interface Vectors {
-  /** Inserts or replaces by id, all or none. */
+  /** Inserts or replaces by id. All or none, but on Weaviate, where one that breaks off may leave a part: then send it again. */
   upsert(className: string, objects: VectorBatch['objects']): Promise<void>;
   /** Undefined when the class holds no such object. */
   get(className: string, id: string): Promise<VectorObject | undefined>;

@@ -125,6 +125,16 @@ describe('reconcile --dry-run', () => {
     expect(failed.out).toContain('the disk is gone');
     expect(JSON.parse((await site.run(['reconcile', '--dry-run', '--json'])).out)).toEqual(diff([], 'the disk is gone'));
   });
+
+  it('says who reconciles what the site shares', async () => {
+    site.own.set('GET /v1/reconcile/diff', {
+      components: [{ component: 'broker', backend: 'rabbitmq', actions: [], reconciled_by: 'node-1' }],
+    });
+    expect(await site.run(['reconcile', '--dry-run'])).toEqual({
+      ...{ code: 0, err: '' },
+      out: 'broker (rabbitmq): left to node node-1, which leads the site and reconciles it\n',
+    });
+  });
 });
 
 describe('why', () => {

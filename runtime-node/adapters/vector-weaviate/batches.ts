@@ -83,6 +83,6 @@ async function storeBatch(rest: Rest, layout: Layout, { objects, body }: Batch):
 
 function withProgress(error: unknown, stored: number, all: number): unknown {
   if (!(error instanceof VectorError)) return error;
-  const message = `${error.message} (at least ${stored} of ${all} objects were stored before: the same upsert again completes it)`;
+  const message = `${error.message} (at least ${stored} of ${all} objects were stored before: the same upsert again stores the rest)`;
   return new VectorError(error.kind, message, { cause: error });
 }

@@ -46,7 +46,7 @@ function upsert(vector: VectorIndex): Route {
     method: 'post',
     path: '/v1/vectors/{class}',
     tag: 'data',
-    summary: 'Inserts or replaces objects by id, all or none',
+    summary: 'Inserts or replaces objects by id; all or none, but on Weaviate, where one that breaks off may leave a part',
     params: ClassPath,
     body: VectorBatch,
     max_bytes: BATCH_BYTES,
