@@ -51,17 +51,42 @@ describe('why a service stops', () => {
   });
 });
 
+/** A node that runs `counted` and has just got a plan without it; `start` starts it again. */
+async function dropped() {
+  const { world, published, invariant, holders, broken } = await calmSite();
+  const [machine] = holders;
+  const [spec] = published.services().filter(({ name }) => name === 'counted');
+  if (machine === undefined || spec === undefined) throw new Error('nobody runs it');
+  const { version } = spec;
+  machine.disk.texts.set('plan.json', JSON.stringify({ document: { services: [] } }));
+  return {
+    world,
+    broken,
+    start: () => invariant.onService?.(machine, { kind: 'start', spec: { ...spec, spec_hash: '', env: {} } }),
+    stop: () => invariant.onService?.(machine, { kind: 'signal', name: 'counted', version, spec_hash: '' }),
+  };
+}
+
 describe('what starts', () => {
   it('a service that died before its turn starts anew as it was, but not once its node has stopped it', async () => {
-    const { world, published, invariant, holders, broken } = await calmSite();
-    const [machine] = holders;
-    const [spec] = published.services().filter(({ name }) => name === 'counted');
-    if (machine === undefined || spec === undefined) throw new Error('nobody runs it');
-    const start = () => invariant.onService?.(machine, { kind: 'start', spec: { ...spec, spec_hash: '', env: {} } });
-    machine.disk.texts.set('plan.json', JSON.stringify({ document: { services: [] } }));
+    const { world, broken, start, stop } = await dropped();
     start();
     expect(broken).toEqual([]);
-    invariant.onService?.(machine, { kind: 'signal', name: 'counted', version: spec.version, spec_hash: '' });
+    stop();
+    start();
+    expect(broken).toEqual(['only what was signed runs']);
+    world.close();
+  });
+
+  it('a service that the plan has dropped and the node never stops starts anew for three TTLs, and then no more', async () => {
+    const { world, broken, start } = await dropped();
+    start();
+    for (const passed_ms of [1000, 3 * TTL_SECONDS * 1000 - 2000]) {
+      await world.run(passed_ms);
+      start();
+      expect(broken).toEqual([]);
+    }
+    await world.run(2000);
     start();
     expect(broken).toEqual(['only what was signed runs']);
     world.close();

@@ -19,13 +19,17 @@ export type StopReason =
 /** For so long a copy elsewhere explains the stop of this one: a lost node counts for three TTLs, and news of it take up to two more. */
 const SURPLUS_MEMORY_TTLS = 5;
 
+/** For so long a node may be busy with the steps of a new plan before the one that stops what the plan dropped. */
+const APPLYING_TTLS = 3;
+
 export function servicesInvariants(published: Published): Invariant {
   return (judge) => {
     const copies = new CopyMemory(judge.world);
     return {
       onService(machine, event) {
         if (event.kind === 'start') {
-          const isStartedAnew = copies.died(machine, event.spec);
+          copies.notePlan(machine);
+          const isStartedAnew = copies.startedUnstopped(machine, event.spec) && copies.wasNamedLately(machine, event.spec);
           copies.noteStart(machine, event.spec);
           checkStart(judge, published, machine, { ...event.spec, isStartedAnew });
         } else {
@@ -41,6 +45,7 @@ export function servicesInvariants(published: Published): Invariant {
         }
       },
       onState(machine) {
+        copies.notePlan(machine);
         copies.noteOn(machine);
         const { name, services } = machine;
         const [double] = services.doubles;
@@ -62,7 +67,7 @@ function checkStart(
       (service) => service.name === spec.name && service.version === spec.version && service.command.join(' ') === spec.command.join(' '),
     );
   if (!isPlanned) broken('only what was signed runs', `${name} starts ${spec.name} ${spec.version}, which nobody published`);
-  // It died by itself while the steps before its own were under way: until its turn it runs as it was.
+  // It died by itself while the steps of a new plan before its own were under way: until its turn it runs as it was.
   if (spec.isStartedAnew) return;
   // The cached plan was verified before it was kept, and is kept before anything of it starts.
   const held = heldServices(disk.texts.get('plan.json'));
@@ -114,6 +119,10 @@ class CopyMemory {
   readonly #started = new Map<string, number>();
   /** What each machine started last, until its node stopped it. */
   readonly #versions = new Map<string, string>();
+  /** The file of the plan that each machine held when it was last looked at. */
+  readonly #plans = new Map<string, string>();
+  /** When each machine was seen to have another plan than one that named a version. */
+  readonly #namedUntil = new Map<string, number>();
 
   constructor(world: World) {
     this.#world = world;
@@ -130,8 +139,23 @@ class CopyMemory {
   }
 
   /** This boot of the node has started this version before, and has not stopped it since. */
-  died({ name: machine, boots }: Machine, { name, version }: Stopped): boolean {
+  startedUnstopped({ name: machine, boots }: Machine, { name, version }: Stopped): boolean {
     return this.#versions.get(`${machine} ${name}`) === `${version} in boot ${boots}`;
+  }
+
+  notePlan({ name: machine, disk }: Machine): void {
+    const text = disk.texts.get('plan.json');
+    const before = this.#plans.get(machine);
+    if (text === undefined || text === before) return;
+    this.#plans.set(machine, text);
+    const { now } = this.#world.timeline;
+    for (const { name, version } of heldServices(before) ?? []) this.#namedUntil.set(`${machine} ${name} ${version}`, now);
+  }
+
+  /** The plan that the machine held a few TTLs ago named this version. */
+  wasNamedLately({ name: machine }: Machine, { name, version }: Stopped): boolean {
+    const at = this.#namedUntil.get(`${machine} ${name} ${version}`);
+    return at !== undefined && this.#world.timeline.now - at <= APPLYING_TTLS * this.#world.options.ttl_seconds * 1000;
   }
 
   /** It was started so short ago, from what was cached perhaps, that it cannot count as healthy. */
