@@ -5,6 +5,14 @@ export function heartbeatIntervalMs(ttl_seconds: number): number {
   return (ttl_seconds * 1000) / 3;
 }
 
+/** How often, in TTLs, the desired documents and a better control plane are looked for when no news came. */
+export const QUIET_TTLS = 4;
+
+/** Milliseconds from one look at everybody to the next: less where something better is known to exist, the cloud that is away. */
+export function lookIntervalMs(followed: { readonly provisional: boolean } | undefined, ttl_seconds: number): number {
+  return (followed?.provisional === true ? 1 : QUIET_TTLS) * ttl_seconds * 1000;
+}
+
 /** A node is `lost` when nothing was heard for this many TTLs. */
 export const LOST_AFTER_TTLS = 3;
 

@@ -1,8 +1,9 @@
-import { heartbeatIntervalMs } from '../decide/ttl.ts';
+import { heartbeatIntervalMs, lookIntervalMs } from '../decide/ttl.ts';
 import { type Checked, checkAdvert, createAdvertVerifier, tellsNews } from './advert-check.ts';
 import { createAdvertiser } from './advertise.ts';
 import type { Candidate } from './candidate.ts';
 import type { EpochMemory } from './epoch-memory.ts';
+import { createHeardLately } from './heard-lately.ts';
 import type { Peers } from './peers.ts';
 import type { Standing } from './standing.ts';
 import type { DiscoveryDeps } from './types.ts';
@@ -18,7 +19,7 @@ export interface Adverts {
   check(advert: unknown, via: Candidate['via']): Promise<Checked>;
   /** One that nobody asked for, from the LAN or from a peer that asked this node. Where it tells of something new it is kept for the next look, and whoever listens is told. */
   hear(advert: unknown, via: Candidate['via']): Promise<void>;
-  /** True when an advert of this origin came by multicast, which then reaches it as well. */
+  /** True when an advert of this origin came by multicast not long ago, which then reaches it as well. */
   isOnMulticast(url: string): boolean;
   /** Those that told of something new since the last call. */
   take(): Candidate[];
@@ -35,17 +36,22 @@ type Deps = Pick<DiscoveryDeps, 'config' | 'identity' | 'clock' | 'log' | 'fleet
 /** Bounds what a hostile network can make a node remember, and write into its log in an hour. */
 const MAX_REMEMBERED = 256;
 const TOLD_AGAIN_MS = 3_600_000;
+/**
+ * An advert that has not changed is told only to who browses, as each look at everybody does: whoever none of so many has
+ * found is not there any more, or multicast does not reach it.
+ */
+const MISSED_LOOKS = 2;
 
 export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, standing: Standing, peers: Peers): Adverts {
   const { clock } = deps;
   const listeners = new Set<() => void>();
   const looked = new Map<string, number>();
   const fresh = new Map<string, Candidate>();
-  const multicast = new Set<string>();
+  const multicast = createHeardLately(clock, () => MISSED_LOOKS * lookIntervalMs(undefined, standing.ttl_seconds()));
   const verify = createAdvertVerifier(deps);
   const check = async (advert: unknown, via: Candidate['via']) => {
     const checked = await checkAdvert({ ...deps, verify }, epochs, advert, via);
-    if ('candidate' in checked && via === 'mdns') bounded(multicast).add(checked.candidate.url);
+    if ('candidate' in checked && via === 'mdns') multicast.note(checked.candidate.url);
     return checked;
   };
   const advertiser = createAdvertiser(deps, epochs, standing);
@@ -77,7 +83,7 @@ export function createAdverts(deps: Deps, epochs: Pick<EpochMemory, 'highest'>, 
       bounded(fresh).set(url, candidate);
       for (const listener of [...listeners]) listener();
     },
-    isOnMulticast: (url) => multicast.has(url),
+    isOnMulticast: multicast.has,
     take() {
       const taken = [...fresh.values()];
       fresh.clear();

@@ -1,7 +1,7 @@
+import { lookIntervalMs } from '../decide/ttl.ts';
 import { leadsElsewhere } from './candidate.ts';
 import { createLook } from './look.ts';
 import { challengeNode, type Proved } from './prove.ts';
-import { lookIntervalMs } from './resync.ts';
 import type { Session } from './session-state.ts';
 
 /** For each answer, and the first pause, milliseconds. */

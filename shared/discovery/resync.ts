@@ -1,19 +1,13 @@
 import type { FencingToken } from '../contract/headers.ts';
 import { jittered } from '../decide/jitter.ts';
+import { QUIET_TTLS } from '../decide/ttl.ts';
 import type { NodeContext } from './context.ts';
 import type { Located } from './located.ts';
 import { mayRunOn } from './select.ts';
 import { isOnLan } from './session-state.ts';
 
-/** How often the desired documents and a better control plane are looked for when no news came. */
-export const QUIET_TTLS = 4;
-
-/** Milliseconds from one look at everybody to the next: less where something better is known to exist, the cloud that is away. */
-export function lookIntervalMs(followed: { readonly provisional: boolean } | undefined, ttl_seconds: number): number {
-  return (followed?.provisional === true ? 1 : QUIET_TTLS) * ttl_seconds * 1000;
-}
 /**
- * As often where places move with the other nodes. Who holds the news of its leader open is told when one did; the leader
+ * How often the plan is asked for where places move with the other nodes, instead of `QUIET_TTLS`. Who holds the news of its leader open is told when one did; the leader
  * asks itself, which is what places anew, and who has neither news nor lease has to ask too.
  */
 const COUNTED_TTLS = 1;

@@ -1,5 +1,6 @@
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
+import { lookIntervalMs } from '../decide/ttl.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { sendHeartbeat } from './heartbeat.ts';
 import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
@@ -7,7 +8,7 @@ import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
 import { heedAnswer } from './news-loop.ts';
 import { poll } from './poll.ts';
-import { createResync, lookIntervalMs } from './resync.ts';
+import { createResync } from './resync.ts';
 import { isOnLan, type Session } from './session-state.ts';
 import { createWaker } from './waker.ts';
 
@@ -102,7 +103,7 @@ export async function lookLoop(session: Session): Promise<void> {
   while (!signal.aborted) {
     // A round that only followed hints puts off no other.
     const passed_ms = clock.monotonic() - Math.max(began, node.traces.full_at);
-    await looks.wait(signal, Math.max(0, lookDelayMs(session) - passed_ms));
+    await looks.wait(signal, lookDelayMs(session, passed_ms));
     if (signal.aborted) return;
     const stepDown = (why: string) => session.end({ why });
     const found = await locate({ ...node, signal, current: session.located, stepDown }, node.traces, 'periodic');
@@ -165,12 +166,12 @@ function retryDelayMs({ node }: Session, failures: number): number {
   return backoffMs({ base_ms: RETRY_BASE_MS, cap_ms }, failures, node.deps.random.next());
 }
 
-/** Sooner where a lease may lapse. */
-function lookDelayMs(session: Session): number {
+/** Sooner where a lease may lapse, counted from now: that everybody was asked `passed_ms` ago brings only the usual look nearer. */
+function lookDelayMs(session: Session, passed_ms: number): number {
   const { deps, standing } = session.node;
   const { config, random } = deps;
   const { look_again_ms } = session.located;
-  const usual = jittered(lookIntervalMs(session.located, standing.ttl_seconds()), random.next());
+  const usual = Math.max(0, jittered(lookIntervalMs(session.located, standing.ttl_seconds()), random.next()) - passed_ms);
   if (look_again_ms === undefined || !config.lead) return usual;
   return Math.min(usual, look_again_ms + 250 + 500 * random.next());
 }

@@ -1,6 +1,6 @@
 import type { DesiredGenerations } from '../contract/document.ts';
 import { jittered } from '../decide/jitter.ts';
-import { QUIET_TTLS } from './resync.ts';
+import { QUIET_TTLS } from '../decide/ttl.ts';
 import type { Session } from './session-state.ts';
 
 /**

@@ -86,9 +86,10 @@ export function createTraceKeeper(deps: FileDeps & { readonly clock: Clock }): T
 
 /**
  * What makes two rounds differ for a reader. In a round that is made while all is well only what came of it does: who is
- * asked is drawn anew each time, and in a large site each such round would be written.
+ * asked is drawn anew each time, and in a large site each such round would be written. In one that looks for a control
+ * plane who was asked does too: it is what the reader of such a round wants to know.
  */
 function outcomeOf({ reason, steps, result }: LocateTrace): string {
   if (reason === 'hint' || reason === 'periodic') return result;
-  return JSON.stringify([steps.map(({ step, outcome, url, detail }) => [step, outcome, url, detail]), result]);
+  return JSON.stringify([steps.map(({ step, outcome, url, detail, candidates }) => [step, outcome, url, detail, candidates]), result]);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { backoffCeilingMs, backoffMs } from '../../../shared/decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../../../shared/decide/jitter.ts';
-import { heartbeatIntervalMs, leaseEndsAtMs, leaseHolds, livenessOf, renewAtMs } from '../../../shared/decide/ttl.ts';
+import { heartbeatIntervalMs, leaseEndsAtMs, leaseHolds, livenessOf, lookIntervalMs, renewAtMs } from '../../../shared/decide/ttl.ts';
 
 const ALMOST_ONE = 1 - 2 ** -53;
 
@@ -36,6 +36,16 @@ describe('jitter', () => {
     expect(heartbeatIntervalMs(15)).toBe(5000);
     expect(heartbeatDelayMs(15, 0)).toBe(5000);
     expect(heartbeatDelayMs(15, ALMOST_ONE)).toBeCloseTo(4000);
+  });
+});
+
+describe('looking for something better', () => {
+  test.each([
+    ['a node that follows nobody', undefined, 60_000],
+    ['one with a confirmed leader', { provisional: false }, 60_000],
+    ['one with a leader that the cloud has yet to confirm', { provisional: true }, 15_000],
+  ])('%s', (_, followed, expected) => {
+    expect(lookIntervalMs(followed, 15)).toBe(expected);
   });
 });
 

@@ -59,6 +59,24 @@ describe('a leader that waits for one with more right to go above it', () => {
   });
 });
 
+describe('a leader that hears of one with more right long after its last look at everybody', () => {
+  it('gives that one the usual moment to go above it before it looks again', async () => {
+    const [a] = (await fleet.booted(1)) as [FleetMachine];
+    const address = '192.0.2.66';
+    let asked = 0;
+    fleet.strangers.set(address, (request) => {
+      asked += 1;
+      return proveToLead(request, 'w', { epoch: 1, nodes_heard: 50 });
+    });
+    a.discovery.hear(await advertOf('w', address, 1));
+    await fleet.until(() => asked > 0, 1000, 1);
+    const { query } = fleet.lan.sent;
+    const passed_ms = await fleet.until(() => fleet.lan.sent.query > query, 2000);
+    expect(passed_ms).toBeGreaterThanOrEqual(500);
+    expect(passed_ms).toBeLessThanOrEqual(1010);
+  });
+});
+
 describe('what others can make a node do', () => {
   it('forged adverts without number are told a limited number of times', async () => {
     const [a] = (await fleet.booted(1)) as [FleetMachine];

@@ -123,6 +123,34 @@ describe('leaders that meet after a split', () => {
     expectOneLeader(machines);
   });
 
+  /** Whom the next leader tells that it leads, in the moment in which it does, after this many TTLs in which nothing happened. */
+  async function toldBySuccessor(machines: readonly FleetMachine[], calm_ttls: number): Promise<readonly string[]> {
+    await fleet.elapse(calm_ttls * TTL_MS);
+    expectOneLeader(machines).kill();
+    // The others answer with adverts of the new epoch, and each is looked at.
+    fleet.lan.path = () => [];
+    const told: string[] = [];
+    fleet.onRequest = (from, to, { url }) => {
+      const [leader] = fleet.leaders();
+      if (leader?.address === from && new URL(url).searchParams.has('advert')) told.push(to);
+    };
+    await fleet.until(() => fleet.leaders().length === 1, TTL_MS);
+    await fleet.elapse(500);
+    const [leader] = fleet.leaders();
+    const others = machines.filter((one) => one !== leader && one.running !== undefined).map(({ address }) => address);
+    return told.filter((address) => others.includes(address));
+  }
+
+  it('a leader tells no node that multicast reaches, however long nothing has changed', async () => {
+    expect(await toldBySuccessor(await fleet.booted(3), 60)).toEqual([]);
+  });
+
+  it('a leader tells those that multicast does not reach any more', async () => {
+    const machines = await fleet.booted(3);
+    fleet.lan.path = () => [];
+    expect(await toldBySuccessor(machines, 24)).toHaveLength(1);
+  });
+
   it('a leader that has lost its disk goes above what its nodes have seen', async () => {
     const first = await fleet.booted(2);
     const [a, b] = first as [FleetMachine, FleetMachine];

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { boundedFetch } from '../../../shared/discovery/bounded-fetch.ts';
+import { createHeardLately } from '../../../shared/discovery/heard-lately.ts';
 import { identify } from '../../../shared/discovery/identify.ts';
 import { whyUnproved } from '../../../shared/discovery/prove.ts';
 import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
+import { createTraceKeeper, type LocateReason, TRACE_FILE } from '../../../shared/discovery/trace.ts';
 import { whyOlder } from '../../../shared/discovery/verify.ts';
 import { createWaker } from '../../../shared/discovery/waker.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
@@ -211,5 +213,51 @@ describe('a bounded fetch', () => {
     const call = bounded(() => new Promise(() => undefined), abort.signal)(new Request('http://x/'));
     abort.abort();
     await expect(call).rejects.toThrow('given up');
+  });
+});
+
+describe('the trace of a round that ends as the one before', () => {
+  /** Who was asked, as the file tells, after a second round of the same kind that asked another. */
+  async function toldAfter(reason: LocateReason): Promise<string[]> {
+    const files = memoryStateFiles();
+    const traces = createTraceKeeper({ files, log: recordingLog(), clock: new SimulatedClock() });
+    for (const url of ['http://192.0.2.1:7420', 'http://192.0.2.2:7420']) {
+      const candidates = [{ url, outcome: 'no_answer', detail: 'timeout' }] as const;
+      const step = { step: 'peers', outcome: 'no_answer', detail: 'no peer answered', candidates, duration_ms: 1 } as const;
+      await traces.keep({ node_id: 'n', reason, steps: [step], result: 'nothing was found', duration_ms: 1 });
+    }
+    const { steps } = JSON.parse(files.texts.get(TRACE_FILE) ?? '{}');
+    return steps[0].candidates.map(({ url }: { url: string }) => url);
+  }
+
+  it.each(['boot', 'lost', 'takeover'] as const)('is written anew with whom it asked: %s', async (reason) => {
+    expect(await toldAfter(reason)).toEqual(['http://192.0.2.2:7420']);
+  });
+
+  it.each(['periodic', 'hint'] as const)('is not written again while all is well: %s', async (reason) => {
+    expect(await toldAfter(reason)).toEqual(['http://192.0.2.1:7420']);
+  });
+});
+
+describe('who was heard lately', () => {
+  it('counts as long as it was told, from the last time on', async () => {
+    const clock = new SimulatedClock();
+    const heard = createHeardLately(clock, () => 1000);
+    heard.note('a');
+    await clock.advance(1000);
+    expect([heard.has('a'), heard.has('b')]).toEqual([true, false]);
+    heard.note('a');
+    await clock.advance(1000);
+    expect(heard.has('a')).toBe(true);
+    await clock.advance(1);
+    expect(heard.has('a')).toBe(false);
+  });
+
+  it('is bounded: whoever was heard longest ago is forgotten', () => {
+    const heard = createHeardLately(new SimulatedClock(), () => 1000);
+    for (let index = 0; index < 1024; index += 1) heard.note(`${index}`);
+    heard.note('0');
+    heard.note('one more');
+    expect(['0', '1', '2', 'one more'].map(heard.has)).toEqual([true, false, true, true]);
   });
 });
