@@ -30,6 +30,8 @@ class Manager implements ServiceManager {
   #found: readonly RunningProcess[] = [];
   #order: readonly string[] = [];
   #last_hash: string | undefined;
+  /** The version that takes the place of one that stops for it. */
+  #rising: PlannedService | undefined;
   #over = false;
   #current = new AbortController();
   #queue: Promise<unknown> = Promise.resolve();
@@ -70,12 +72,22 @@ class Manager implements ServiceManager {
   }
 
   reports(): ServiceReport[] {
-    const supervised = [...this.#units.values()].map((unit) => unit.report());
+    const supervised = this.#withRising([...this.#units.values()].map((unit) => unit.report()));
     const found = this.#found
       .filter(({ name, orphaned }) => !orphaned && !this.#units.has(name))
       .map(({ name, version }): ServiceReport => ({ name, version, state: 'running', health: 'found running, not checked yet' }));
     const place = ({ name }: ServiceReport) => (this.#order.includes(name) ? this.#order.indexOf(name) : this.#order.length);
     return [...supervised, ...found].sort((a, b) => place(a) - place(b));
+  }
+
+  /** Between two versions a service still has its place: a leader that hears of it just then must not give it away. */
+  #withRising(reports: readonly ServiceReport[]): ServiceReport[] {
+    const rising = this.#rising;
+    if (rising === undefined) return [...reports];
+    const { name, version } = rising;
+    const others = reports.filter((one) => one.name !== name || (one.state !== 'stopping' && one.state !== 'stopped'));
+    if (others.some((one) => one.name === name)) return others;
+    return [...others, { name, version, state: 'starting', health: 'takes the place of another version' }];
   }
 
   status(): ComponentStatus | undefined {
@@ -139,11 +151,16 @@ class Manager implements ServiceManager {
     const context = { deps: this.#unitDeps, units: this.#units, stuck: new Set<string>(), signal, retry_failed };
     const problems: Problem[] = [];
     this.#prefetch(actions, signal);
+    const rises = ({ name }: PlannedService) => actions.some((action) => risenBy(action)?.name === name);
+    if (this.#rising !== undefined && !rises(this.#rising)) this.#rising = undefined;
     for (const action of actions) {
       if (signal.aborted) break;
       const began = this.#deps.clock.monotonic();
+      if (action.kind === 'restart') this.#rising = action.wanted.service;
       const problem = await runStep(context, action);
+      // What was stopped for a version that came too late is started by the apply that follows.
       if (signal.aborted) break;
+      if (this.#rising !== undefined && risenBy(action)?.name === this.#rising.name) this.#rising = undefined;
       // Until its turn has come, what was found runs and holds its place: a leader must not hear otherwise.
       if (action.kind === 'clear') this.#found = this.#found.filter(({ ref }) => ref.pid !== action.process.ref.pid);
       if (problem !== undefined) problems.push(problem);
@@ -174,4 +191,9 @@ class Manager implements ServiceManager {
       log.error(`what is left of the services could not be looked for: ${describeError(error)}`);
     }
   }
+}
+
+/** What runs after the action that did not run before it. */
+function risenBy(action: ServiceAction): PlannedService | undefined {
+  return action.kind === 'start' || action.kind === 'restart' ? action.wanted.service : undefined;
 }

@@ -108,6 +108,32 @@ describe('apply', () => {
     expect(await applied).toMatchObject({ status: 'applied', message: 'restart-service service api' });
   });
 
+  test('between two versions the new one is reported as starting, also when a later apply cuts in', async () => {
+    const slow = { command: ['ignore-sigterm'], stop_grace_seconds: 3 };
+    const { world, manager } = await running(desired(1, service('db'), service('api', slow)));
+    const states = () => manager.reports().map(({ name, version, state }) => `${name} ${version} ${state}`);
+    const second = manager.apply(desired(2, service('db'), service('api', { ...slow, version: '2' })));
+    await world.clock.advance(1_000);
+    expect(world.done()).toEqual(['SIGTERM api 1']);
+    expect(states()).toEqual(['db 1 running', 'api 2 starting']);
+    const third = manager.apply(desired(3, service('db'), service('api', { version: '3' })));
+    await world.clock.advance(2_500);
+    await Promise.all([second, third]);
+    expect(world.done()).toEqual(['SIGKILL api 1', 'start api 3']);
+    expect(states()).toEqual(['db 1 running', 'api 3 running']);
+  });
+
+  test('a service that the plan drops has no place any more while it stops', async () => {
+    const slow = { command: ['ignore-sigterm'], stop_grace_seconds: 3 };
+    const { world, manager } = await running(desired(1, service('api', slow)));
+    const dropped = manager.apply(desired(2));
+    await world.clock.advance(1_000);
+    expect(manager.reports().map(({ state }) => state)).toEqual(['stopping']);
+    await world.clock.advance(2_500);
+    await dropped;
+    expect(manager.reports()).toEqual([]);
+  });
+
   test('a change of placement, health or stop time restarts nothing and is used from then on', async () => {
     const { world, manager } = await running(desired(1, service('api')));
     world.ill.set('api', 'HTTP 500');
