@@ -57,10 +57,16 @@ export class RabbitConsumer implements Consumer {
     const { link, queue, prefetch } = this.#parts;
     try {
       const channel = await (await link.model()).createChannel();
+      let isClosed = false;
       channel.on('error', () => {});
-      channel.on('close', () => this.#lost(channel));
+      channel.on('close', () => {
+        isClosed = true;
+        this.#lost(channel);
+      });
       await channel.prefetch(prefetch);
       const { consumerTag } = await channel.consume(queue, (message) => this.#arrived(channel, message));
+      // It may be lost together with the answer that it was waiting for: nobody would tell of it again.
+      if (isClosed) throw new BusError('backend_away', `the channel of queue ${queue} was closed as soon as it was subscribed`);
       this.#tag = consumerTag;
       this.#channel = channel;
     } catch (error) {
@@ -128,6 +134,7 @@ export class RabbitConsumer implements Consumer {
       if (signal.aborted) break;
       try {
         await this.start();
+        if (this.#channel === undefined) continue;
         log.info('A consumer is subscribed again', { queue, attempts: this.#absences });
         this.#absences = 0;
         break;

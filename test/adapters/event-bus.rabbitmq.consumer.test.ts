@@ -1,0 +1,59 @@
+import { EventEmitter } from 'node:events';
+import type { Channel, ChannelModel } from 'amqplib';
+import { expect, test } from 'vitest';
+import { RabbitConsumer } from '../../runtime-node/adapters/bus-rabbitmq/consumer.ts';
+import type { Link } from '../../runtime-node/adapters/bus-rabbitmq/link.ts';
+import { recordingLog } from '../support/recording-log.ts';
+import { seededRandom } from '../support/seeded-random.ts';
+import { SimulatedClock } from '../support/simulated-clock.ts';
+import { drain } from '../unit/discovery/drain.ts';
+
+/** A link whose channels are lost as `fates` say: with the answer to the subscription, right after it, or not at all. */
+function fatefulLink(fates: ('with the answer' | 'right after' | 'never')[]) {
+  const opened: string[] = [];
+  const channels: EventEmitter[] = [];
+  const createChannel = async () => {
+    const fate = fates.shift() ?? 'never';
+    opened.push(fate);
+    const channel = new EventEmitter();
+    channels.push(channel);
+    const consume = () => {
+      if (fate === 'with the answer') queueMicrotask(() => channel.emit('close'));
+      if (fate === 'right after') queueMicrotask(() => queueMicrotask(() => queueMicrotask(() => channel.emit('close'))));
+      return Promise.resolve({ consumerTag: fate });
+    };
+    return Object.assign(channel, {
+      prefetch: async () => ({}),
+      consume,
+      cancel: async () => ({}),
+      close: async () => undefined,
+    }) as unknown as Channel;
+  };
+  const link: Pick<Link, 'model' | 'onOpen'> = {
+    model: async () => ({ createChannel }) as unknown as ChannelModel,
+    onOpen: () => () => undefined,
+  };
+  return { link: link as Link, opened, lose: () => channels[0]?.emit('close') };
+}
+
+test.each(['with the answer', 'right after'] as const)(
+  'a consumer whose channel is lost %s to its subscription subscribes again',
+  async (fate) => {
+    const clock = new SimulatedClock(undefined, drain);
+    const { link, opened, lose } = fatefulLink(['never', fate, fate]);
+    const consumer = new RabbitConsumer({
+      queue: 'frames',
+      prefetch: 1,
+      handler: async () => undefined,
+      link,
+      clock,
+      random: seededRandom(),
+      log: recordingLog(),
+    });
+    await consumer.start();
+    lose();
+    await clock.advance(60_000);
+    expect(opened).toEqual(['never', fate, fate, 'never']);
+    await consumer.stop();
+  },
+);
