@@ -27,8 +27,8 @@ const MAX_PROXIES = 64;
 
 /**
  * True while a stored placement answers for the node that asks: made from the same plan under the
- * same lease, not older than a TTL, and without a place that this node could take (or, while a new
- * leader settles, keep). So a full site that boots at once does not place once per node.
+ * same lease, not older than a TTL, and without a place that this node could keep (or, unless a new
+ * leader settles, take). So a full site that boots at once does not place once per node.
  */
 export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_seconds }: PlacementTask): boolean {
   if (row.plan_hash !== plan_hash || row.epoch !== lease.epoch || row.leader_node_id !== lease.node_id) return false;
@@ -39,7 +39,8 @@ export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_s
   return !plan.services.some(({ name, placement }) => {
     const has = nodesOf(row.placed, name);
     if (placement.count === undefined || has.includes(node.node_id) || !isEligible(placement, node.site, able)) return false;
-    return settling ? holdsPlace(node, name) : has.length < placement.count;
+    // Whoever runs it comes before those who were only told to.
+    return holdsPlace(node, name) || (!settling && has.length < placement.count);
   });
 }
 

@@ -67,6 +67,14 @@ describe('a stored placement', () => {
     expect(isFresh(row({ placed: {} }), task({ node: blind }))).toBe(true);
   });
 
+  test('is made again for a node that runs what others were only told to start, and that one keeps it', () => {
+    const node = { ...task().node, services_running: runs('api') };
+    expect(isFresh(row(), task({ node }))).toBe(false);
+    const members = [member('a', { services_running: runs('api') }), member('b', { services_running: runs('api') }), member('c')];
+    expect(placeSite(task({ node }), members, row()).placed.api?.toSorted()).toEqual(['a', 'b']);
+    expect(isFresh(row(), task({ node: { ...node, services_running: runs('api', 'stopped') } }))).toBe(true);
+  });
+
   test('while a new leader settles, only for a node that has the service already', () => {
     const settling = { ...task().lease, renewals: 2 };
     expect(isFresh(row({ takeover: 1, placed: {} }), task({ lease: settling }))).toBe(true);
