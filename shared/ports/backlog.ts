@@ -1,0 +1,65 @@
+import type { EnvironmentComponentName } from '../contract/backlog.ts';
+
+/**
+ * What was written to an embedded default because the configured external was away, and how far it has gone since.
+ * It holds no data: the object, message or vector itself lies in the embedded default.
+ * Default: SQLite on the disk of the node. What a call resolves with is durable. Each may reject with an `Error`.
+ */
+export interface Backlog {
+  /** Puts entries at the end, in this order. One that waits for the same thing already is replaced and goes to the end. */
+  add(entries: readonly NewEntry[]): Promise<void>;
+  /** Of these things, those that wait. */
+  waiting(target: Target, things: readonly Thing[]): Promise<Entry[]>;
+  /** The next to go, the one that waits longest first. `after`: behind this number. */
+  next(target: Target, limit: number, after?: number): Promise<Entry[]>;
+  /**
+   * How these entries ended. An entry that was replaced meanwhile has another number, and waits on.
+   * A conflict keeps waiting for a person, with the reason.
+   */
+  settle(target: Target, ended: readonly Ended[]): Promise<void>;
+  counts(target: Target): Promise<BacklogCounts>;
+  /** Those whose place in the external was taken by something else, oldest first. */
+  conflicts(target: Target, limit: number): Promise<Entry[]>;
+  close(): Promise<void>;
+}
+
+/** The external that they wait for. What waits for one never goes to another. */
+export interface Target {
+  readonly component: EnvironmentComponentName;
+  /** Of the backend. */
+  readonly identity: string;
+}
+
+/** An object by bucket and key, a vector by class and id. */
+export interface Thing {
+  readonly place: string;
+  readonly key: string;
+}
+
+export interface NewEntry extends Target, Thing {
+  /** Lower-case hex sha256 of what was written. */
+  readonly hash: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface Entry extends NewEntry {
+  /** Grows with each entry, and is never given twice. */
+  readonly number: number;
+  readonly state: 'waiting' | 'forwarded' | 'conflict';
+  /** RFC 3339 UTC, of the last change. */
+  readonly at: string;
+  readonly detail?: string;
+}
+
+export interface Ended {
+  readonly number: number;
+  readonly state: 'forwarded' | 'conflict';
+  readonly detail?: string;
+}
+
+export interface BacklogCounts {
+  readonly waiting: number;
+  readonly forwarded: number;
+  readonly conflicts: number;
+}
