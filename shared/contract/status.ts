@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { BacklogStatus, EnvironmentComponentName } from './backlog.ts';
 import { Count, HttpUrl, Id, Role, Sha256, Timestamp } from './ids.ts';
 import { ServiceReport } from './node.ts';
 
@@ -88,6 +89,8 @@ export const Health = z
     source: Source.optional(),
     adapters: z.object({ storage: z.string(), broker: z.string(), vector: z.string() }).optional(),
     components: Components.optional(),
+    /** Of each component with an external: whether that answers, and what waits here to go there. */
+    backlog: z.partialRecord(EnvironmentComponentName, BacklogStatus).optional(),
     services: z.array(ServiceReport).optional(),
     /** What `degraded` waits for, in words. */
     waiting_for: z.array(z.string()).optional(),

@@ -6,8 +6,12 @@ import type { EnvironmentComponentName } from '../contract/backlog.ts';
  * Default: SQLite on the disk of the node. What a call resolves with is durable. Each may reject with an `Error`.
  */
 export interface Backlog {
-  /** Puts entries at the end, in this order. One that waits for the same thing already is replaced and goes to the end. */
-  add(entries: readonly NewEntry[]): Promise<void>;
+  /**
+   * Puts entries at the end, in this order. One that waits for the same thing already is replaced and goes to the end.
+   * With `if_unknown` only those are put there that are news: an entry of the same thing that waits or is a conflict stays as
+   * it is, whatever its hash, and so does one that was forwarded with the same hash.
+   */
+  add(entries: readonly NewEntry[], options?: { readonly if_unknown?: boolean }): Promise<void>;
   /** Of these things, those that wait. */
   waiting(target: Target, things: readonly Thing[]): Promise<Entry[]>;
   /** The next to go, the one that waits longest first. `after`: behind this number. */

@@ -1,8 +1,11 @@
 import type { BacklogStatus } from '../../contract/backlog.ts';
 import type { Backlog } from '../../ports/backlog.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { EventBus } from '../../ports/event-bus.ts';
 import type { Log } from '../../ports/log.ts';
+import type { ObjectStorage } from '../../ports/object-storage.ts';
 import type { Random } from '../../ports/random.ts';
+import type { VectorIndex } from '../../ports/vector-index.ts';
 
 /**
  * A port with an external behind it and an embedded default that takes what is written while the external is away. What
@@ -19,6 +22,13 @@ export interface FallForward<Port> {
   run(signal: AbortSignal): Promise<void>;
   /** The environment of the external was brought to the profile: what waited for that goes over now. */
   wake(): void;
+}
+
+/** Of the components with an external. */
+export interface Forwards {
+  readonly storage?: FallForward<ObjectStorage>;
+  readonly broker?: FallForward<EventBus>;
+  readonly vector?: FallForward<VectorIndex>;
 }
 
 export interface ForwardDeps<Port> {
