@@ -11,6 +11,7 @@ import {
   type EventBus,
   type OutgoingMessage,
   type ReceiveOptions,
+  type RemoveQueueOptions,
   type Topology,
   type TopologyNames,
 } from '../../shared/ports/event-bus.ts';
@@ -74,6 +75,7 @@ class LocalBus implements EventBus {
     alter_ttl: true,
     deduplicates: true,
     queue_types: ['classic', 'quorum'],
+    removes_if_empty: ['classic', 'quorum'],
     shared: false,
     concurrent_declarations: 1,
     counts_all_unacked: true,
@@ -141,6 +143,18 @@ class LocalBus implements EventBus {
   /** Nothing to do: each publish here resolves after its commit. */
   async ensureConfirms(): Promise<void> {
     this.#refuseClosed();
+  }
+
+  async removeQueue(queue: string, _options: RemoveQueueOptions = {}): Promise<void> {
+    throw new BusError('unsupported', `queue ${queue} can't be removed yet`);
+  }
+
+  async removeExchange(exchange: string): Promise<void> {
+    throw new BusError('unsupported', `exchange ${exchange} can't be removed yet`);
+  }
+
+  async removeBinding(binding: Binding): Promise<void> {
+    throw new BusError('unsupported', `binding ${binding.key} can't be removed yet`);
   }
 
   async publish(message: OutgoingMessage): Promise<{ routed: boolean }> {

@@ -65,7 +65,13 @@ export function createEmbeddedIndex(options: EmbeddedIndexOptions): VectorIndex 
 
 class EmbeddedIndex implements VectorIndex {
   readonly backend: VectorBackend;
-  readonly capabilities: VectorCapabilities = { fixed_dimensions: true, atomic_upsert: true, shared: false };
+  readonly capabilities: VectorCapabilities = {
+    fixed_dimensions: true,
+    atomic_upsert: true,
+    removes_if_empty: true,
+    records_maker: false,
+    shared: false,
+  };
   readonly #path: string;
   readonly #log: Log;
   readonly #database: Sqlite.Database;
@@ -124,6 +130,10 @@ class EmbeddedIndex implements VectorIndex {
       const missing = wanted.filter((property) => !types.has(property.name));
       if (missing.length > 0) this.#sql.addProperties.run(id, types.size, JSON.stringify(missing));
     });
+  }
+
+  async removeClass(className: string, _options: { if_empty?: boolean } = {}): Promise<void> {
+    throw new VectorError('failed', `class ${className} can't be removed yet`);
   }
 
   async upsert(className: string, objects: readonly VectorObject[]): Promise<void> {

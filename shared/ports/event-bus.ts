@@ -20,6 +20,19 @@ export interface EventBus {
   ensureQueue(queue: Queue): Promise<void>;
   /** Binds; the same binding twice is one. */
   ensureBinding(binding: Binding): Promise<void>;
+  /**
+   * Removes a queue with its bindings and messages; one that is not there is no error. With `if_empty` one that holds
+   * messages, ready or handed out as far as `queueStats` tells, is refused (`not_empty`); see `capabilities.removes_if_empty`. With `if_unused`
+   * one that anybody consumes from is refused (`in_use`). Who waits in `receive`, or receives later, gets `no_such_queue`.
+   */
+  removeQueue(queue: string, options?: RemoveQueueOptions): Promise<void>;
+  /**
+   * Removes an exchange that nothing is bound to; one that is not there is no error. Whatever is still bound to it, also by
+   * others, refuses it (`in_use`): remove the own bindings first. The broker's own exchanges are `bad_name`.
+   */
+  removeExchange(exchange: string): Promise<void>;
+  /** Removes exactly this binding: same exchange, queue, key and arguments. It, its queue or its exchange absent is no error. */
+  removeBinding(binding: Binding): Promise<void>;
   /** Turns publisher confirms on for what this process publishes from now on. */
   ensureConfirms(): Promise<void>;
 
@@ -57,6 +70,11 @@ export interface BusCapabilities {
   readonly deduplicates: boolean;
   /** Queue types that can be declared. */
   readonly queue_types: readonly QueueType[];
+  /**
+   * Types of queues that the backend itself refuses to remove while a message is ready. Others are looked at just before: what
+   * arrives in between goes with the queue.
+   */
+  readonly removes_if_empty: readonly QueueType[];
   /** Several nodes see the same queues. */
   readonly shared: boolean;
   /** How many declarations may usefully be under way at once, 1 or more. */
@@ -100,6 +118,11 @@ export interface QueueState extends Omit<Queue, 'type'>, StateNotes {
   readonly type: string;
 }
 
+export interface RemoveQueueOptions {
+  readonly if_empty?: boolean;
+  readonly if_unused?: boolean;
+}
+
 export interface OutgoingMessage {
   readonly exchange: string;
   readonly key: string;
@@ -138,6 +161,8 @@ export type BusErrorKind =
   | 'no_such_exchange'
   | 'no_such_queue'
   | 'incompatible'
+  | 'not_empty'
+  | 'in_use'
   | 'unsupported'
   | 'unknown_delivery'
   | 'bad_name'

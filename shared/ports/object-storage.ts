@@ -10,14 +10,31 @@ export interface ObjectStorage {
 
   /** The state of those of `names` that exist, in any order. One call, however many names. */
   readBuckets(names: readonly string[]): Promise<BucketState[]>;
-  /** Makes the bucket if it is not there. */
-  ensureBucket(name: string): Promise<void>;
+  /**
+   * Makes the bucket if it is not there. `made_by` (1 to 128 of `A-Z a-z 0-9 . _ : / @ + = -`, else `bad_name`) is recorded
+   * with a bucket that this very call makes, where `capabilities.records_maker` says so: one that exists is never claimed.
+   */
+  ensureBucket(name: string, options?: { made_by?: string }): Promise<void>;
   /** Turns versioning on; with `false` suspends it (the caller has shown intent). */
   ensureVersioning(name: string, enabled: boolean): Promise<void>;
   /** Merges by `id`: adds or replaces these, keeps all others exactly as they are. */
   ensureLifecycle(name: string, rules: readonly LifecycleRule[]): Promise<void>;
-  /** Merges by name: adds or replaces these, keeps all others. */
+  /** Merges by name: adds or replaces these, keeps all others. Where a tag records the maker, naming that one is `bad_name`. */
   ensureTags(name: string, tags: Readonly<Record<string, string>>): Promise<void>;
+
+  /**
+   * Removes a bucket; one that is not there is no error. With `if_empty` one that holds an object, a version, a delete
+   * marker or an unfinished upload is refused (`not_empty`) by the store itself, as it removes: nothing that was stored
+   * before is lost. Without it all that the bucket holds goes first. Where that breaks off, the bucket may be left with a
+   * part of it; the same call again goes on.
+   */
+  removeBucket(name: string, options?: { if_empty?: boolean }): Promise<void>;
+  /** Removes the rules of these ids, keeps all others exactly as they are. Ids or a bucket that are not there are no error. */
+  removeLifecycleRules(name: string, ids: readonly string[]): Promise<void>;
+  /** Removes the tags of these names, keeps all others. Names or a bucket that are not there are no error. */
+  removeTags(name: string, names: readonly string[]): Promise<void>;
+  /** What the bucket holds: the evidence before it is removed. Counts to `MAX_COUNTED` and no further. */
+  bucketStats(name: string): Promise<BucketStats>;
 
   /**
    * Stores the object whole and durably, or not at all. With `if_absent` an existing key is left as
@@ -55,13 +72,34 @@ export interface StorageCapabilities {
   readonly nested_keys: boolean;
   /** Several nodes see the same buckets. */
   readonly shared: boolean;
+  /** Keeps with a bucket who made it. Without it `made_by` is never read. */
+  readonly records_maker: boolean;
 }
 
 export interface BucketState {
   readonly name: string;
   readonly versioning: 'enabled' | 'suspended' | 'off';
   readonly lifecycle: readonly LifecycleRule[];
+  /** Without the one that records the maker. */
   readonly tags: Readonly<Record<string, string>>;
+  /** As it was given to the `ensureBucket` that made it. */
+  readonly made_by?: string;
+}
+
+/** How many versions, delete markers and uploads `bucketStats` counts at most. */
+export const MAX_COUNTED = 10_000;
+
+/** All zero: `removeBucket` with `if_empty` finds nothing to refuse. */
+export interface BucketStats {
+  /** Keys that can be read. */
+  readonly objects: number;
+  /** Older versions and delete markers. */
+  readonly older_versions: number;
+  /** Of objects and older versions. */
+  readonly bytes: number;
+  readonly unfinished_uploads: number;
+  /** There is more than was counted: each number is "at least". */
+  readonly truncated: boolean;
 }
 
 export type ObjectBody = Uint8Array | ReadableStream<Uint8Array>;
@@ -113,6 +151,7 @@ export type StorageErrorKind =
   | 'no_such_bucket'
   | 'no_such_key'
   | 'already_exists'
+  | 'not_empty'
   | 'bad_name'
   | 'checksum_mismatch'
   | 'corrupt'

@@ -10,10 +10,18 @@ export interface VectorIndex {
 
   /** The state of those of `names` that exist. One call, however many names. */
   readClasses(names: readonly string[]): Promise<ClassState[]>;
-  /** Makes the class with its properties if it is not there; leaves an existing one as it is. */
-  ensureClass(spec: ClassSpec): Promise<void>;
+  /**
+   * Makes the class with its properties if it is not there; leaves an existing one as it is. `made_by` (1 to 128 of
+   * `A-Z a-z 0-9 . _ : / @ + = -`, else `bad_name`) is recorded with a class that this very call makes, where `capabilities.records_maker` says so.
+   */
+  ensureClass(spec: ClassSpec, options?: { made_by?: string }): Promise<void>;
   /** Adds those of `properties` that are missing. `incompatible` when one exists with another type. */
   ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void>;
+  /**
+   * Removes a class with its objects; one that is not there is no error. With `if_empty` one that holds objects is refused
+   * (`not_empty`); see `capabilities.removes_if_empty`. A property can't be removed alone.
+   */
+  removeClass(className: string, options?: { if_empty?: boolean }): Promise<void>;
 
   /**
    * Inserts or replaces by id; of an id that is given twice, the last. What is wrong with an object (`bad_dimensions`,
@@ -46,6 +54,10 @@ export interface VectorCapabilities {
    * written once or twice more. Whoever must know counts what a search finds.
    */
   readonly atomic_upsert: boolean;
+  /** Nothing can come between the look whether a class is empty and its removal. Else what is stored in between goes with it. */
+  readonly removes_if_empty: boolean;
+  /** Keeps with a class who made it. Without it `made_by` is never read. */
+  readonly records_maker: boolean;
   /** Several nodes see the same classes. */
   readonly shared: boolean;
 }
@@ -57,6 +69,8 @@ export interface ClassState {
   readonly properties: readonly { readonly name: string; readonly type: string }[];
   /** Why no object can be kept in it, where somebody else made it so: `it measures l2-squared and not cosine distance`. */
   readonly unusable?: string;
+  /** As it was given to the `ensureClass` that made it. */
+  readonly made_by?: string;
 }
 
 export type PropertyValue = string | number | boolean | readonly string[] | readonly number[] | readonly boolean[];
@@ -85,6 +99,7 @@ export interface SearchHit {
 export type VectorErrorKind =
   | 'no_such_class'
   | 'incompatible'
+  | 'not_empty'
   | 'bad_dimensions'
   | 'bad_property'
   | 'bad_name'

@@ -7,6 +7,7 @@ import {
   type Delivery,
   type EventBus,
   type OutgoingMessage,
+  type RemoveQueueOptions,
   type Topology,
 } from '../../shared/ports/event-bus.ts';
 import { type Death, MemoryQueue } from './memory-queue.ts';
@@ -32,6 +33,7 @@ export function memoryEventBus(clock: Clock, capabilities: Partial<BusCapabiliti
     alter_ttl: true,
     deduplicates: true,
     queue_types: ['classic', 'quorum'],
+    removes_if_empty: ['classic', 'quorum'],
     shared: false,
     concurrent_declarations: 1,
     counts_all_unacked: true,
@@ -47,7 +49,7 @@ class MemoryBus implements MemoryEventBus {
   readonly #queues = new Map<string, MemoryQueue>();
   readonly #bindings = new Map<string, Binding>();
   readonly #published = new Set<string>();
-  readonly #consumers = new Set<Consumer>();
+  readonly #consumers = new Map<Consumer, string>();
   #confirms = false;
   #closed = false;
 
@@ -109,6 +111,28 @@ class MemoryBus implements MemoryEventBus {
     this.#confirms = true;
   }
 
+  async removeQueue(queue: string, { if_empty = false, if_unused = false }: RemoveQueueOptions = {}): Promise<void> {
+    const found = this.#queues.get(queue);
+    if (found === undefined) return;
+    const { ready, unacked } = found.stats();
+    if (if_empty && ready + unacked > 0) throw new BusError('not_empty', `queue ${queue} holds ${ready + unacked} messages`);
+    if (if_unused && (found.isAwaited() || [...this.#consumers.values()].includes(queue))) {
+      throw new BusError('in_use', `queue ${queue} has consumers`);
+    }
+    this.dropQueue(queue);
+  }
+
+  async removeExchange(exchange: string): Promise<void> {
+    if (!Exchange.shape.name.safeParse(exchange).success) throw new BusError('bad_name', `${exchange} is no exchange of a profile`);
+    const bound = [...this.#bindings.values()].find((binding) => binding.exchange === exchange);
+    if (bound !== undefined) throw new BusError('in_use', `queue ${bound.queue} is bound to exchange ${exchange}`);
+    this.#exchanges.delete(exchange);
+  }
+
+  async removeBinding(binding: Binding): Promise<void> {
+    this.#bindings.delete(keyOf(binding));
+  }
+
   async publish(message: OutgoingMessage): Promise<{ routed: boolean }> {
     const exchange = this.#exchanges.get(message.exchange);
     if (exchange === undefined && message.exchange !== DEFAULT_EXCHANGE) {
@@ -160,7 +184,7 @@ class MemoryBus implements MemoryEventBus {
         await Promise.all(loops);
       },
     };
-    this.#consumers.add(consumer);
+    this.#consumers.set(consumer, queue);
     return consumer;
   }
 
@@ -170,10 +194,11 @@ class MemoryBus implements MemoryEventBus {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#consumers].map((consumer) => consumer.stop()));
+    await Promise.all([...this.#consumers.keys()].map((consumer) => consumer.stop()));
   }
 
   dropQueue(name: string): void {
+    this.#queues.get(name)?.wake();
     this.#queues.delete(name);
     for (const [key, binding] of [...this.#bindings]) if (binding.queue === name) this.#bindings.delete(key);
   }
@@ -228,6 +253,9 @@ const METHODS = [
   'ensureExchange',
   'ensureQueue',
   'ensureBinding',
+  'removeQueue',
+  'removeExchange',
+  'removeBinding',
   'ensureConfirms',
   'publish',
   'receive',

@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto';
 import { toTimestamp } from '../../shared/contract/ids.ts';
 import { BucketName, type LifecycleRule } from '../../shared/contract/profile.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
+import { isMaker } from '../../shared/ports/maker.ts';
 import {
   type BucketState,
+  type BucketStats,
   type GetOptions,
+  MAX_COUNTED,
   type ObjectBody,
   type ObjectInfo,
   type ObjectStorage,
@@ -24,6 +27,7 @@ interface StoredBucket {
   versioning: BucketState['versioning'];
   lifecycle: Map<string, LifecycleRule>;
   tags: Map<string, string>;
+  readonly made_by: string | undefined;
   /** Newest version first. */
   readonly objects: Map<string, Version[]>;
 }
@@ -81,7 +85,7 @@ export function memoryObjectStorage(clock: Clock, capabilities: Partial<StorageC
 
   return {
     backend: { kind: 'memory', identity: 'memory' },
-    capabilities: { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false, ...capabilities },
+    capabilities: { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false, records_maker: true, ...capabilities },
 
     async readBuckets(names) {
       return [...new Set(names)].flatMap((name) => {
@@ -89,9 +93,12 @@ export function memoryObjectStorage(clock: Clock, capabilities: Partial<StorageC
         return bucket === undefined ? [] : [stateOf(name, bucket)];
       });
     },
-    async ensureBucket(name) {
+    async ensureBucket(name, { made_by } = {}) {
+      if (made_by !== undefined && !isMaker(made_by)) throw new StorageError('bad_name', `${made_by} can't be recorded as a maker`);
       if (!BucketName.safeParse(name).success) throw new StorageError('bad_name', `${name} is no bucket name`);
-      if (!buckets.has(name)) buckets.set(name, { versioning: 'off', lifecycle: new Map(), tags: new Map(), objects: new Map() });
+      const maker = capabilities.records_maker === false ? undefined : made_by;
+      const empty = { lifecycle: new Map(), tags: new Map(), objects: new Map() };
+      if (!buckets.has(name)) buckets.set(name, { versioning: 'off', made_by: maker, ...empty });
     },
     async ensureVersioning(name, enabled) {
       needs('versioning');
@@ -108,6 +115,19 @@ export function memoryObjectStorage(clock: Clock, capabilities: Partial<StorageC
       needs('tags');
       const bucket = bucketOf(name);
       for (const [tag, value] of Object.entries(tags)) bucket.tags.set(tag, value);
+    },
+    async removeBucket(name, { if_empty = false } = {}) {
+      if (if_empty && (buckets.get(name)?.objects.size ?? 0) > 0) throw new StorageError('not_empty', `bucket ${name} is not empty`);
+      buckets.delete(name);
+    },
+    async removeLifecycleRules(name, ids) {
+      for (const id of ids) buckets.get(name)?.lifecycle.delete(id);
+    },
+    async removeTags(name, names) {
+      for (const tag of names) buckets.get(name)?.tags.delete(tag);
+    },
+    async bucketStats(name) {
+      return statsOf([...bucketOf(name).objects.values()]);
     },
 
     async put(name, key, body, options: PutOptions = {}) {
@@ -173,8 +193,19 @@ export function memoryObjectStorage(clock: Clock, capabilities: Partial<StorageC
   };
 }
 
-function stateOf(name: string, { versioning, lifecycle, tags }: StoredBucket): BucketState {
-  return { name, versioning, lifecycle: [...lifecycle.values()], tags: Object.fromEntries(tags) };
+function stateOf(name: string, { versioning, lifecycle, tags, made_by }: StoredBucket): BucketState {
+  const maker = made_by === undefined ? {} : { made_by };
+  return { name, versioning, lifecycle: [...lifecycle.values()], tags: Object.fromEntries(tags), ...maker };
+}
+
+function statsOf(keys: readonly (readonly Version[])[]): BucketStats {
+  const all = keys.flatMap((versions) =>
+    versions.map((version, index) => ({ ...version, readable: index === 0 && version.bytes !== undefined })),
+  );
+  const counted = all.slice(0, MAX_COUNTED);
+  const objects = counted.filter(({ readable }) => readable).length;
+  const bytes = counted.reduce((sum, { info }) => sum + info.size, 0);
+  return { objects, older_versions: counted.length - objects, bytes, unfinished_uploads: 0, truncated: all.length > counted.length };
 }
 
 function expired({ key, modified_at }: ObjectInfo, rules: readonly LifecycleRule[], now: number): boolean {

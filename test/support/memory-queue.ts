@@ -37,7 +37,7 @@ export class MemoryQueue {
   add(message: OutgoingMessage, trail: readonly string[] = []): void {
     const copy = { ...message, body: message.body.slice() };
     this.#entries.push({ message: copy, trail, entered: this.#clock.monotonic(), redelivered: false });
-    this.#wake();
+    this.wake();
   }
 
   take(limit: number, visibility_ms: number): Delivery[] {
@@ -56,7 +56,7 @@ export class MemoryQueue {
 
   putBack(token: string): void {
     release(this.#held(token));
-    this.#wake();
+    this.wake();
   }
 
   drop(token: string): void {
@@ -119,7 +119,13 @@ export class MemoryQueue {
     this.#deadLetter({ message, dlx, trail: reason === 'expired' ? [...entry.trail, name] : [] });
   }
 
-  #wake(): void {
+  /** Somebody waits for a message. */
+  isAwaited(): boolean {
+    return this.#waiters.size > 0;
+  }
+
+  /** Lets all who wait look again. */
+  wake(): void {
     for (const waiter of this.#waiters) waiter.abort();
   }
 }

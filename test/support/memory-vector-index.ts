@@ -1,4 +1,5 @@
 import { ClassSpec, type PropertySpec, type PropertyType } from '../../shared/contract/profile.ts';
+import { isMaker } from '../../shared/ports/maker.ts';
 import {
   type ClassState,
   type PropertyValue,
@@ -12,6 +13,7 @@ import {
 interface StoredClass {
   readonly name: string;
   dimensions: number | undefined;
+  readonly made_by: string | undefined;
   /** By name as it is stored. */
   readonly properties: Map<string, string>;
   readonly objects: Map<string, VectorObject>;
@@ -36,7 +38,14 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
 
   return {
     backend: { kind: 'embedded', identity: 'memory' },
-    capabilities: { fixed_dimensions: true, atomic_upsert: true, shared: false, ...capabilities },
+    capabilities: {
+      fixed_dimensions: true,
+      atomic_upsert: true,
+      removes_if_empty: true,
+      records_maker: true,
+      shared: false,
+      ...capabilities,
+    },
 
     async readClasses(names) {
       return [...new Set(names.map(upperFirst))].flatMap((name) => {
@@ -44,19 +53,26 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
         return found === undefined ? [] : [stateOf(found)];
       });
     },
-    async ensureClass(spec) {
+    async ensureClass(spec, { made_by } = {}) {
+      if (made_by !== undefined && !isMaker(made_by)) throw new VectorError('bad_name', `${made_by} can't be recorded as a maker`);
       const name = upperFirst(spec.name);
       const checked = ClassSpec.safeParse({ ...spec, name });
       if (!checked.success) throw new VectorError('bad_name', checked.error.issues.map(({ message }) => message).join('; '));
       if (classes.has(name)) return;
       const properties = new Map(spec.properties.map((property) => [lowerFirst(property.name), property.type]));
       const dimensions = capabilities.fixed_dimensions === false ? undefined : spec.dimensions;
-      classes.set(name, { name, dimensions, properties, objects: new Map() });
+      const maker = capabilities.records_maker === false ? undefined : made_by;
+      classes.set(name, { name, dimensions, made_by: maker, properties, objects: new Map() });
     },
     async ensureProperties(className, properties) {
       const found = classOf(className);
       for (const property of properties) checkProperty(found, property);
       for (const { name, type } of properties) found.properties.set(lowerFirst(name), type);
+    },
+    async removeClass(className, { if_empty = false } = {}) {
+      const objects = classes.get(upperFirst(className))?.objects.size ?? 0;
+      if (if_empty && objects > 0) throw new VectorError('not_empty', `class ${className} holds ${objects} objects`);
+      classes.delete(upperFirst(className));
     },
 
     async upsert(className, objects) {
@@ -103,9 +119,9 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
   };
 }
 
-function stateOf({ name, dimensions, properties }: StoredClass): ClassState {
+function stateOf({ name, dimensions, made_by, properties }: StoredClass): ClassState {
   const all = [...properties].map(([property, type]) => ({ name: property, type }));
-  return { name, ...(dimensions === undefined ? {} : { dimensions }), properties: all };
+  return { name, ...(dimensions === undefined ? {} : { dimensions }), properties: all, ...(made_by === undefined ? {} : { made_by }) };
 }
 
 function checkProperty({ name: className, properties }: StoredClass, { name, type }: PropertySpec): void {

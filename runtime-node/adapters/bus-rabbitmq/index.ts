@@ -9,6 +9,7 @@ import {
   type EventBus,
   type OutgoingMessage,
   type ReceiveOptions,
+  type RemoveQueueOptions,
   type Topology,
   type TopologyNames,
 } from '../../../shared/ports/event-bus.ts';
@@ -65,6 +66,7 @@ class RabbitBus implements EventBus {
     alter_ttl: false,
     deduplicates: false,
     queue_types: ['classic', 'quorum'],
+    removes_if_empty: ['classic'],
     shared: true,
     concurrent_declarations: 2 * DECLARING_CHANNELS,
     counts_all_unacked: false,
@@ -127,6 +129,18 @@ class RabbitBus implements EventBus {
     this.#refuseClosed();
     await this.#publisher.ready();
     this.#confirms = true;
+  }
+
+  async removeQueue(queue: string, _options: RemoveQueueOptions = {}): Promise<void> {
+    throw new BusError('unsupported', `queue ${queue} can't be removed yet`);
+  }
+
+  async removeExchange(exchange: string): Promise<void> {
+    throw new BusError('unsupported', `exchange ${exchange} can't be removed yet`);
+  }
+
+  async removeBinding(binding: Binding): Promise<void> {
+    throw new BusError('unsupported', `binding ${binding.key} can't be removed yet`);
   }
 
   async publish(message: OutgoingMessage): Promise<{ routed: boolean }> {

@@ -56,6 +56,20 @@ export class Buckets {
     const merged = new Map([...Object.entries(this.get(name).tags), ...Object.entries(tags)]);
     this.#db.prepare('update buckets set tags = ? where name = ?').run(JSON.stringify(Object.fromEntries(merged)), name);
   }
+
+  removeRules(name: string, ids: readonly string[]): void {
+    const row = this.#byName.get(name);
+    if (row === undefined) return;
+    const left = toState(row).lifecycle.filter(({ id }) => !ids.includes(id));
+    this.#db.prepare('update buckets set lifecycle = ? where name = ?').run(JSON.stringify(left), name);
+  }
+
+  removeTags(name: string, names: readonly string[]): void {
+    const row = this.#byName.get(name);
+    if (row === undefined) return;
+    const left = Object.entries(toState(row).tags).filter(([tag]) => !names.includes(tag));
+    this.#db.prepare('update buckets set tags = ? where name = ?').run(JSON.stringify(Object.fromEntries(left)), name);
+  }
 }
 
 function toState(row: BucketRow): BucketState {

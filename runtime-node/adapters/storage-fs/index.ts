@@ -71,7 +71,7 @@ async function replace(options: FsStorageOptions, set_aside: SetAside, error: un
 
 export class FsStorage implements port.ObjectStorage {
   readonly backend: port.StorageBackend;
-  readonly capabilities = { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false };
+  readonly capabilities = { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false, records_maker: false };
   readonly #db: Database.Database;
   readonly #buckets: Buckets;
   readonly #versions: Versions;
@@ -125,6 +125,22 @@ export class FsStorage implements port.ObjectStorage {
 
   ensureTags(name: string, tags: Readonly<Record<string, string>>): Promise<void> {
     return this.#do(`tag bucket ${name}`, () => this.#change(() => this.#buckets.mergeTags(name, tags)));
+  }
+
+  removeBucket(name: string, _options: { if_empty?: boolean } = {}): Promise<void> {
+    return Promise.reject(new StorageError('failed', `bucket ${name} can't be removed yet`));
+  }
+
+  removeLifecycleRules(name: string, ids: readonly string[]): Promise<void> {
+    return this.#do(`remove lifecycle rules of bucket ${name}`, () => this.#change(() => this.#buckets.removeRules(name, ids)));
+  }
+
+  removeTags(name: string, names: readonly string[]): Promise<void> {
+    return this.#do(`remove tags of bucket ${name}`, () => this.#change(() => this.#buckets.removeTags(name, names)));
+  }
+
+  bucketStats(name: string): Promise<port.BucketStats> {
+    return Promise.reject(new StorageError('failed', `bucket ${name} can't be counted yet`));
   }
 
   put(bucket: string, key: string, body: port.ObjectBody, options: port.PutOptions = {}): Promise<port.ObjectInfo> {

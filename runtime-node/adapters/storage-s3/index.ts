@@ -97,6 +97,7 @@ export class S3Storage implements port.ObjectStorage {
       tags: has('tags'),
       nested_keys: !this.#requests.quirks.hides_nested_keys,
       shared: true,
+      records_maker: has('tags'),
     };
   }
 
@@ -124,6 +125,22 @@ export class S3Storage implements port.ObjectStorage {
 
   ensureTags(name: string, tags: Readonly<Record<string, string>>): Promise<void> {
     return this.#set(name, 'tags', () => this.#buckets.mergeTags(name, tags));
+  }
+
+  removeBucket(name: string, _options: { if_empty?: boolean } = {}): Promise<void> {
+    return Promise.reject(new StorageError('failed', `bucket ${name} can't be removed yet`));
+  }
+
+  removeLifecycleRules(name: string, _ids: readonly string[]): Promise<void> {
+    return Promise.reject(new StorageError('failed', `rules of bucket ${name} can't be removed yet`));
+  }
+
+  removeTags(name: string, _names: readonly string[]): Promise<void> {
+    return Promise.reject(new StorageError('failed', `tags of bucket ${name} can't be removed yet`));
+  }
+
+  bucketStats(name: string): Promise<port.BucketStats> {
+    return Promise.reject(new StorageError('failed', `bucket ${name} can't be counted yet`));
   }
 
   put(bucket: string, key: string, body: port.ObjectBody, options: port.PutOptions = {}): Promise<port.ObjectInfo> {

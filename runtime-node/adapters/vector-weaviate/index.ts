@@ -67,7 +67,13 @@ export function createWeaviateIndex(options: WeaviateOptions): VectorIndex {
 
 class WeaviateIndex implements VectorIndex {
   readonly backend: VectorBackend;
-  readonly capabilities: VectorCapabilities = { fixed_dimensions: true, atomic_upsert: false, shared: true };
+  readonly capabilities: VectorCapabilities = {
+    fixed_dimensions: true,
+    atomic_upsert: false,
+    removes_if_empty: false,
+    records_maker: true,
+    shared: true,
+  };
   /** Classes in which a search has found something. */
   readonly #indexed = new Set<string>();
   readonly #log: Log;
@@ -108,6 +114,10 @@ class WeaviateIndex implements VectorIndex {
     const wanted = checkProperties(name, properties);
     refuseOwnProperty(name, wanted);
     await this.#classes.ensureProperties(name, wanted);
+  }
+
+  async removeClass(className: string, _options: { if_empty?: boolean } = {}): Promise<void> {
+    throw new VectorError('failed', `class ${className} can't be removed yet`);
   }
 
   async upsert(className: string, objects: readonly VectorObject[]): Promise<void> {

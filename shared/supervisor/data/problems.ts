@@ -4,10 +4,12 @@ import { StorageError, type StorageErrorKind } from '../../ports/object-storage.
 import { VectorError, type VectorErrorKind } from '../../ports/vector-index.ts';
 import { ProblemError } from '../problem.ts';
 
+// `not_empty` and `in_use` are of removals, which no route of the data API asks for.
 const OF_STORAGE: Record<StorageErrorKind, ProblemCode> = {
   no_such_bucket: 'no_such_bucket',
   no_such_key: 'no_such_key',
   already_exists: 'already_exists',
+  not_empty: 'unavailable',
   bad_name: 'invalid_parameter',
   checksum_mismatch: 'checksum_mismatch',
   corrupt: 'storage_corrupt',
@@ -22,6 +24,8 @@ const OF_BUS: Record<BusErrorKind, ProblemCode> = {
   no_such_exchange: 'no_such_exchange',
   no_such_queue: 'no_such_queue',
   incompatible: 'invalid_body',
+  not_empty: 'unavailable',
+  in_use: 'unavailable',
   unsupported: 'invalid_body',
   unknown_delivery: 'unknown_delivery',
   bad_name: 'invalid_body',
@@ -34,6 +38,7 @@ const OF_BUS: Record<BusErrorKind, ProblemCode> = {
 const OF_VECTOR: Record<VectorErrorKind, ProblemCode> = {
   no_such_class: 'no_such_class',
   incompatible: 'invalid_body',
+  not_empty: 'unavailable',
   bad_dimensions: 'invalid_body',
   bad_property: 'invalid_body',
   bad_name: 'invalid_body',

@@ -7,6 +7,7 @@ const ALL: BusCapabilities = {
   alter_ttl: true,
   deduplicates: true,
   queue_types: ['classic', 'quorum'],
+  removes_if_empty: ['classic', 'quorum'],
   shared: false,
   concurrent_declarations: 1,
   counts_all_unacked: true,

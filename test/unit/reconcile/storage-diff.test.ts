@@ -3,7 +3,7 @@ import type { BucketState, StorageCapabilities } from '../../../shared/ports/obj
 import { diffStorage, shortensLife } from '../../../shared/reconcile/storage-diff.ts';
 import { desiredProfile } from '../../support/memory-environment.ts';
 
-const ALL: StorageCapabilities = { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false };
+const ALL: StorageCapabilities = { versioning: true, lifecycle: true, tags: true, nested_keys: true, shared: false, records_maker: true };
 
 async function diff(buckets: readonly unknown[], actual: readonly Partial<BucketState>[] = [], capabilities = ALL) {
   const { body } = await desiredProfile({ storage: { buckets } });
@@ -111,7 +111,7 @@ describe('storage diff', () => {
   });
 
   test('shows what a storage cannot do, and makes the bucket all the same', async () => {
-    const nothing = { versioning: false, lifecycle: false, tags: false, nested_keys: false, shared: false };
+    const nothing = { versioning: false, lifecycle: false, tags: false, nested_keys: false, shared: false, records_maker: false };
     const wanted = { name: 'captures', versioning: true, lifecycle: [{ id: 'a', expire_days: 1 }], tags: { a: 'b' } };
     expect(kinds(await diff([wanted], [], nothing))).toEqual([
       'add ensure-bucket',

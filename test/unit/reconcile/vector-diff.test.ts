@@ -3,7 +3,7 @@ import type { ClassState } from '../../../shared/ports/vector-index.ts';
 import { diffVector } from '../../../shared/reconcile/vector-diff.ts';
 import { desiredProfile } from '../../support/memory-environment.ts';
 
-const FIXED = { fixed_dimensions: true, atomic_upsert: true, shared: false };
+const FIXED = { fixed_dimensions: true, atomic_upsert: true, removes_if_empty: true, records_maker: true, shared: false };
 const BY_OBJECT = { ...FIXED, fixed_dimensions: false };
 const CAMERA = { name: 'camera', type: 'text' } as const;
 
