@@ -24,9 +24,15 @@ export const ActionView = z
   .meta({ id: 'ActionView' });
 export type ActionView = Readonly<z.infer<typeof ActionView>>;
 
+/** What an apply would do to the embedded default beside an external. */
+export const EmbeddedDiff = z
+  .object({ backend: z.string(), actions: z.array(ActionView).readonly(), failed: z.string().optional() })
+  .meta({ id: 'EmbeddedDiff' });
+
 /**
  * What an apply of one component would do. `failed` names why the actual state could not be read, `reconciled_by` the
- * node that reconciles this backend for the site, where that is another one.
+ * node that reconciles this backend for the site, where that is another one. `embedded`: where an external is
+ * configured, what stands in while that is away, which each node brings to the profile for itself.
  */
 export const ComponentDiff = z
   .object({
@@ -35,6 +41,7 @@ export const ComponentDiff = z
     actions: z.array(ActionView).readonly(),
     failed: z.string().optional(),
     reconciled_by: z.string().optional(),
+    embedded: EmbeddedDiff.optional(),
   })
   .meta({ id: 'ComponentDiff' });
 export type ComponentDiff = Readonly<z.infer<typeof ComponentDiff>>;

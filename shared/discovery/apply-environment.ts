@@ -31,6 +31,9 @@ export function createEnvironmentApplier({ environment, onApplied, ...deps }: En
     onApplied(components);
     return components;
   };
+  environment.onBack?.(() => {
+    if (desired !== undefined) waker.wake();
+  });
   return {
     want(profile, leads) {
       const isTakenOver = leads && Object.values(environment.status()).some(({ status }) => status === 'skipped');

@@ -6,7 +6,7 @@ import type { EnvironmentComponent } from './component.ts';
 import { openRun, type RunDeps, type RunIdentity, tell, tellAction } from './component-run.ts';
 import { withDeadline } from './deadline.ts';
 import { type Outcome, summarise } from './outcome.ts';
-import { runActions } from './run-actions.ts';
+import { isAway, runActions } from './run-actions.ts';
 import type { Desired } from './types.ts';
 import { actionName, clipMessage, describeError, listed } from './wording.ts';
 
@@ -19,22 +19,33 @@ export interface ComponentMemory {
   applied?: string | undefined;
 }
 
+/** What stands beside a backend. */
+export interface Beside {
+  /** How the component stands where the backend does not answer and something stands in. Undefined: nothing does. */
+  standsIn(reason: string): Outcome | undefined;
+  /** How it stands where the backend answered, with what else is to be said. */
+  besides(outcome: Outcome): Outcome;
+}
+
+const NOTHING_BESIDE: Beside = { standsIn: () => undefined, besides: (outcome) => outcome };
+
 /** One run of one component: read, diff, act, report. Never rejects. */
 export async function applyComponent(
   deps: RunDeps,
   component: EnvironmentComponent,
   desired: Desired<EnvironmentProfile>,
   memory: ComponentMemory,
+  beside: Beside = NOTHING_BESIDE,
 ): Promise<void> {
   const started = deps.clock.monotonic();
   const took = () => Math.max(0, deps.clock.monotonic() - started);
-  const actions = await readActions(deps, component, desired);
+  const actions = await readActions(deps, component, desired, beside);
   if (!Array.isArray(actions)) return finish(deps, component, desired, memory, { outcome: actions, duration_ms: took() });
   const executable = actions.filter(({ execute }) => execute !== undefined);
   const skipped = actions.filter(({ execute }) => execute === undefined);
   if (executable.length === 0) {
     memory.applied = documentName(desired);
-    return finish(deps, component, desired, memory, { outcome: summarise([], skipped, false), duration_ms: took() });
+    return finish(deps, component, desired, memory, { outcome: beside.besides(summarise([], skipped, false)), duration_ms: took() });
   }
   const run = await openRun(deps, component.component, desired);
   const drifted = memory.applied === documentName(desired);
@@ -42,9 +53,21 @@ export async function applyComponent(
   if (changed.length > 0) showDrift(deps, run, changed, memory);
   const { concurrency = 1 } = component;
   const results = await runActions(executable, { ...deps, concurrency, done: (result) => tellAction(deps, run, result) });
-  const outcome = summarise(results, skipped, drifted);
-  memory.applied = outcome.status === 'failed' ? undefined : documentName(desired);
+  const lost = results.find(({ away }) => away);
+  const stands = lost === undefined ? undefined : beside.standsIn(lost.message ?? '');
+  const outcome = stands ?? beside.besides(summarise(results, skipped, drifted));
+  memory.applied = outcome.status === 'failed' || outcome.status === 'pending' ? undefined : documentName(desired);
   return finish(deps, component, desired, memory, { run, outcome, duration_ms: took() });
+}
+
+/** Tells how the component stands, and touches nothing. Never rejects. */
+export async function standAside(
+  deps: RunDeps,
+  component: EnvironmentComponent,
+  desired: Desired<EnvironmentProfile>,
+  { memory, outcome }: { readonly memory: ComponentMemory; readonly outcome: Outcome },
+): Promise<void> {
+  return finish(deps, component, desired, memory, { outcome, duration_ms: 0 });
 }
 
 /** Another node reconciles this backend for this one: says so, and touches nothing. Never rejects. */
@@ -52,18 +75,26 @@ export async function leaveComponent(
   deps: RunDeps,
   component: EnvironmentComponent,
   desired: Desired<EnvironmentProfile>,
-  { memory, reconciled_by }: { readonly memory: ComponentMemory; readonly reconciled_by: string },
+  { memory, reconciled_by, beside = NOTHING_BESIDE }: Leaving,
 ): Promise<void> {
   // Whoever takes it over restores what is missing: that is no drift of its own.
   memory.applied = undefined;
   const message = `${reconciled_by} leads the site and reconciles this ${component.backend} for it`;
-  return finish(deps, component, desired, memory, { outcome: { status: 'skipped', message, incompatible: [] }, duration_ms: 0 });
+  return standAside(deps, component, desired, { memory, outcome: beside.besides({ status: 'skipped', message, incompatible: [] }) });
 }
 
-async function readActions(deps: RunDeps, component: EnvironmentComponent, desired: Desired<EnvironmentProfile>) {
+interface Leaving {
+  readonly memory: ComponentMemory;
+  readonly reconciled_by: string;
+  readonly beside?: Beside;
+}
+
+async function readActions(deps: RunDeps, component: EnvironmentComponent, desired: Desired<EnvironmentProfile>, beside: Beside) {
   try {
     return await withDeadline(deps.clock, deps.call_limit_ms, () => component.plan(desired.body));
   } catch (error) {
+    const stands = isAway(error) ? beside.standsIn(describeError(error)) : undefined;
+    if (stands !== undefined) return stands;
     const message = clipMessage(`the state of ${component.component} (${component.backend}) could not be read: ${describeError(error)}`);
     return { status: 'failed', message, incompatible: [] } satisfies Outcome;
   }

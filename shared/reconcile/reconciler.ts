@@ -1,28 +1,25 @@
 import type { EnvironmentProfile } from '../contract/profile.ts';
-import type { Component, Components } from '../contract/status.ts';
+import type { Components } from '../contract/status.ts';
 import type { EventBus } from '../ports/event-bus.ts';
 import type { ObjectStorage } from '../ports/object-storage.ts';
 import type { VectorIndex } from '../ports/vector-index.ts';
-import { applyComponent, type ComponentMemory, leaveComponent } from './apply-component.ts';
 import { brokerComponent } from './broker.ts';
-import type { EnvironmentComponent } from './component.ts';
-import type { RunDeps } from './component-run.ts';
-import { withDeadline } from './deadline.ts';
+import { type Prepared, prepareDefault } from './fall-forward/embedded-default.ts';
+import type { Forwards } from './fall-forward/types.ts';
 import { latestOnly } from './latest.ts';
+import { applyPart, diffPart, type Part, type PartDeps, toPart } from './part.ts';
 import { storageComponent } from './storage.ts';
-import type { ComponentDiff, Desired, EnvironmentReconciler } from './types.ts';
+import type { ComponentDiff, EnvironmentReconciler } from './types.ts';
 import { vectorComponent } from './vector.ts';
-import { describeError } from './wording.ts';
 
-export interface ReconcilerDeps extends Omit<RunDeps, 'call_limit_ms'> {
+export interface ReconcilerDeps extends Omit<PartDeps, 'call_limit_ms'> {
   readonly storage: ObjectStorage;
   readonly bus: EventBus;
   readonly vector: VectorIndex;
-  /**
-   * The node that reconciles this backend for others, where that is not this one: two nodes at different generations
-   * must never fight over one backend. Default: nobody else does.
-   */
-  readonly reconciledBy?: (component: Component, identity: string) => string | undefined;
+  /** Of the components with an external: both sides are brought to the profile, and the ports of the same names are not used. */
+  readonly forwards?: Forwards;
+  /** Told of a profile to which the embedded defaults beside externals were just brought. Never throws. */
+  readonly onPrepared?: (profile: EnvironmentProfile) => void;
   /** Milliseconds that one call to a backend may take; default 60000. A slower one fails its component, and the next goes on. */
   readonly call_limit_ms?: number;
 }
@@ -31,14 +28,17 @@ const CALL_LIMIT_MS = 60_000;
 
 /**
  * Brings storage, broker and vector index to what a profile asks for, in this order, by additions and
- * safe updates only. Applies are serialised; of those that wait, the newest runs.
+ * safe updates only. Applies are serialised; of those that wait, the newest runs. Embedded defaults beside externals
+ * come first: nothing that is written waits for an external that hangs.
  */
 export function createEnvironmentReconciler(deps: ReconcilerDeps): EnvironmentReconciler {
   const runDeps = { ...deps, call_limit_ms: deps.call_limit_ms ?? CALL_LIMIT_MS };
-  const parts = [storageComponent(deps.storage), brokerComponent(deps.bus), vectorComponent(deps.vector)].map((component) => ({
-    component,
-    memory: {} as ComponentMemory,
-  }));
+  const { forwards = {} } = deps;
+  const parts = [
+    toPart(storageComponent, deps.storage, forwards.storage),
+    toPart(brokerComponent, deps.bus, forwards.broker),
+    toPart(vectorComponent, deps.vector, forwards.vector),
+  ];
   const status = (): Components =>
     Object.fromEntries(
       parts.flatMap(({ component, memory }) => (memory.status === undefined ? [] : [[component.component, memory.status]])),
@@ -46,39 +46,17 @@ export function createEnvironmentReconciler(deps: ReconcilerDeps): EnvironmentRe
 
   return {
     apply: latestOnly(async (profile) => {
-      for (const { component, memory } of parts) {
-        const other = reconciledBy(deps, component);
-        if (other === undefined) await applyComponent(runDeps, component, profile, memory);
-        else await leaveComponent(runDeps, component, profile, { memory, reconciled_by: other });
-      }
+      const prepared = new Map<Part, Prepared>();
+      for (const part of parts) if (part.embedded !== undefined) prepared.set(part, await prepareDefault(runDeps, part.embedded, profile));
+      if (prepared.size > 0) deps.onPrepared?.(profile.body);
+      for (const part of parts) await applyPart(runDeps, part, profile, prepared.get(part));
       return status();
     }),
     async diff(profile) {
       const diffs: ComponentDiff[] = [];
-      for (const { component } of parts) diffs.push(await diffComponent({ ...deps, ...runDeps }, component, profile));
+      for (const part of parts) diffs.push(await diffPart(runDeps, part, profile));
       return diffs;
     },
     status,
   };
-}
-
-function reconciledBy({ reconciledBy }: Pick<ReconcilerDeps, 'reconciledBy'>, { component, shared_identity }: EnvironmentComponent) {
-  return shared_identity === undefined ? undefined : reconciledBy?.(component, shared_identity);
-}
-
-async function diffComponent(
-  deps: Pick<ReconcilerDeps, 'reconciledBy'> & Pick<RunDeps, 'clock' | 'call_limit_ms'>,
-  environment: EnvironmentComponent,
-  { body }: Desired<EnvironmentProfile>,
-): Promise<ComponentDiff> {
-  const { component, backend, plan } = environment;
-  const { clock, call_limit_ms } = deps;
-  const reconciled_by = reconciledBy(deps, environment);
-  if (reconciled_by !== undefined) return { component, backend, actions: [], reconciled_by };
-  try {
-    const planned = await withDeadline(clock, call_limit_ms, () => plan(body));
-    return { component, backend, actions: planned.map(({ view }) => view) };
-  } catch (error) {
-    return { component, backend, actions: [], failed: describeError(error) };
-  }
 }

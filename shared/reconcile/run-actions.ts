@@ -14,6 +14,8 @@ export interface ActionResult {
   readonly outcome: 'applied' | 'failed' | 'not_tried' | 'incompatible';
   readonly duration_ms: number;
   readonly message?: string;
+  /** It failed because the backend did not answer. */
+  readonly away?: true;
 }
 
 export interface RunOptions {
@@ -53,6 +55,11 @@ export async function runActions(actions: readonly PlannedAction[], options: Run
     results.push(...ended);
   }
   return results;
+}
+
+/** The error of a backend that does not answer, as opposed to one that answers with an error. */
+export function isAway(error: unknown): boolean {
+  return error instanceof DeadlineError || errorKind(error) === 'backend_away';
 }
 
 type Executable = PlannedAction & Required<Pick<PlannedAction, 'execute'>>;
@@ -106,6 +113,7 @@ async function tryOne(view: ActionView, execute: () => Promise<void>, { clock, c
   } catch (error) {
     const message = describeError(error);
     const outcome = errorKind(error) === INCOMPATIBLE ? 'incompatible' : 'failed';
-    return { result: { view, outcome, duration_ms: took(), message } satisfies ActionResult, error };
+    const away = isAway(error) ? ({ away: true } as const) : {};
+    return { result: { view, outcome, duration_ms: took(), message, ...away } satisfies ActionResult, error };
   }
 }
