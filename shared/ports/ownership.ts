@@ -1,0 +1,26 @@
+import type { EnvironmentComponentName } from '../contract/backlog.ts';
+import type { Made } from '../contract/made.ts';
+
+/**
+ * What this node made on its backends: the only things that it may ever remove. What is not in here was there before, or
+ * was made by somebody else.
+ * Default: SQLite on the disk of the node. What a call resolves with outlives the process; a loss of power may take the
+ * last moments along, and what is forgotten counts as foreign. Each may reject with an `Error`.
+ */
+export interface Ownership {
+  /** Notes what was just made. What was noted of the same place before is replaced. */
+  note(backend: BackendName, made: readonly Made[]): Promise<void>;
+  /** Notes how they are now, of those that are noted. Others stay as foreign as they were. */
+  renew(backend: BackendName, made: readonly Made[]): Promise<void>;
+  /** All that was made there, in the order in which it was first noted. */
+  list(backend: BackendName): Promise<Made[]>;
+  /** They are gone, or somebody else's now. */
+  forget(backend: BackendName, made: readonly Made[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What was made on one backend says nothing about another. */
+export interface BackendName {
+  readonly component: EnvironmentComponentName;
+  readonly identity: string;
+}
