@@ -7,8 +7,10 @@ import {
   type BusCapabilities,
   BusError,
   type Consumer,
+  type Declared,
   type Delivery,
-  type EventBus,
+  type EmbeddedBus,
+  type Holding,
   type OutgoingMessage,
   type ReceiveOptions,
   type RemoveQueueOptions,
@@ -65,11 +67,11 @@ export interface LocalBusOptions {
  *
  * Throws `BusError` `failed` when the file cannot be opened or another process uses it.
  */
-export function createLocalBus(options: LocalBusOptions): EventBus {
+export function createLocalBus(options: LocalBusOptions): EmbeddedBus {
   return new LocalBus(options);
 }
 
-class LocalBus implements EventBus {
+class LocalBus implements EmbeddedBus {
   readonly backend: BusBackend;
   readonly capabilities: BusCapabilities = {
     alter_ttl: true,
@@ -115,6 +117,14 @@ class LocalBus implements EventBus {
 
   readTopology(wanted: TopologyNames): Promise<Topology> {
     return this.#run(() => this.#topology.read(wanted), { durable: false });
+  }
+
+  declared(): Promise<Declared> {
+    return this.#run(() => this.#topology.all(), { durable: false });
+  }
+
+  holdings(): Promise<Holding[]> {
+    return this.#sweeping(() => this.#messages.holdings());
   }
 
   async ensureExchange(exchange: Exchange): Promise<void> {

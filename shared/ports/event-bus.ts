@@ -39,7 +39,7 @@ export interface EventBus {
   /**
    * Resolves when the message is durably in every queue it was routed to. A second publish with the
    * same `message_id` to the same exchange, within the window that the backend keeps, is stored once
-   * where `capabilities.deduplicates` says so.
+   * where `capabilities.deduplicates` says so. The exchange "" leads to the queue that the key names.
    */
   publish(message: OutgoingMessage): Promise<{ routed: boolean }>;
   /**
@@ -56,6 +56,26 @@ export interface EventBus {
   /** `unacked` counts what is handed out and not settled; see `capabilities.counts_all_unacked`. */
   queueStats(queue: string): Promise<{ ready: number; unacked: number }>;
   close(): Promise<void>;
+}
+
+/** A bus that holds its queues itself, and so can tell all of them without being given their names. */
+export interface EmbeddedBus extends EventBus {
+  /** All that was declared, whoever did. */
+  declared(): Promise<Declared>;
+  /** The queues that hold anything, ready or handed out. */
+  holdings(): Promise<Holding[]>;
+}
+
+export interface Declared {
+  readonly exchanges: readonly Exchange[];
+  readonly queues: readonly Queue[];
+  readonly bindings: readonly Binding[];
+}
+
+export interface Holding {
+  readonly queue: string;
+  readonly ready: number;
+  readonly unacked: number;
 }
 
 export interface BusBackend {

@@ -1,7 +1,7 @@
 import type Sqlite from 'better-sqlite3';
 import type { BusValue } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
-import { BusError, type OutgoingMessage } from '../../../shared/ports/event-bus.ts';
+import { BusError, type Holding, type OutgoingMessage } from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import { type DeathReason, isCycle, withDeath } from './deaths.ts';
 import type { QueueRow, TopologyStore } from './topology.ts';
@@ -140,6 +140,11 @@ export class MessageStore {
     return this.#sql.stats.get(now, queue.id) ?? { ready: 0, unacked: 0 };
   }
 
+  /** Of each queue that holds anything, also where its time has come and it was not buried yet. */
+  holdings(): Holding[] {
+    return this.#sql.holdings.all();
+  }
+
   #deadLetter(message: MessageRow, from: { queue: string; reason: DeathReason; dlx: string; arguments: string }): QueueRow[] {
     const before: Record<string, BusValue> = JSON.parse(message.headers);
     const headers = withDeath({ ...from, exchange: message.exchange, key: message.key, headers: before });
@@ -214,6 +219,10 @@ function statements(database: Sqlite.Database) {
       'select min(expires_at) as at from entries where leased = 0 and expires_at is not null',
     ),
     unstamped: database.prepare('select 1 from entries where entered_at is null limit 1'),
+    holdings: database.prepare<[], Holding>(`
+      select name as queue, count(*) filter (where leased = 0) as ready, count(*) filter (where leased > 0) as unacked
+      from entries join queues on id = queue group by name
+    `),
     stats: database.prepare<[number | null, number], { ready: number; unacked: number }>(`
       select count(*) filter (where leased = 0 and coalesce(expires_at > ?, true)) as ready,
         count(*) filter (where leased > 0) as unacked from entries where queue = ?

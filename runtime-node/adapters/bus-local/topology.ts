@@ -1,6 +1,6 @@
 import type Sqlite from 'better-sqlite3';
 import type { Binding, BusValue, Exchange, ExchangeType, Queue, QueueType } from '../../../shared/contract/profile.ts';
-import { BusError, type Topology, type TopologyNames } from '../../../shared/ports/event-bus.ts';
+import { BusError, type Declared, type Topology, type TopologyNames } from '../../../shared/ports/event-bus.ts';
 import { createRouter, type Router } from './router.ts';
 
 /** A queue's row; `ttl_ms` and `dlx` are null where the queue has none. */
@@ -91,6 +91,11 @@ export class TopologyStore {
     };
   }
 
+  all(): Declared {
+    const bindings = this.#sql.allBindings.all().map((row) => ({ ...row, arguments: JSON.parse(row.arguments) }));
+    return { exchanges: this.#sql.allExchanges.all(), queues: this.#sql.allQueues.all().map(toQueue), bindings };
+  }
+
   #router(exchange: string): Router<string> {
     const cached = this.#routers.get(exchange);
     if (cached !== undefined) return cached;
@@ -119,6 +124,11 @@ function statements(database: Sqlite.Database) {
     ),
     exchanges: database.prepare<[string], Exchange>('select name, type from exchanges where name in (select value from json_each(?))'),
     queues: database.prepare<[string], QueueRow>('select * from queues where name in (select value from json_each(?))'),
+    allExchanges: database.prepare<[], Exchange>('select name, type from exchanges'),
+    allQueues: database.prepare<[], QueueRow>('select * from queues'),
+    allBindings: database.prepare<[], BindingRow>(
+      'select exchange, name as queue, key, bindings.arguments from bindings join queues on id = queue',
+    ),
     bindings: database.prepare<[string], BindingRow>(`
       select distinct bindings.exchange, name as queue, bindings.key, bindings.arguments from json_each(?) as asked
       join queues on name = asked.value ->> 1

@@ -19,6 +19,8 @@ export interface PresenceDeps {
    * any more. False: something is missing yet, as an environment that is not applied. May reject; an away error ends it.
    */
   forward(signal: AbortSignal): Promise<boolean>;
+  /** Told after the state has changed. Never throws. */
+  changed?(): void;
 }
 
 /** Whether an external answers now, and what follows from that. */
@@ -73,7 +75,7 @@ class PresenceLoop implements Presence {
   wake(): void {
     // The first round after it is back looks at all that waits: until then nothing is gained by asking sooner.
     if (this.#state === 'away') return;
-    this.#state = 'forwarding';
+    this.#become('forwarding');
     this.#isWoken = true;
     this.#wake?.();
   }
@@ -97,7 +99,7 @@ class PresenceLoop implements Presence {
       const isEmpty = await this.#deps.forward(signal);
       if (!isEmpty || this.#isWoken || signal.aborted || this.#state === 'away') return false;
       if (this.#state === 'forwarding') this.#deps.log.info(`${this.#deps.name}: nothing waits any more`);
-      this.#state = 'present';
+      this.#become('present');
       return true;
     } catch (error) {
       if (this.#deps.isAway(error)) this.#toAway(error);
@@ -106,18 +108,24 @@ class PresenceLoop implements Presence {
     }
   }
 
+  #become(state: PresenceState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#deps.changed?.();
+  }
+
   #toAway(error: unknown): void {
     const wasHere = this.#state !== 'away';
-    this.#state = 'away';
     this.#reason = messageOf(error);
+    this.#become('away');
     if (wasHere)
       this.#deps.log.warn(`${this.#deps.name} is away: the embedded default takes what is written, and keeps it: ${this.#reason}`);
     this.#wake?.();
   }
 
   #toForwarding(): void {
-    this.#state = 'forwarding';
     this.#reason = undefined;
+    this.#become('forwarding');
     this.#deps.log.info(`${this.#deps.name} answers: what waited goes over now`);
   }
 
