@@ -9,11 +9,16 @@ export interface Backlog {
   /**
    * Puts entries at the end, in this order. One that waits for the same thing already is replaced and goes to the end.
    * With `if_unknown` only those are put there that are news: an entry of the same thing that waits or is a conflict stays as
-   * it is, whatever its hash, and so does one that was forwarded with the same hash.
+   * it is, whatever its hash, and so does one that was forwarded with the same hash. An entry for another external counts too.
    */
   add(entries: readonly NewEntry[], options?: { readonly if_unknown?: boolean }): Promise<void>;
+  /** True once `complete` was called: all that the embedded default held when it met this external is in. False for a new file. */
+  isComplete(target: Target): Promise<boolean>;
+  complete(target: Target): Promise<void>;
   /** Of these things, those that wait. */
   waiting(target: Target, things: readonly Thing[]): Promise<Entry[]>;
+  /** Those that wait in one place, by key in UTF-8 byte order: keys that start with `prefix` and come after `after`. */
+  list(target: Target, place: string, options: { prefix?: string; after?: string; limit: number }): Promise<Entry[]>;
   /** The next to go, the one that waits longest first. `after`: behind this number. */
   next(target: Target, limit: number, after?: number): Promise<Entry[]>;
   /**
@@ -41,10 +46,12 @@ export interface Thing {
 }
 
 export interface NewEntry extends Target, Thing {
-  /** Lower-case hex sha256 of what was written. */
+  /** Lower-case hex sha256 of what was written, or of what was deleted. */
   readonly hash: string;
   /** Bytes. */
   readonly size: number;
+  /** What waited here was deleted before it could go: the external must not have it either. */
+  readonly deleted?: true;
 }
 
 export interface Entry extends NewEntry {
@@ -54,6 +61,8 @@ export interface Entry extends NewEntry {
   /** RFC 3339 UTC, of the last change. */
   readonly at: string;
   readonly detail?: string;
+  /** Came by `if_unknown`: what the external holds of this thing may be newer. */
+  readonly adopted?: true;
 }
 
 export interface Ended {

@@ -1,0 +1,79 @@
+import { toTimestamp } from '../../shared/contract/ids.ts';
+import type { Backlog, Entry, NewEntry, Target, Thing } from '../../shared/ports/backlog.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
+
+/** The backlog in memory: one that loses all when the process ends, and is no adapter. */
+export function createMemoryBacklog(clock: Pick<Clock, 'now'> = { now: () => Date.UTC(2026, 0, 1) }): Backlog {
+  const complete = new Set<string>();
+  let numbers = 0;
+  let entries: Entry[] = [];
+  const of = (target: Target, state?: Entry['state']) =>
+    entries.filter((entry) => isFor(entry, target) && (state === undefined || entry.state === state));
+  const put = (entry: NewEntry, adopted: boolean) => {
+    numbers += 1;
+    const about = { ...entry, number: numbers, state: 'waiting', at: toTimestamp(clock.now()) } as const;
+    entries.push(adopted ? { ...about, adopted } : about);
+  };
+  return {
+    async add(added, { if_unknown = false } = {}) {
+      for (const entry of added) {
+        if (if_unknown && entries.some((one) => one.component === entry.component && isThing(one, entry) && !isNews(one, entry))) continue;
+        entries = entries.filter((one) => !(isFor(one, entry) && isThing(one, entry)));
+        put(entry, if_unknown);
+      }
+    },
+    async isComplete({ component, identity }) {
+      return complete.has(`${component} ${identity}`);
+    },
+    async complete({ component, identity }) {
+      complete.add(`${component} ${identity}`);
+    },
+    async waiting(target, things) {
+      const all = of(target, 'waiting');
+      return things.flatMap((thing) => all.find((entry) => isThing(entry, thing)) ?? []);
+    },
+    async list(target, place, { prefix = '', after = '', limit }) {
+      const all = of(target, 'waiting').filter((entry) => entry.place === place && entry.key.startsWith(prefix));
+      const behind = all.filter(({ key }) => byBytes(key, after) > 0);
+      return behind.sort((one, other) => byBytes(one.key, other.key)).slice(0, limit);
+    },
+    async next(target, limit, after = 0) {
+      return of(target, 'waiting')
+        .filter(({ number }) => number > after)
+        .slice(0, limit);
+    },
+    async settle(target, ended) {
+      const ends = new Map(ended.map((end) => [end.number, end]));
+      entries = entries.map((entry) => {
+        const end = isFor(entry, target) ? ends.get(entry.number) : undefined;
+        if (end === undefined) return entry;
+        const { detail: _, ...rest } = entry;
+        return { ...rest, ...end, at: toTimestamp(clock.now()) };
+      });
+    },
+    async counts(target) {
+      const count = (state: Entry['state']) => of(target, state).length;
+      return { waiting: count('waiting'), forwarded: count('forwarded'), conflicts: count('conflict') };
+    },
+    async conflicts(target, limit) {
+      return of(target, 'conflict').slice(0, limit);
+    },
+    async close() {},
+  };
+}
+
+function isFor(entry: Target, { component, identity }: Target): boolean {
+  return entry.component === component && entry.identity === identity;
+}
+
+function isThing(entry: Thing, { place, key }: Thing): boolean {
+  return entry.place === place && entry.key === key;
+}
+
+function isNews(known: Entry, { hash }: NewEntry): boolean {
+  return known.state === 'forwarded' && known.hash !== hash;
+}
+
+function byBytes(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
+}
