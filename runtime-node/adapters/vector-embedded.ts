@@ -16,7 +16,7 @@ import {
 import type { SetAside } from './sqlite-file/damage.ts';
 import { GroupCommit } from './sqlite-file/group-commit.ts';
 import { IN_MEMORY } from './sqlite-file/open.ts';
-import { checkClass, checkId, checkLimit, checkProperties, classNameOf } from './vector-checks/names.ts';
+import { checkClass, checkId, checkLimit, checkMany, checkProperties, classNameOf } from './vector-checks/names.ts';
 import { checkMeta, instant } from './vector-checks/values.ts';
 import { decodeVector, encodeVector } from './vector-checks/vectors.ts';
 import { toCondition } from './vector-embedded/condition.ts';
@@ -163,6 +163,11 @@ class EmbeddedIndex implements VectorIndex {
     });
   }
 
+  async getMany(className: string, ids: readonly string[]): Promise<VectorObject[]> {
+    const asked = JSON.stringify(checkMany(ids));
+    return this.#run(() => this.#sql.some.all(this.#class(classNameOf(className)).id, asked).map(toObject));
+  }
+
   /** An absent object is no error. */
   async delete(className: string, id: string): Promise<void> {
     await this.#write(() => this.#sql.remove.run(this.#class(classNameOf(className)).id, id));
@@ -184,6 +189,15 @@ class EmbeddedIndex implements VectorIndex {
       const rows = nearest.all(vector, id, ...where.params, limit);
       return rows.map((row) => ({ id: row.id, distance: clamp(row.distance), meta: JSON.parse(row.meta) }));
     });
+  }
+
+  /** All that are there: a search reads the objects themselves. */
+  async findable(className: string, objects: readonly VectorObject[]): Promise<string[]> {
+    const found = await this.getMany(
+      className,
+      objects.map(({ id }) => id),
+    );
+    return found.map(({ id }) => id);
   }
 
   async count(className: string): Promise<number> {
@@ -251,6 +265,9 @@ function statements(database: Sqlite.Database) {
       on conflict (class, id) do update set vector = excluded.vector, meta = excluded.meta
     `),
     object: database.prepare<[number, string], ObjectRow>('select id, vector, meta from objects where class = ? and id = ?'),
+    some: database.prepare<[number, string], ObjectRow>(
+      'select id, vector, meta from objects where class = ? and id in (select value from json_each(?))',
+    ),
     remove: database.prepare('delete from objects where class = ? and id = ?'),
     count: database.prepare<[number], { count: number }>('select count(*) as count from objects where class = ?'),
     page: database.prepare<[number, string, number], ObjectRow>(

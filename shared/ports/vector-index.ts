@@ -30,9 +30,16 @@ export interface VectorIndex {
    */
   upsert(className: string, objects: readonly VectorObject[]): Promise<void>;
   get(className: string, id: string): Promise<VectorObject | undefined>;
+  /** Those of `ids` (1,000 at most) that exist, in any order. One call, however many ids. */
+  getMany(className: string, ids: readonly string[]): Promise<VectorObject[]>;
   delete(className: string, id: string): Promise<void>;
   /** Nearest first. */
   search(className: string, query: SearchQuery): Promise<SearchHit[]>;
+  /**
+   * Of objects that are stored (1,000 at most), the ids of those that a search finds: all of them, unless the index lost some
+   * (`capabilities.atomic_upsert`). Those are found again once they are written again, or twice.
+   */
+  findable(className: string, objects: readonly VectorObject[]): Promise<string[]>;
   count(className: string): Promise<number>;
   /** All objects by id, in pages. */
   list(className: string, options?: { after?: string; limit?: number }): Promise<VectorObject[]>;
@@ -51,7 +58,7 @@ export interface VectorCapabilities {
    * An upsert is seen whole or not at all. Else others see it object by object, and one that breaks off for a reason
    * that cannot be known before (the disk is full, the backend goes away) leaves a part. The same again stores the rest,
    * but need not make all of it found: in Weaviate 1.39 a search may miss objects that are stored until they are
-   * written once or twice more. Whoever must know counts what a search finds.
+   * written once or twice more. Whoever must know asks which are `findable`.
    */
   readonly atomic_upsert: boolean;
   /** Nothing can come between the look whether a class is empty and its removal. Else what is stored in between goes with it. */

@@ -84,6 +84,8 @@ export function classCases(suite: VectorSuite): void {
         () => suite.index.ensureProperties(missing, [{ name: 'a', type: 'text' }]),
         () => suite.index.upsert(missing, [object('a', [1])]),
         () => suite.index.get(missing, 'a'),
+        () => suite.index.getMany(missing, ['a']),
+        () => suite.index.findable(missing, [object('a', [1])]),
         () => suite.index.delete(missing, 'a'),
         () => suite.index.search(missing, { vector: [1] }),
         () => suite.index.count(missing),

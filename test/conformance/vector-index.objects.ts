@@ -111,6 +111,50 @@ export function objectCases(suite: VectorSuite): void {
       expect(await suite.index.count(className)).toBe(2);
     });
 
+    it('are read by many ids at once: those that exist, each as it is', async () => {
+      const properties = [
+        { name: 'n', type: 'int' as const },
+        { name: 'large', type: 'int' as const },
+        { name: 'taken', type: 'date' as const },
+        { name: 'tags', type: 'text[]' as const },
+      ];
+      const className = await make({ properties });
+      const objects = Array.from({ length: 400 }, (_, n) =>
+        object(`id-${n}`, [1, n + 1], { n, large: Number.MAX_SAFE_INTEGER - n, taken: '2026-01-31T12:00:00.250+02:00', tags: [`${n}`] }),
+      );
+      await suite.index.upsert(className, objects);
+      const ids = ['none', ...objects.slice(50, 390).map(({ id }) => id), 'id-60'];
+      const found = await suite.index.getMany(className, ids);
+      expect(found.map(({ id }) => id).sort()).toEqual(ids.slice(1, -1).sort());
+      for (const { id, vector, meta } of found) {
+        const { taken, ...rest } = meta;
+        const n = Number(meta.n);
+        expect({ id, ...rest }).toEqual({ id: `id-${n}`, n, large: Number.MAX_SAFE_INTEGER - n, tags: [`${n}`] });
+        expect(Date.parse(String(taken))).toBe(Date.UTC(2026, 0, 31, 10, 0, 0, 250));
+        expectDirection(vector, [1, n + 1]);
+      }
+      expect(await suite.index.getMany(className, [])).toEqual([]);
+      await refused(
+        suite.index.getMany(
+          className,
+          Array.from({ length: 1001 }, (_, n) => `id-${n}`),
+        ),
+        'failed',
+        '1000',
+      );
+    });
+
+    it('that are there are found by searches, and others are not', async () => {
+      const className = await make();
+      const objects = Array.from({ length: 300 }, (_, n) => object(`id-${n}`, [Math.sin(n), Math.cos(n), n % 7]));
+      // The same direction twice.
+      objects.push(object('twin', objects[0]!.vector));
+      await suite.index.upsert(className, objects);
+      const found = await suite.index.findable(className, [...objects, object('none', [1, 1, 1])]);
+      expect(found.sort()).toEqual(objects.map(({ id }) => id).sort());
+      expect(await suite.index.findable(className, [])).toEqual([]);
+    });
+
     it('may be none at all', async () => {
       const className = await make();
       await suite.index.upsert(className, []);

@@ -1,5 +1,5 @@
 import { ClassSpec, type PropertySpec, type PropertyType } from '../../shared/contract/profile.ts';
-import { isMaker } from '../../shared/ports/maker.ts';
+import { whyNoMaker } from '../../shared/ports/maker.ts';
 import {
   type ClassState,
   type PropertyValue,
@@ -54,7 +54,8 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
       });
     },
     async ensureClass(spec, { made_by } = {}) {
-      if (made_by !== undefined && !isMaker(made_by)) throw new VectorError('bad_name', `${made_by} can't be recorded as a maker`);
+      const why = whyNoMaker(made_by);
+      if (why !== undefined) throw new VectorError('bad_name', why);
       const name = upperFirst(spec.name);
       const checked = ClassSpec.safeParse({ ...spec, name });
       if (!checked.success) throw new VectorError('bad_name', checked.error.issues.map(({ message }) => message).join('; '));
@@ -85,6 +86,11 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
     async get(className, id) {
       return classOf(className).objects.get(id);
     },
+    async getMany(className, ids) {
+      const { objects } = classOf(className);
+      if (ids.length > 1000) throw new VectorError('failed', 'one call takes 1000 ids at most');
+      return [...new Set(ids)].flatMap((id) => objects.get(id) ?? []);
+    },
     async delete(className, id) {
       classOf(className).objects.delete(id);
     },
@@ -100,6 +106,10 @@ export function memoryVectorIndex(capabilities: Partial<VectorCapabilities> = {}
       const matches = [...found.objects.values()].filter(({ meta }) => wanted.every(([name, value]) => meta[name] === value));
       const hits = matches.map(({ id, meta, vector: other }): SearchHit => ({ id, meta, distance: cosineDistance(vector, other) }));
       return hits.sort((a, b) => a.distance - b.distance || (a.id < b.id ? -1 : 1)).slice(0, limit);
+    },
+    async findable(className, objects) {
+      const found = classOf(className);
+      return objects.flatMap(({ id }) => (found.objects.has(id) ? [id] : []));
     },
     async count(className) {
       return classOf(className).objects.size;

@@ -54,6 +54,12 @@ export function checkLimit(limit: number): number {
   throw new VectorError('failed', `limit must be a whole number from 1 to ${MAX_LIMIT}, and is ${limit}`);
 }
 
+/** Ids of one call, each once. */
+export function checkMany(ids: readonly string[]): string[] {
+  if (ids.length > MAX_LIMIT) throw new VectorError('failed', `One call takes ${MAX_LIMIT} ids at most, and these are ${ids.length}`);
+  return [...new Set(ids)];
+}
+
 function faultOfId(id: string): string | undefined {
   if (id.length < 1 || id.length > MAX_ID_LENGTH) return `must have 1 to ${MAX_ID_LENGTH} characters, and has ${id.length}`;
   return faultOfText(id);

@@ -12,13 +12,14 @@ import {
   type VectorIndex,
   type VectorObject,
 } from '../../../shared/ports/vector-index.ts';
-import { checkClass, checkLimit, checkProperties, classNameOf } from '../vector-checks/names.ts';
+import { checkClass, checkLimit, checkMany, checkProperties, classNameOf } from '../vector-checks/names.ts';
 import { checkWhere } from '../vector-checks/values.ts';
 import { encodeVector } from '../vector-checks/vectors.ts';
 import { storeAll } from './batches.ts';
 import { createClasses } from './classes.ts';
 import { createGraphql } from './graphql.ts';
 import { uuidOf } from './ids.ts';
+import { findIndexed, readMany } from './many.ts';
 import { checkObjects, fromWire } from './objects.ts';
 import { createRest } from './rest.ts';
 import { isOwn, type Layout, toState } from './schema.ts';
@@ -139,6 +140,12 @@ class WeaviateIndex implements VectorIndex {
     return this.#fetch(await this.#classes.read(classNameOf(className)), id);
   }
 
+  async getMany(className: string, ids: readonly string[]): Promise<VectorObject[]> {
+    const asked = checkMany(ids);
+    const layout = await this.#classes.read(classNameOf(className));
+    return readMany(this.#graphql, layout, asked, (id) => this.#fetch(layout, id));
+  }
+
   /** An absent object is no error. */
   async delete(className: string, id: string): Promise<void> {
     const name = classNameOf(className);
@@ -155,6 +162,12 @@ class WeaviateIndex implements VectorIndex {
     const wanted = checkWhere(where, layout.types);
     const reread = async (id: string) => (await this.#fetch(layout, id))?.meta;
     return findNearest(this.#graphql, layout, { vector: own, wanted, limit: most }, reread);
+  }
+
+  async findable(className: string, objects: readonly VectorObject[]): Promise<string[]> {
+    checkMany(objects.map(({ id }) => id));
+    const layout = await this.#usable(className);
+    return findIndexed(this.#graphql, layout, objects, this.#random);
   }
 
   async count(className: string): Promise<number> {

@@ -52,18 +52,26 @@ function tooWide({ name }: Layout, wanted: readonly Wanted[]): string {
 }
 
 function toArguments(layout: Layout, vector: SearchQuery['vector'], wanted: readonly Wanted[], limit: number): string {
-  const target = layout.vector_name === undefined ? '' : `, targetVectors: ${JSON.stringify([layout.vector_name])}`;
   const operands = wanted.filter((one) => isServed(one, layout)).map(toOperand);
   const where = operands.length === 0 ? '' : `, where: {operator: And, operands: [${operands.join(', ')}]}`;
-  return `nearVector: {vector: ${JSON.stringify(vector)}${target}}, limit: ${limit}${where}`;
+  return `${nearest(layout, vector, limit)}${where}`;
+}
+
+export function nearest({ vector_name }: Layout, vector: SearchQuery['vector'], limit: number): string {
+  const target = vector_name === undefined ? '' : `, targetVectors: ${JSON.stringify([vector_name])}`;
+  return `nearVector: {vector: ${JSON.stringify(vector)}${target}}, limit: ${limit}`;
 }
 
 function toFields(layout: Layout): string {
-  return [...(layout.own.has(ID_PROPERTY) ? [ID_PROPERTY] : []), ...known(layout), '_additional { id distance }'].join(' ');
+  return [...ownId(layout), ...known(layout), '_additional { id distance }'].join(' ');
+}
+
+export function ownId({ own }: Layout): string[] {
+  return own.has(ID_PROPERTY) ? [ID_PROPERTY] : [];
 }
 
 /** Properties of types that bootplane knows: only they are read. */
-function known({ types }: Layout): string[] {
+export function known({ types }: Layout): string[] {
   return [...types].flatMap(([name, type]) => (PropertyType.safeParse(type).success ? [name] : []));
 }
 
@@ -104,15 +112,19 @@ interface FoundHit extends SearchHit {
 function toHit(wire: unknown, layout: Layout): FoundHit {
   const properties = record(wire);
   const { id: uuid, distance } = record(properties._additional);
-  const isDoubtful = ([name, type]: readonly [string, string]) => {
-    const value = properties[name];
-    if (type === 'int') return value === null;
-    return type === 'int[]' && (value === null || (Array.isArray(value) && value.includes(null)));
-  };
   return {
     id: idOf(properties, uuid),
     distance: Math.min(2, Math.max(0, Number(distance))),
     meta: metaOf(properties, layout),
-    is_doubtful: [...layout.types].some(isDoubtful),
+    is_doubtful: isDoubtful(properties, layout),
   };
+}
+
+/** Whether a null may stand for a number that GraphQL can't say. */
+export function isDoubtful(properties: Readonly<Record<string, unknown>>, { types }: Layout): boolean {
+  return [...types].some(([name, type]) => {
+    const value = properties[name];
+    if (type === 'int') return value === null;
+    return type === 'int[]' && (value === null || (Array.isArray(value) && value.includes(null)));
+  });
 }
