@@ -79,6 +79,8 @@ interface Parts extends NodeParts {
 }
 
 const SWEEP_INTERVAL_MS = 60_000;
+/** How long an orderly stop may take for the last events to reach the bus. What is left goes after the next start. */
+const FLUSH_LIMIT_MS = 2000;
 
 export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   // The two know each other only through requests: the Supervisor shows how discovery stands, discovery calls the Supervisor.
@@ -149,7 +151,7 @@ async function buildSupervisor(
 ): Promise<Supervisor> {
   const { config, machine, ports, door, identity, environment, services } = parts;
   const state = () => discovery()?.state();
-  const overlay = createOverlay(ports.bus, machine.log);
+  const overlay = createOverlay({ bus: ports.bus, log: machine.log });
   return createSupervisor({
     ...machine,
     database: ports.database,
@@ -176,8 +178,10 @@ async function buildSupervisor(
     emit: (topic, body, key) => {
       // The node that published, or whose Supervisor did, need not wait for its next heartbeat.
       if (topic === 'overlay.plan' || topic === 'overlay.profile') discovery()?.poke();
-      overlay(topic, body, key);
+      // The others are in the log, and go from there.
+      if (topic === 'overlay.heartbeat') overlay.emit(topic, body, key);
     },
+    overlay,
     reconcile_diff: async () => ({ components: (await discovery()?.diff()) ?? [] }),
     health: async () => {
       const now = state();
@@ -242,12 +246,13 @@ function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
 async function live({ machine, ports }: Parts, supervisor: Supervisor, discovery: Discovery, crash: AbortSignal): Promise<void> {
   const ended = new AbortController();
   const background = AbortSignal.any([ended.signal, crash]);
-  const loops = Promise.all([ports.run(background), sweep(machine, supervisor, background)]);
+  const loops = Promise.all([ports.run(background), sweep(machine, supervisor, background), supervisor.outbox?.run(background)]);
   try {
     await discovery.run(crash);
   } finally {
     ended.abort();
     await loops;
+    if (!crash.aborted) await supervisor.outbox?.flush(FLUSH_LIMIT_MS);
   }
 }
 

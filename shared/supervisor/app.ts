@@ -1,11 +1,12 @@
 import { Hono } from 'hono';
 import type { DocumentKind } from '../contract/document.ts';
 import { createAuthenticator } from './auth.ts';
-import { type Context, createContext, type SupervisorOptions } from './context.ts';
+import { type Context, createContext, KEPT_EVENTS, type SupervisorOptions, WAITING_EVENTS } from './context.ts';
 import { dataRoutes } from './data/index.ts';
 
 import { type Body, type SeedOutcome, seed } from './documents.ts';
 import { createForwardVerifier } from './forwarded.ts';
+import { createOutbox, type Outbox } from './outbox.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
@@ -22,6 +23,7 @@ import { reconcileRoutes } from './routes/reconcile.ts';
 import { stateRoutes } from './routes/state.ts';
 import { statusRoutes } from './routes/status.ts';
 import { serve } from './serve.ts';
+import { createOutboxStore } from './store/outbox.ts';
 
 export type { Keyring } from './auth.ts';
 export type { Self, SupervisorOptions } from './context.ts';
@@ -57,6 +59,8 @@ export interface Supervisor {
   seed(fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome>;
   /** Housekeeping, to be called every few minutes: drops the oldest events beyond the number that is kept. */
   sweep(): Promise<void>;
+  /** Puts the event log on the bus; absent without `overlay`. */
+  readonly outbox?: Outbox;
   readonly app: Hono;
   /** Every route, for tests and tools that walk them. */
   readonly routes: readonly Route[];
@@ -73,13 +77,22 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));
   app.onError((error) => problemResponse(toProblem(error)));
+  const outbox = openOutbox(context);
   return {
     fetch: async (request) => app.fetch(request),
     seed: (fleet, kind, body) => plant(context, fleet, kind, body),
-    sweep: () => context.events.trim(options.fleets.default_fleet),
+    sweep: () => (outbox === undefined ? context.events.trim(options.fleets.default_fleet) : outbox.trim()),
+    ...(outbox === undefined ? {} : { outbox }),
     app,
     routes,
   };
+}
+
+function openOutbox({ options, events, hub, metrics }: Context): Outbox | undefined {
+  const { database, overlay, fleets, kept_events = KEPT_EVENTS, waiting_events = WAITING_EVENTS } = options;
+  if (overlay === undefined) return undefined;
+  const store = createOutboxStore(database, { kept: kept_events, waiting: waiting_events });
+  return createOutbox({ ...options, overlay, fleet: fleets.default_fleet, store, events, hub, metrics });
 }
 
 async function plant({ options, documents, announce }: Context, fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome> {

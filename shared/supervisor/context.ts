@@ -12,6 +12,7 @@ import type { Keyring } from './auth.ts';
 import type { DataPorts } from './data/ports.ts';
 import { createHub, type Hub } from './hub.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import type { Overlay } from './outbox.ts';
 import { createDocumentStore, type DocumentStore } from './store/documents.ts';
 import { createEventStore, type EventStore, type NewEvent } from './store/events.ts';
 import { createLeaseStore, type LeaseStore } from './store/leases.ts';
@@ -74,14 +75,18 @@ export interface SupervisorOptions {
   readonly self?: Self;
   /** What the next reconcile of the node would do. Absent where there is no node: then the route is not there either. */
   readonly reconcile_diff?: () => Promise<ReconcileDiff>;
-  /** Where overlay notifications go. Best effort: never awaited; what it throws is logged and dropped. */
+  /** Told of each event after its commit, and of each heartbeat. Best effort: never awaited; what it throws is logged and dropped. */
   readonly emit?: Notify;
+  /** Where the event log goes, through an outbox. Absent (Workers): then it stays where it is, and nothing is kept for a bus. */
+  readonly overlay?: Overlay;
   /** How long an event stream stays open, seconds. Default 3600; at most 60 on Workers. */
   readonly stream_seconds?: number;
   /** How often an open event stream asks the database for what other processes wrote, milliseconds. Default 2000. */
   readonly poll_ms?: number;
   /** How many events of a fleet `sweep` keeps. Default 10000. */
   readonly kept_events?: number;
+  /** How many it keeps while they wait for `overlay`. Default 100000. */
+  readonly waiting_events?: number;
 }
 
 /** What every route is made from: `(context: Context) => Route[]`. */
@@ -107,13 +112,18 @@ export interface Context {
 
 const NEWS: ReadonlySet<NewEvent['type']> = new Set(['overlay.leader', 'overlay.plan', 'overlay.profile']);
 
+/** Of a fleet, in its log. */
+export const KEPT_EVENTS = 10_000;
+/** The events of a large site in the days that a broker may be away. */
+export const WAITING_EVENTS = 100_000;
+
 export function createContext(options: SupervisorOptions): Context {
   const { database, ttl_seconds } = options;
   const hub = createHub();
   const news = createHub();
   const metrics = createMetrics();
   const documents = createDocumentStore(database);
-  const events = createEventStore(database, options.kept_events ?? 10_000);
+  const events = createEventStore(database, options.kept_events ?? KEPT_EVENTS);
   const notify = safeNotify(options);
   const announce = (event: NewEvent) => {
     metrics.counter('bootplane_events_total', { type: event.type }).add();

@@ -15,6 +15,8 @@ const HELP = {
   bootplane_heartbeats_total: 'Accepted node heartbeats, alone and in batches.',
   bootplane_claims_total: 'Claims of leadership by outcome.',
   bootplane_events_total: 'Events that this process wrote, by type.',
+  bootplane_overlay_published_total: 'Events of the log that the bus has taken from this process.',
+  bootplane_overlay_dropped_total: 'Events of the log that will never be on the bus, by reason.',
 } as const;
 export type CounterName = keyof typeof HELP;
 

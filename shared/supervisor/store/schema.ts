@@ -76,6 +76,16 @@ export const events = sqliteTable(
   (table) => [primaryKey({ columns: [table.fleet, table.seq] }), uniqueIndex('events_by_dedupe').on(table.fleet, table.dedupe)],
 );
 
+/** How far the event log was put on the bus (`migrations/0004_outbox.sql`). */
+export const outbox = sqliteTable(
+  'outbox',
+  {
+    fleet: text().notNull(),
+    published: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.fleet] })],
+);
+
 export const component_status = sqliteTable(
   'component_status',
   {
