@@ -40,11 +40,12 @@ export interface PlannedAction {
   readonly execute?: () => Promise<void>;
 }
 
-/** Gives each action its executor, if its kind has one. */
+/** Gives each action its executor, if its kind has one. `ended`: called after each that ended well, before it counts as done. */
 export function plan<C extends Catalogue<C>, Port>(
   actions: readonly ActionOf<C>[],
   executors: Executors<C, Port>,
   port: Port,
+  ended: (action: ActionOf<C>) => Promise<void> = async () => undefined,
 ): PlannedAction[] {
   // The one place where the compiler cannot follow that an action's kind picks the executor for its own data.
   const byKind = executors as Readonly<Record<string, ((port: Port, data: unknown) => Promise<void>) | undefined>>;
@@ -52,7 +53,7 @@ export function plan<C extends Catalogue<C>, Port>(
     const execute = byKind[action.kind];
     const { needs, probe } = action;
     const planned = { view: toView(action), needs, ...(probe === undefined ? {} : { probe }) };
-    return execute === undefined ? planned : { ...planned, execute: () => execute(port, action.data) };
+    return execute === undefined ? planned : { ...planned, execute: () => execute(port, action.data).then(() => ended(action)) };
   });
 }
 

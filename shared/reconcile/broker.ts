@@ -4,6 +4,7 @@ import { type Executors, plan } from './action.ts';
 import type { BrokerActions } from './broker-actions.ts';
 import { diffBroker } from './broker-diff.ts';
 import type { EnvironmentComponent } from './component.ts';
+import { type BackendMaker, marksOfBroker } from './ownership.ts';
 
 /** How each safe action of the broker is done. */
 export const brokerExecutors: Executors<BrokerActions, EventBus> = {
@@ -18,8 +19,8 @@ export const brokerExecutors: Executors<BrokerActions, EventBus> = {
 
 const NOTHING: Topology = { exchanges: [], queues: [], bindings: [], confirms: false };
 
-/** The broker as a component of the environment. Reads nothing when the profile names nothing. */
-export function brokerComponent(bus: EventBus): EnvironmentComponent {
+/** The broker as a component of the environment. Reads nothing when the profile names nothing. `maker` keeps what it makes. */
+export function brokerComponent(bus: EventBus, maker?: BackendMaker): EnvironmentComponent {
   return {
     component: 'broker',
     backend: bus.backend.kind,
@@ -28,7 +29,8 @@ export function brokerComponent(bus: EventBus): EnvironmentComponent {
     async plan({ broker: desired }: Partial<EnvironmentProfile>) {
       const names = namesOf(desired);
       const actual = names === undefined ? NOTHING : await bus.readTopology(names);
-      return plan<BrokerActions, EventBus>(diffBroker(desired, actual, bus.capabilities), brokerExecutors, bus);
+      const actions = diffBroker(desired, actual, bus.capabilities);
+      return plan<BrokerActions, EventBus>(actions, brokerExecutors, bus, async (action) => maker?.keep(marksOfBroker(action)));
     },
   };
 }
