@@ -4,7 +4,7 @@ import { SimulatedClock } from '../support/simulated-clock.ts';
 
 objectStorageSuite('memory', async () => ({ storage: memoryObjectStorage(new SimulatedClock()), dispose: async () => {} }));
 
-const nothing = { versioning: false, lifecycle: false, tags: false, nested_keys: false };
+const nothing = { versioning: false, lifecycle: false, tags: false, nested_keys: false, records_maker: false };
 objectStorageSuite(
   'memory that can do nothing but keep objects',
   async () => ({ storage: memoryObjectStorage(new SimulatedClock(), nothing), dispose: async () => {} }),

@@ -8,6 +8,8 @@ import {
   type StorageErrorKind,
 } from '../../shared/ports/object-storage.ts';
 
+import { removalTests } from './object-storage.removals.ts';
+
 export interface ObjectStorageHarness {
   readonly storage: ObjectStorage;
   dispose(): Promise<void>;
@@ -23,7 +25,7 @@ export interface ObjectStorageHarness {
 export function objectStorageSuite(
   name: string,
   makeHarness: () => Promise<ObjectStorageHarness>,
-  { versioning = true, lifecycle = true, tags = true }: Partial<Omit<StorageCapabilities, 'shared' | 'nested_keys'>> = {},
+  { versioning = true, lifecycle = true, tags = true }: Partial<Omit<StorageCapabilities, 'shared' | 'nested_keys' | 'records_maker'>> = {},
 ): void {
   describe(`object storage: ${name}`, () => {
     let harness: ObjectStorageHarness;
@@ -45,6 +47,7 @@ export function objectStorageSuite(
     describe('ranges', () => rangeTests(storage));
     describe('keys', () => keyTests(storage));
     describe('list', () => listTests(storage));
+    describe('removals', () => removalTests(storage));
     if (!versioning) return;
     describe('versions', () => versionTests(storage));
     describe('suspended versioning', () => suspendedTests(storage));

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { toTimestamp } from '../../shared/contract/ids.ts';
 import { BucketName, type LifecycleRule } from '../../shared/contract/profile.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
-import { isMaker } from '../../shared/ports/maker.ts';
+import { whyNoMaker } from '../../shared/ports/maker.ts';
 import {
   type BucketState,
   type BucketStats,
@@ -94,7 +94,8 @@ export function memoryObjectStorage(clock: Clock, capabilities: Partial<StorageC
       });
     },
     async ensureBucket(name, { made_by } = {}) {
-      if (made_by !== undefined && !isMaker(made_by)) throw new StorageError('bad_name', `${made_by} can't be recorded as a maker`);
+      const why = whyNoMaker(made_by);
+      if (why !== undefined) throw new StorageError('bad_name', why);
       if (!BucketName.safeParse(name).success) throw new StorageError('bad_name', `${name} is no bucket name`);
       const maker = capabilities.records_maker === false ? undefined : made_by;
       const empty = { lifecycle: new Map(), tags: new Map(), objects: new Map() };

@@ -9,7 +9,9 @@ interface BucketRow {
   tags: string;
 }
 
-/** The buckets' rows of the catalog. Each method is one transaction. */
+const STAYS = 'name not in (select bucket from removals)';
+
+/** The buckets' rows of the catalog; one that is leaving is not seen. Each method is one transaction. */
 export class Buckets {
   readonly #db: Database.Database;
   readonly #byNames: Database.Statement<[string], BucketRow>;
@@ -17,8 +19,8 @@ export class Buckets {
 
   constructor(db: Database.Database) {
     this.#db = db;
-    this.#byNames = db.prepare('select * from buckets where name in (select value from json_each(?))');
-    this.#byName = db.prepare('select * from buckets where name = ?');
+    this.#byNames = db.prepare(`select * from buckets where name in (select value from json_each(?)) and ${STAYS}`);
+    this.#byName = db.prepare(`select * from buckets where name = ? and ${STAYS}`);
   }
 
   read(names: readonly string[]): BucketState[] {
@@ -27,7 +29,11 @@ export class Buckets {
 
   /** Those that have lifecycle rules. */
   aging(): BucketState[] {
-    return this.#db.prepare<[], BucketRow>("select * from buckets where lifecycle <> '[]'").all().map(toState);
+    return this.#db.prepare<[], BucketRow>(`select * from buckets where lifecycle <> '[]' and ${STAYS}`).all().map(toState);
+  }
+
+  has(name: string): boolean {
+    return this.#byName.get(name) !== undefined;
   }
 
   get(name: string): BucketState {
@@ -37,7 +43,7 @@ export class Buckets {
   }
 
   ensure(name: string): void {
-    if (this.#byName.get(name) === undefined) this.#db.prepare('insert into buckets (name) values (?)').run(name);
+    if (!this.has(name)) this.#db.prepare('insert into buckets (name) values (?)').run(name);
   }
 
   setVersioning(name: string, enabled: boolean): void {
@@ -69,6 +75,28 @@ export class Buckets {
     if (row === undefined) return;
     const left = Object.entries(toState(row).tags).filter(([tag]) => !names.includes(tag));
     this.#db.prepare('update buckets set tags = ? where name = ?').run(JSON.stringify(Object.fromEntries(left)), name);
+  }
+
+  /** From now on nobody sees it, and its name is taken until `forget`. */
+  leave(name: string): void {
+    this.#db.prepare('insert into removals (bucket) values (?)').run(name);
+  }
+
+  isLeaving(name: string): boolean {
+    return this.#db.prepare('select 1 from removals where bucket = ?').get(name) !== undefined;
+  }
+
+  leaving(): string[] {
+    return this.#db
+      .prepare<[], { bucket: string }>('select bucket from removals')
+      .all()
+      .map(({ bucket }) => bucket);
+  }
+
+  /** Ends what `leave` began, once no version is left. */
+  forget(name: string): void {
+    this.#db.prepare('delete from buckets where name = ?').run(name);
+    this.#db.prepare('delete from removals where bucket = ?').run(name);
   }
 }
 

@@ -4,6 +4,7 @@ import type Database from 'better-sqlite3';
 import type { LifecycleRule } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Log } from '../../../shared/ports/log.ts';
+import { whyNoMaker } from '../../../shared/ports/maker.ts';
 import type * as port from '../../../shared/ports/object-storage.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
@@ -16,6 +17,7 @@ import { isFull, toStorageError } from './errors.ts';
 import { Expiry } from './expiry.ts';
 import { checkBucketName, type KeyRange, keyBytes, keyRange } from './keys.ts';
 import { Reads } from './reads.ts';
+import { Removals } from './removal.ts';
 import { Reserve } from './reserve.ts';
 import { openCatalogFile } from './schema.ts';
 import { type Change, type Found, type Moment, Versions } from './versions.ts';
@@ -79,6 +81,7 @@ export class FsStorage implements port.ObjectStorage {
   readonly #reserve: Reserve;
   readonly #reads = new Reads();
   readonly #expiry: Expiry;
+  readonly #removals: Removals;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #busy = new Set<Promise<unknown>>();
@@ -93,6 +96,12 @@ export class FsStorage implements port.ObjectStorage {
     this.#reserve = reserve;
     this.#clock = clock;
     this.#log = log;
+    this.#removals = new Removals({
+      buckets: this.#buckets,
+      versions: this.#versions,
+      shrink: (work) => this.#shrink(work),
+      drop: (ids) => this.#drop(ids),
+    });
     this.#expiry = new Expiry(
       {
         aging: () => this.#buckets.aging(),
@@ -108,9 +117,14 @@ export class FsStorage implements port.ObjectStorage {
     return this.#do('read the buckets', () => this.#buckets.read(names));
   }
 
-  ensureBucket(name: string): Promise<void> {
-    return this.#do(`make bucket ${name}`, () => {
+  /** `made_by` is checked and not kept: in a folder of the node's own there is nothing that bootplane did not make. */
+  ensureBucket(name: string, { made_by }: { made_by?: string } = {}): Promise<void> {
+    return this.#do(`make bucket ${name}`, async () => {
       checkBucketName(name);
+      const why = whyNoMaker(made_by);
+      if (why !== undefined) throw new StorageError('bad_name', why);
+      // The name of a bucket that is on its way out is free once it has left.
+      while (this.#buckets.isLeaving(name)) await this.#removals.finish(name);
       this.#change(() => this.#buckets.ensure(name));
     });
   }
@@ -127,8 +141,9 @@ export class FsStorage implements port.ObjectStorage {
     return this.#do(`tag bucket ${name}`, () => this.#change(() => this.#buckets.mergeTags(name, tags)));
   }
 
-  removeBucket(name: string, _options: { if_empty?: boolean } = {}): Promise<void> {
-    return Promise.reject(new StorageError('failed', `bucket ${name} can't be removed yet`));
+  /** After the first step nobody sees it any more; where the rest breaks off, the next start takes it, or the same call again. */
+  removeBucket(name: string, { if_empty = false }: { if_empty?: boolean } = {}): Promise<void> {
+    return this.#do(`remove bucket ${name}`, () => this.#removals.remove(name, if_empty));
   }
 
   removeLifecycleRules(name: string, ids: readonly string[]): Promise<void> {
@@ -140,7 +155,10 @@ export class FsStorage implements port.ObjectStorage {
   }
 
   bucketStats(name: string): Promise<port.BucketStats> {
-    return Promise.reject(new StorageError('failed', `bucket ${name} can't be counted yet`));
+    return this.#do(`count what bucket ${name} holds`, () => {
+      this.#buckets.get(name);
+      return this.#versions.stats(name);
+    });
   }
 
   put(bucket: string, key: string, body: port.ObjectBody, options: port.PutOptions = {}): Promise<port.ObjectInfo> {
@@ -218,8 +236,11 @@ export class FsStorage implements port.ObjectStorage {
     return this.#do('sweep the storage folder', () => this.#bodies.sweep((id) => this.#versions.knowsBody(id)));
   }
 
-  /** The owner's background work: one sweep, then expiry until `signal` aborts. Never rejects. */
+  /** The owner's background work: what a crash left, then expiry until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
+    await this.#do('finish removals', () => this.#removals.finishAll()).catch((error: unknown) =>
+      this.#log.error('storage could not finish a removal', { error: String(error) }),
+    );
     await this.sweep().then(
       (bodies) => bodies > 0 && this.#log.info('storage removed what a crash left', { bodies }),
       (error: unknown) => this.#log.error('storage sweep failed', { error: String(error) }),
@@ -276,6 +297,7 @@ export class FsStorage implements port.ObjectStorage {
   }
 
   async #expireSome(bucket: string, range: KeyRange, untilMs: number): Promise<number> {
+    if (!this.#buckets.has(bucket)) return 0;
     const expired = () => this.#versions.expired(bucket, range, untilMs, EXPIRY_CHUNK);
     if (expired().length === 0) return 0;
     const changes = await this.#shrink(() => {

@@ -40,6 +40,9 @@ create index versions_by_age on versions (bucket, aged_from_ms) where latest = 1
 create index versions_without_age on versions (seq) where aged_from_ms is null;
 `;
 
+/** Buckets on their way out: invisible, and their rows go in parts. A version of bootplane that does not know the table shows what is left of them. */
+const ADDED = 'create table if not exists removals (bucket text primary key) strict, without rowid';
+
 /**
  * Opens the catalog and keeps it locked: a second process gets \`SQLITE_BUSY\`, and the lock goes with
  * the process, also after kill -9. \`synchronous = full\` makes a commit durable before it is answered.
@@ -55,7 +58,7 @@ export function openCatalogFile(path: string, { check = false } = {}): Database.
     db.pragma('synchronous = full');
     db.pragma('foreign_keys = on');
     if (check) refuseDamage(db);
-    db.transaction(() => migrate(db)).immediate();
+    db.transaction(() => migrate(db).exec(ADDED)).immediate();
     return db;
   } catch (error) {
     db.close();
@@ -63,9 +66,9 @@ export function openCatalogFile(path: string, { check = false } = {}): Database.
   }
 }
 
-function migrate(db: Database.Database): void {
+function migrate(db: Database.Database): Database.Database {
   const format = Number(db.pragma('user_version', { simple: true }));
-  if (format === FORMAT) return;
+  if (format === FORMAT) return db;
   if (format !== 0)
     throw new StorageError(
       'failed',
@@ -73,4 +76,5 @@ function migrate(db: Database.Database): void {
     );
   db.exec(SCHEMA);
   db.pragma(`user_version = ${FORMAT}`);
+  return db;
 }

@@ -1,6 +1,12 @@
 import type Database from 'better-sqlite3';
 import { toTimestamp } from '../../../shared/contract/ids.ts';
-import type { BucketState, ObjectInfo, ObjectVersion } from '../../../shared/ports/object-storage.ts';
+import {
+  type BucketState,
+  type BucketStats,
+  MAX_COUNTED,
+  type ObjectInfo,
+  type ObjectVersion,
+} from '../../../shared/ports/object-storage.ts';
 import type { BodyFile } from './bodies.ts';
 import type { KeyRange } from './keys.ts';
 
@@ -98,6 +104,24 @@ export class Versions {
     return { dropped: row.body === null ? [] : [row.body] };
   }
 
+  holdsAny(bucket: string): boolean {
+    return this.#sql.any.get(bucket) !== undefined;
+  }
+
+  stats(bucket: string): BucketStats {
+    const all = this.#sql.sizes.all(bucket, MAX_COUNTED + 1);
+    const counted = all.slice(0, MAX_COUNTED);
+    const objects = counted.filter(({ readable }) => readable === 1).length;
+    const bytes = counted.reduce((sum, { size }) => sum + size, 0);
+    return { objects, older_versions: counted.length - objects, bytes, unfinished_uploads: 0, truncated: all.length > counted.length };
+  }
+
+  /** Removes some of all that there is, whatever comes to light by it. */
+  removeSome(bucket: string, limit: number): { readonly count: number; readonly bodies: readonly string[] } {
+    const removed = this.#sql.removeSome.all(bucket, limit);
+    return { count: removed.length, bodies: removed.flatMap(({ body }) => body ?? []) };
+  }
+
   /** Starts the age of versions written while the clock was not trusted. */
   startAges(nowMs: number): void {
     this.#sql.startAges.run(nowMs);
@@ -152,6 +176,13 @@ function prepare(db: Database.Database) {
        values (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?) returning *`,
     ),
     remove: db.prepare<[number]>('delete from versions where seq = ?'),
+    any: db.prepare<[string]>('select 1 from versions where bucket = ? limit 1'),
+    sizes: db.prepare<[string, number], { readable: number; size: number }>(
+      'select latest = 1 and delete_marker = 0 as readable, size from versions where bucket = ? limit ?',
+    ),
+    removeSome: db.prepare<[string, number], { body: string | null }>(
+      'delete from versions where seq in (select seq from versions where bucket = ? limit ?) returning body',
+    ),
     demote: db.prepare<[string, Buffer]>('update versions set latest = 0 where bucket = ? and key = ? and latest = 1'),
     promote: db.prepare<[string, Buffer]>(
       'update versions set latest = 1 where seq = (select max(seq) from versions where bucket = ? and key = ?)',
