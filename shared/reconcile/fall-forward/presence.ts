@@ -30,14 +30,26 @@ export interface Presence {
   readonly reason: string | undefined;
   /** Runs a call to the external. Where it turns out to be away this is known at once, and the error goes on to the caller. */
   call<T>(work: () => Promise<T>): Promise<T>;
-  /** What waits has grown: it goes over as soon as the external answers. */
+  /**
+   * Resolves when the first question since `run` is answered, or takes too long. Before `run` nobody asks: then at once.
+   * Who waits for it does not take an external for away that answers a moment after the start.
+   */
+  asked(): Promise<void>;
+  /** What waits has grown, or may go now: it goes over as soon as the external answers, without waiting for the next try. */
   wake(): void;
+  /** What waits has grown. Where something waits already this starts no try of its own, so that many writes are not as many tries. */
+  grown(): void;
   /** Probes and forwards until `signal` aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 /** Milliseconds between two probes of a backend that is away, and between two tries to forward. */
 const RETRY = { base_ms: 250, cap_ms: 10_000 };
+/** So long a call waits for the first answer. */
+const FIRST_ANSWER_MS = 2000;
+
+/** `done`: nothing waits any more. `again`: more came meanwhile. `later`: what waits can't go now. */
+type Round = 'done' | 'again' | 'later';
 
 /** Starts as `away`: until it has answered once, nothing is known to be forwarded. */
 export function createPresence(deps: PresenceDeps): Presence {
@@ -47,9 +59,11 @@ export function createPresence(deps: PresenceDeps): Presence {
 class PresenceLoop implements Presence {
   readonly #deps: PresenceDeps;
   #state: PresenceState = 'away';
-  #reason: string | undefined = 'it was not asked yet';
+  #reason: string | undefined = 'it has not answered yet';
+  #asked = Promise.resolve();
   #wake: (() => void) | undefined;
   #isWoken = false;
+  #hasGrown = false;
 
   constructor(deps: PresenceDeps) {
     this.#deps = deps;
@@ -72,6 +86,10 @@ class PresenceLoop implements Presence {
     }
   }
 
+  asked(): Promise<void> {
+    return this.#asked;
+  }
+
   wake(): void {
     // The first round after it is back looks at all that waits: until then nothing is gained by asking sooner.
     if (this.#state === 'away') return;
@@ -80,32 +98,60 @@ class PresenceLoop implements Presence {
     this.#wake?.();
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    for (let failures = 0; !signal.aborted; ) {
-      const isDone = await this.#round(signal);
-      failures = isDone ? 0 : failures + 1;
-      if (signal.aborted) return;
-      if (isDone && this.#state === 'present') await this.#sleep(signal);
-      else await this.#sleep(signal, backoffMs(RETRY, failures, this.#deps.random.next()));
-    }
+  grown(): void {
+    if (this.#state === 'present') this.wake();
+    this.#hasGrown = true;
   }
 
-  /** True when the external answered and nothing waits. */
-  async #round(signal: AbortSignal): Promise<boolean> {
+  async run(signal: AbortSignal): Promise<void> {
+    const first = Promise.withResolvers<void>();
+    this.#asked = this.#atMost(FIRST_ANSWER_MS, first.promise);
+    for (let failures = 0; !signal.aborted; ) {
+      const round = await this.#round(signal, first.resolve);
+      failures = round === 'later' ? failures + 1 : 0;
+      if (signal.aborted) break;
+      // A call may have found it away since: then it is asked at once.
+      if (round === 'done' && this.#state === 'present') await this.#sleep(signal);
+      if (round === 'later') await this.#sleep(signal, backoffMs(RETRY, failures, this.#deps.random.next()));
+    }
+    first.resolve();
+  }
+
+  async #round(signal: AbortSignal, answered: () => void): Promise<Round> {
     this.#isWoken = false;
+    this.#hasGrown = false;
     try {
-      await this.#deps.probe();
-      if (this.#state === 'away') this.#toForwarding();
+      await this.#probe(answered);
       const isEmpty = await this.#deps.forward(signal);
-      if (!isEmpty || this.#isWoken || signal.aborted || this.#state === 'away') return false;
+      if (!isEmpty || signal.aborted || this.#state === 'away') return 'later';
+      if (this.#isWoken || this.#hasGrown) return 'again';
       if (this.#state === 'forwarding') this.#deps.log.info(`${this.#deps.name}: nothing waits any more`);
       this.#become('present');
-      return true;
+      return 'done';
     } catch (error) {
       if (this.#deps.isAway(error)) this.#toAway(error);
       else if (!signal.aborted) this.#deps.log.warn(`${this.#deps.name}: what waits could not go over yet: ${messageOf(error)}`);
-      return false;
+      return 'later';
     }
+  }
+
+  /** An answer that is an error is an answer: callers get theirs too, instead of writing to the embedded default for ever. */
+  async #probe(answered: () => void): Promise<void> {
+    try {
+      await this.#deps.probe();
+      if (this.#state === 'away') this.#toForwarding();
+    } catch (error) {
+      if (this.#state === 'away' && !this.#deps.isAway(error)) this.#toForwarding();
+      throw error;
+    } finally {
+      answered();
+    }
+  }
+
+  async #atMost(ms: number, event: Promise<void>): Promise<void> {
+    const wait = new AbortController();
+    await Promise.race([event, this.#deps.clock.sleep(ms, wait.signal)]);
+    wait.abort();
   }
 
   #become(state: PresenceState): void {
@@ -118,8 +164,8 @@ class PresenceLoop implements Presence {
     const wasHere = this.#state !== 'away';
     this.#reason = messageOf(error);
     this.#become('away');
-    if (wasHere)
-      this.#deps.log.warn(`${this.#deps.name} is away: the embedded default takes what is written, and keeps it: ${this.#reason}`);
+    if (!wasHere) return;
+    this.#deps.log.warn(`${this.#deps.name} is away: the embedded default takes what is written, and keeps it: ${this.#reason}`);
     this.#wake?.();
   }
 
@@ -135,7 +181,6 @@ class PresenceLoop implements Presence {
     const cut = () => wait.abort();
     this.#wake = cut;
     signal.addEventListener('abort', cut, { once: true });
-    if (signal.aborted) cut();
     if (ms === undefined) await new Promise<void>((resolve) => wait.signal.addEventListener('abort', () => resolve(), { once: true }));
     else await this.#deps.clock.sleep(ms, wait.signal);
     signal.removeEventListener('abort', cut);
