@@ -1,0 +1,175 @@
+import {
+  BusError,
+  type BusErrorKind,
+  type Delivery,
+  type EmbeddedBus,
+  type EventBus,
+  type OutgoingMessage,
+} from '../../ports/event-bus.ts';
+import type { Declarations } from './bus-declarations.ts';
+import { drain } from './bus-drain.ts';
+import type { Environment } from './bus-environment.ts';
+import type { PublishGate } from './bus-gate.ts';
+import type { Keeper } from './bus-keeper.ts';
+import { intoQueue, isHeld, REFUSED, refusedMessage, toOrigin } from './bus-message.ts';
+import type { Presence } from './presence.ts';
+
+/** Messages of one queue on their way at once, and queues. */
+const WINDOW = 512;
+const QUEUES = 4;
+/** As many may be left when publishers are made to wait for the rest. */
+const REST = 1000;
+/** Answers of the external that another try of the same message does not change. */
+const FINAL: readonly BusErrorKind[] = ['unsupported', 'bad_name'];
+
+export interface ForwarderParts {
+  readonly external: EventBus;
+  readonly fallback: EmbeddedBus;
+  readonly presence: () => Pick<Presence, 'call'>;
+  readonly gate: PublishGate;
+  readonly keeper: Keeper;
+  readonly environment: Environment;
+  readonly declarations: Declarations;
+  /** A message was refused for good and waits for a person. */
+  refused(message: string): void;
+}
+
+/** Lets the messages that the embedded bus holds go over to the external, queue by queue, each in its order. */
+export class Forwarder {
+  readonly #parts: ForwarderParts;
+  /** Queues that refused one before: what goes there goes alone. */
+  readonly #careful = new Set<string>();
+  /** Queues of ours whose exchange is not in the external. */
+  readonly #stuck = new Set<string>();
+  #waiting = 0;
+  #forwarded = 0;
+  #refused = 0;
+
+  constructor(parts: ForwarderParts) {
+    this.#parts = parts;
+  }
+
+  /** As far as it is known: exact after each round. */
+  get counts(): { waiting: number; forwarded: number; conflicts: number } {
+    return { waiting: this.#waiting, forwarded: this.#forwarded, conflicts: this.#refused };
+  }
+
+  kept(): void {
+    this.#waiting += 1;
+  }
+
+  settled(): void {
+    this.#waiting = Math.max(0, this.#waiting - 1);
+  }
+
+  /** True when publishes go to the external and nothing is left but what it has no place for. */
+  async forward(signal: AbortSignal): Promise<boolean> {
+    const { gate, declarations, environment } = this.#parts;
+    const isDeclared = await declarations.forward();
+    const isComplete = await environment.isComplete();
+    await this.#drainAll(signal);
+    const left = await this.#left();
+    if (!isDeclared || !isComplete || signal.aborted) return false;
+    if (gate.isOver) return left === 0;
+    if (left > REST) return false;
+    return await gate.switchOver(async () => {
+      await this.#drainAll(signal);
+      return !signal.aborted && (await this.#left()) === 0;
+    });
+  }
+
+  /** Counts what waits, and answers how many of them have somewhere to go. */
+  async look(): Promise<number> {
+    return await this.#left();
+  }
+
+  async #left(): Promise<number> {
+    const { fallback, environment, keeper } = this.#parts;
+    const holdings = await fallback.holdings();
+    keeper.recount();
+    const sum = (some: typeof holdings) => some.reduce((all, { ready, unacked }) => all + ready + unacked, 0);
+    const waiting = holdings.filter(({ queue }) => queue !== REFUSED);
+    this.#waiting = sum(waiting);
+    this.#refused = sum(holdings) - this.#waiting;
+    return sum(waiting.filter(({ queue }) => !this.#stuck.has(queue) && !environment.lacks(queue)));
+  }
+
+  /** What was routed nowhere goes first: it came before a binding that leads others of its exchange to a queue. */
+  async #drainAll(signal: AbortSignal): Promise<void> {
+    const { fallback, environment } = this.#parts;
+    const queues = (await fallback.holdings()).filter(({ ready }) => ready > 0).map(({ queue }) => queue);
+    const own = queues.filter((queue) => queue !== REFUSED && !environment.lacks(queue));
+    await inParallel(QUEUES, own.filter(isHeld), (queue) => this.#drainHeld(queue, signal));
+    await inParallel(
+      QUEUES,
+      own.filter((queue) => !isHeld(queue)),
+      (queue) => this.#drainQueue(queue, signal),
+    );
+  }
+
+  async #drainQueue(queue: string, signal: AbortSignal): Promise<void> {
+    const { environment } = this.#parts;
+    const isCareful = this.#careful.has(queue) || environment.mayRefuse(queue);
+    try {
+      await this.#drain(queue, isCareful ? 1 : WINDOW, signal, async (delivery) => {
+        const { routed } = await this.#publish(intoQueue(delivery));
+        if (!routed) throw new BusError('no_such_queue', `there is no queue ${queue} yet`);
+      });
+    } catch (error) {
+      if (isOf(error, 'full')) this.#careful.add(queue);
+      if (!isOf(error, 'no_such_queue')) throw error;
+      environment.lookAgain();
+    }
+  }
+
+  async #drainHeld(queue: string, signal: AbortSignal): Promise<void> {
+    this.#stuck.delete(queue);
+    try {
+      await this.#drain(queue, WINDOW, signal, async (delivery) => {
+        // Nobody wanted it there either: so it is with a broker.
+        await this.#publish(toOrigin(delivery));
+      });
+    } catch (error) {
+      if (!isOf(error, 'no_such_exchange')) throw error;
+      this.#stuck.add(queue);
+    }
+  }
+
+  #drain(queue: string, window: number, signal: AbortSignal, publish: (delivery: Delivery) => Promise<void>): Promise<void> {
+    const send = (delivery: Delivery) =>
+      publish(delivery).catch((error: unknown) => {
+        if (!(error instanceof BusError && FINAL.includes(error.kind))) throw error;
+        return this.#refuse(delivery, error);
+      });
+    const settled = (count: number) => {
+      this.#forwarded += count;
+      this.#waiting = Math.max(0, this.#waiting - count);
+    };
+    return drain({ bus: this.#parts.fallback, queue, window, signal, send, settled });
+  }
+
+  #publish(message: OutgoingMessage): Promise<{ routed: boolean }> {
+    return this.#parts.presence().call(() => this.#parts.external.publish(message));
+  }
+
+  async #refuse(delivery: Delivery, error: BusError): Promise<void> {
+    await this.#parts.keeper.refuse(await refusedMessage(delivery, error.message));
+    this.#refused += 1;
+    this.#parts.refused(`message ${delivery.message_id} of queue ${delivery.queue} is refused and kept in ${REFUSED}: ${error.message}`);
+  }
+}
+
+function isOf(error: unknown, kind: BusErrorKind): boolean {
+  return error instanceof BusError && error.kind === kind;
+}
+
+/** Works on `limit` at a time. Rejects with the first failure, after all have ended. */
+async function inParallel<Item>(limit: number, items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  const failures: unknown[] = [];
+  const rest = items.values();
+  const worker = async () => {
+    for (const item of rest) await work(item).catch((error: unknown) => failures.push(error));
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  if (failures.length > 0) throw failures[0];
+}

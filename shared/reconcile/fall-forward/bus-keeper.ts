@@ -1,0 +1,71 @@
+import { BusError, type EmbeddedBus, type OutgoingMessage } from '../../ports/event-bus.ts';
+import { checkRoom, heldName, isHeld, isReserved, ORIGIN, REFUSED } from './bus-message.ts';
+
+/** Messages that were routed nowhere and wait to be published to their exchange, over all exchanges. */
+export const MAX_HELD = 100_000;
+
+/** Keeps messages in the embedded bus: in the queues that it routes them to, or in one of ours for each exchange. */
+export class Keeper {
+  readonly #bus: EmbeddedBus;
+  readonly #declared = new Map<string, Promise<void>>();
+  #counted: Promise<number> | undefined;
+  #added = 0;
+
+  constructor(bus: EmbeddedBus) {
+    this.#bus = bus;
+  }
+
+  /** Answers whether a queue of the embedded bus has it. `full` beyond `MAX_HELD` that are routed nowhere. */
+  async keep(message: OutgoingMessage): Promise<{ routed: boolean }> {
+    checkRoom(message);
+    const isOurs = message.exchange === '' && isReserved(message.key);
+    const answer = isOurs ? { routed: false } : await this.#bus.publish(message);
+    if (!answer.routed) await this.#hold(message);
+    return answer;
+  }
+
+  /** Puts one aside that the external refused for good. */
+  async refuse(message: OutgoingMessage): Promise<void> {
+    await this.#declare(REFUSED);
+    await this.#bus.publish(message);
+  }
+
+  /** It is counted anew from what the bus holds. */
+  recount(): void {
+    this.#counted = undefined;
+    this.#added = 0;
+  }
+
+  async #hold(message: OutgoingMessage): Promise<void> {
+    this.#counted ??= this.#count();
+    if ((await this.#counted) + this.#added >= MAX_HELD) {
+      throw new BusError(
+        'full',
+        `${MAX_HELD} messages that no queue here is bound for wait for the broker: bind a queue, or publish when it answers`,
+      );
+    }
+    const name = await heldName(message.exchange);
+    await this.#declare(name);
+    const headers = { ...message.headers, [ORIGIN.exchange]: message.exchange };
+    await this.#bus.publish({ ...message, exchange: name, headers });
+    this.#added += 1;
+  }
+
+  async #count(): Promise<number> {
+    const holdings = await this.#bus.holdings();
+    return holdings.filter(({ queue }) => isHeld(queue)).reduce((sum, { ready, unacked }) => sum + ready + unacked, 0);
+  }
+
+  #declare(name: string): Promise<void> {
+    const declaring = this.#declared.get(name) ?? this.#declareNow(name);
+    this.#declared.set(name, declaring);
+    declaring.catch(() => this.#declared.delete(name));
+    return declaring;
+  }
+
+  async #declareNow(name: string): Promise<void> {
+    await this.#bus.ensureExchange({ name, type: 'fanout' });
+    await this.#bus.ensureQueue({ name, type: 'classic', arguments: {} });
+    await this.#bus.ensureBinding({ exchange: name, queue: name, key: '', arguments: {} });
+  }
+}

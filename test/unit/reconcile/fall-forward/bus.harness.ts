@@ -1,0 +1,135 @@
+import { createLocalBus } from '../../../../runtime-node/adapters/bus-local.ts';
+import { BusError, type EmbeddedBus, type EventBus } from '../../../../shared/ports/event-bus.ts';
+import { createForwardBus } from '../../../../shared/reconcile/fall-forward/bus.ts';
+import type { FallForward, ForwardEvent } from '../../../../shared/reconcile/fall-forward/types.ts';
+import { createMemoryBacklog } from '../../../support/memory-backlog.ts';
+import { type MemoryEventBus, memoryEventBus } from '../../../support/memory-event-bus.ts';
+import { type Call, spyOn } from '../../../support/memory-spy.ts';
+import { recordingLog } from '../../../support/recording-log.ts';
+import { seededRandom } from '../../../support/seeded-random.ts';
+import { SimulatedClock } from '../../../support/simulated-clock.ts';
+
+const CALLS = [
+  'readTopology',
+  'ensureExchange',
+  'ensureQueue',
+  'ensureBinding',
+  'removeQueue',
+  'removeExchange',
+  'removeBinding',
+  'ensureConfirms',
+  'publish',
+  'receive',
+  'ack',
+  'reject',
+  'consume',
+  'queueStats',
+] as const;
+
+/** The external's line: while it is cut all calls reject, until it is mended. */
+export interface Line {
+  isCut: boolean;
+  /** Cuts the line at a call: before it has its effect, or after. */
+  cutAt?: (call: Call) => undefined | 'before' | 'after';
+}
+
+export interface ForwardHarness {
+  readonly forward: FallForward<EventBus>;
+  readonly bus: EventBus;
+  /** The broker itself, whatever the line does. */
+  readonly broker: MemoryEventBus;
+  readonly fallback: EmbeddedBus;
+  readonly clock: SimulatedClock;
+  readonly line: Line;
+  readonly calls: Call[];
+  readonly events: ForwardEvent[];
+  /** Lets time pass until it is so. */
+  until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void>;
+  /** All waits no longer and publishes go to the broker. */
+  present(): Promise<void>;
+  /** Ends the node as a power cut does, but for what is on its disk, and starts it again. */
+  restart(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export const away = () => new BusError('backend_away', 'the line is cut');
+
+export async function forwardHarness({
+  isCut = false,
+  path = ':memory:',
+  broker: capabilities = {},
+}: {
+  isCut?: boolean;
+  path?: string;
+  broker?: Parameters<typeof memoryEventBus>[1];
+} = {}): Promise<ForwardHarness> {
+  const clock = new SimulatedClock();
+  const line: Line = { isCut };
+  const broker = memoryEventBus(clock, { deduplicates: false, ...capabilities });
+  const { port, calls } = spyOn(broker as EventBus, CALLS, (call) => {
+    const how = line.isCut ? undefined : line.cutAt?.(call);
+    if (how !== undefined) line.isCut = true;
+    return line.isCut && how !== 'after' ? away() : undefined;
+  });
+  const external = { ...port, publish: lossy(port.publish) };
+  const backlog = createMemoryBacklog();
+  const events: ForwardEvent[] = [];
+  let seed = 0;
+  const openFallback = () => {
+    seed += 1;
+    return createLocalBus({ path, clock, random: seededRandom(seed), log: recordingLog() });
+  };
+  const start = (fallback: EmbeddedBus) => {
+    const parts = { external, fallback, backlog, clock, random: seededRandom(7), log: recordingLog() };
+    const forward = createForwardBus({ ...parts, tell: (event) => events.push(event) });
+    const stopping = new AbortController();
+    return { forward, fallback, stopping, running: forward.run(stopping.signal) };
+  };
+  let node = start(openFallback());
+
+  /** The effect of a call at which the line was cut afterwards is there, and its answer is not. */
+  function lossy<Args extends unknown[], Answer>(method: (...args: Args) => Promise<Answer>) {
+    return async (...args: Args): Promise<Answer> => {
+      const wasCut = line.isCut;
+      const answer = await method(...args);
+      if (!wasCut && line.isCut) throw away();
+      return answer;
+    };
+  }
+  const until = async (what: string, isSo: () => boolean | Promise<boolean>) => {
+    for (let round = 0; round < 400; round += 1) {
+      if (await isSo()) return;
+      await clock.advance(200);
+    }
+    throw new Error(`${what} did not come`);
+  };
+  return {
+    get forward() {
+      return node.forward;
+    },
+    get bus() {
+      return node.forward.port;
+    },
+    get fallback() {
+      return node.fallback;
+    },
+    broker,
+    clock,
+    line,
+    calls,
+    events,
+    until,
+    present: () => until('present', () => node.forward.status().presence === 'present'),
+    async restart() {
+      node.stopping.abort();
+      await node.running;
+      await node.fallback.close();
+      node = start(openFallback());
+    },
+    async dispose() {
+      node.stopping.abort();
+      await node.forward.port.close();
+      await node.running;
+    },
+  };
+}
