@@ -3,7 +3,9 @@ import type { DiscoveryState } from '../shared/discovery/types.ts';
 import type { EventBus } from '../shared/ports/event-bus.ts';
 import type { ObjectStorage } from '../shared/ports/object-storage.ts';
 import type { VectorIndex } from '../shared/ports/vector-index.ts';
+import type { Forwards } from '../shared/reconcile/fall-forward/types.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
+import { backlogHealth } from './backlog-health.ts';
 
 export interface HealthParts {
   readonly state: DiscoveryState;
@@ -13,15 +15,19 @@ export interface HealthParts {
   readonly bus: EventBus;
   readonly vector: VectorIndex;
   readonly set_aside: readonly FileSetAside[];
+  /** Of the components with an external. */
+  readonly forwards?: Forwards;
 }
 
 /** `GET /healthz` of a node: `degraded` names everything that is not as it should be. */
-export function nodeHealth({ state, environment, services, storage, bus, vector, set_aside }: HealthParts): Health {
+export function nodeHealth({ state, environment, services, storage, bus, vector, set_aside, forwards }: HealthParts): Health {
   const own = services.status();
   const components = { ...environment.status(), ...(own === undefined ? {} : { services: own }) };
   const reports = services.reports();
+  const externals = forwards === undefined ? undefined : backlogHealth(forwards);
   const waiting_for = [
     ...state.waiting_for,
+    ...(externals?.waiting_for ?? []),
     ...Object.entries(components).flatMap(([name, { status, message }]) =>
       status === 'failed' ? [`${name}: ${message ?? 'failed'}`] : [],
     ),
@@ -41,6 +47,7 @@ export function nodeHealth({ state, environment, services, storage, bus, vector,
     ...(source === undefined ? {} : { source }),
     adapters: { storage: storage.backend.kind, broker: bus.backend.kind, vector: vector.backend.kind },
     components,
+    ...(externals === undefined ? {} : { backlog: externals.backlog }),
     services: reports,
     ...(waiting_for.length === 0 ? {} : { waiting_for }),
     ...(set_aside.length === 0 ? {} : { set_aside: [...set_aside] }),

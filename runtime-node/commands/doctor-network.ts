@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import type { Client } from '../../shared/client.ts';
 import { ApiError } from '../../shared/client.ts';
+import type { Health } from '../../shared/contract/status.ts';
 import type { Settings } from '../config.ts';
 import { readHolder } from '../holder-file.ts';
 import { codeOf, messageOf } from '../thrown.ts';
@@ -63,14 +64,15 @@ async function tryPort({ host, port }: Settings): Promise<Finding | undefined> {
   }
 }
 
-/** Asks the node how it stands. Returns the client too when somebody answered. */
-export async function checkAnswer(io: Io, settings: Settings): Promise<{ finding: Finding; client?: Client }> {
+/** Asks the node how it stands. Returns the client too when somebody answered, and what it told. */
+export async function checkAnswer(io: Io, settings: Settings): Promise<{ finding: Finding; client?: Client; told?: Health }> {
   try {
     const client = await connect(io, settings);
-    const { status, waiting_for = [] } = (await client.health()).body;
-    if (status === 'ok') return { client, finding: ok('health', `${client.url} is ok`) };
+    const told = (await client.health()).body;
+    const { status, waiting_for = [] } = told;
+    if (status === 'ok') return { client, told, finding: ok('health', `${client.url} is ok`) };
     const detail = `${client.url} is ${status}${waiting_for.length === 0 ? '' : `: waits for ${waiting_for.join(', ')}`}`;
-    return { client, finding: warn('health', detail, '`bootplane status` and `bootplane events` say more.') };
+    return { client, told, finding: warn('health', detail, '`bootplane status` and `bootplane events` say more.') };
   } catch (error) {
     return { finding: fail('health', messageOf(error), adviceFor(error)) };
   }

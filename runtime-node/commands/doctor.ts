@@ -1,6 +1,7 @@
 import type { Settings } from '../config.ts';
 import { messageOf } from '../thrown.ts';
 import type { Define } from './command.ts';
+import { checkExternals } from './doctor-externals.ts';
 import { type Finding, fail } from './doctor-finding.ts';
 import { checkMulticast, checkPeers } from './doctor-lan.ts';
 import {
@@ -64,11 +65,12 @@ async function examineNode(io: Io, settings: Settings): Promise<Finding[]> {
   const { finding: runs, url } = settings.url === undefined ? await checkProcess(settings) : { finding: undefined, url: settings.url };
   const cloud = checkCloud(io, settings);
   const found = runs === undefined ? [] : [runs];
-  if (url === undefined) return [...found, await cloud];
-  const { finding: health, client } = await checkAnswer(io, settings);
+  if (url === undefined) return [...found, ...(await checkExternals(io, settings, undefined)), await cloud];
+  const { finding: health, client, told } = await checkAnswer(io, settings);
   const leader = client === undefined ? [] : [checkLeader(io, client)];
   const file = settings.url === undefined ? [checkClusterFile(io, settings)] : [];
-  return [...found, health, ...(await Promise.all([...file, ...leader, cloud]))];
+  const externals = told === undefined ? [] : await checkExternals(io, settings, told);
+  return [...found, health, ...externals, ...(await Promise.all([...file, ...leader, cloud]))];
 }
 
 function formatFindings(io: Io, findings: readonly Finding[]): string[] {

@@ -30,7 +30,7 @@ export function formatAge(io: Io, timestamp: string): string {
   return age < -1_000 ? `in ${formatDuration(-age)}` : `${formatDuration(age)} ago`;
 }
 
-const GOOD = new Set(['ok', 'applied', 'unchanged', 'running', 'online', 'add']);
+const GOOD = new Set(['ok', 'applied', 'unchanged', 'running', 'online', 'present', 'add']);
 const BAD = new Set(['failed', 'lost', 'fail', 'unhealthy', 'destroy']);
 
 /** A word of the wire in the colour of what it means. */

@@ -1,4 +1,5 @@
 import type { Client } from '../../shared/client.ts';
+import { EnvironmentComponentName } from '../../shared/contract/backlog.ts';
 import { Component, type Health } from '../../shared/contract/status.ts';
 import type { Settings } from '../config.ts';
 import type { Define } from './command.ts';
@@ -59,6 +60,7 @@ function formatHealth(io: Io, health: Health, beside: Beside): string[] {
     ...facts(health, beside).map(([name, value]) => `${name.padEnd(14)}${value}`),
     '',
     ...componentLines(io, health),
+    ...externalLines(io, health),
     ...serviceLines(io, health),
     ...damageLines(health),
   ];
@@ -117,6 +119,19 @@ function componentLines(io: Io, { components = {} }: Health): string[] {
     ),
   );
   return [...formatTable(['COMPONENT', 'STATUS', 'GENERATION', 'ATTEMPT', 'WHEN', 'MESSAGE'], rows), ...skipped];
+}
+
+/** What stands behind the components with an external, and what waits here to go there. */
+function externalLines(io: Io, { backlog = {}, adapters }: Health): string[] {
+  const colors = colorsFor(io);
+  const rows = EnvironmentComponentName.options.flatMap((name) => {
+    const one = backlog[name];
+    if (one === undefined) return [];
+    const { presence, reason, waiting, forwarded, conflicts } = one;
+    const counts = [waiting, forwarded, conflicts].map(String);
+    return [[oneLine(`${name} (${adapters?.[name] ?? '?'})`), colorState(colors, presence), ...counts, oneLine(reason ?? '')]];
+  });
+  return rows.length === 0 ? [] : ['', ...formatTable(['EXTERNAL', 'PRESENCE', 'WAITING', 'FORWARDED', 'CONFLICTS', 'REASON'], rows)];
 }
 
 function serviceLines(io: Io, { services = [] }: Health): string[] {

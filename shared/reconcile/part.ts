@@ -66,7 +66,8 @@ export async function applyPart(
   if (presence === 'away') return standAside(deps, component, profile, { memory, outcome: standsIn(embedded, prepared, reason) });
   await applyComponent(deps, component, profile, memory, beside);
   // What waits for the environment goes over now; and what was taken for present and did not answer is asked again.
-  if (embedded.forward.status().presence !== 'present' || memory.status?.status === 'pending') embedded.forward.wake();
+  const isApplied = memory.status?.status === 'applied' || memory.status?.status === 'unchanged';
+  if (memory.status?.status === 'pending' || (isApplied && embedded.forward.status().presence !== 'present')) embedded.forward.wake();
 }
 
 function reconciledBy({ reconciledBy }: PartDeps, { component, shared_identity }: EnvironmentComponent) {

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { BacklogStatus } from '../../contract/backlog.ts';
 import { Health } from '../../contract/status.ts';
 import { DatabaseError } from '../../ports/database.ts';
 import type { Context } from '../context.ts';
@@ -63,8 +64,23 @@ function metrics(context: Context): Route {
   });
 }
 
+const PRESENT = 'Whether the external of a component answers this node.';
+const BACKLOG = 'What this node took for an external that was away, by how far it has gone.';
+
+type Series = readonly [Record<string, string>, number];
+
+function presentSeries([component, { presence }]: readonly [string, BacklogStatus]): Series {
+  return [{ component }, presence === 'away' ? 0 : 1];
+}
+
+function backlogSeries([component, { waiting, forwarded, conflicts }]: readonly [string, BacklogStatus]): Series[] {
+  return Object.entries({ waiting, forwarded, conflict: conflicts }).map(([state, value]) => [{ component, state }, value]);
+}
+
 async function gauges({ state, options }: Context, fleet: string): Promise<string> {
   const { nodes, leases, generations } = await state.ofFleet(fleet);
+  // A partial record's entries are those of its keys, which Object.entries forgets.
+  const backlog = Object.entries((await options.health?.())?.backlog ?? {}) as [string, BacklogStatus][];
   const gauge = (name: string, help: string, series: readonly (readonly [Record<string, string>, number])[]) =>
     renderMetric(
       name,
@@ -94,5 +110,7 @@ async function gauges({ state, options }: Context, fleet: string): Promise<strin
       'The published generation of each document.',
       generations.map(({ kind, generation }) => [{ kind }, generation]),
     ),
+    ...(backlog.length === 0 ? [] : [gauge('bootplane_external_present', PRESENT, backlog.map(presentSeries))]),
+    ...(backlog.length === 0 ? [] : [gauge('bootplane_backlog', BACKLOG, backlog.flatMap(backlogSeries))]),
   ].join('');
 }

@@ -1,0 +1,39 @@
+import { type BacklogStatus, EnvironmentComponentName } from '../shared/contract/backlog.ts';
+import type { Health } from '../shared/contract/status.ts';
+import type { Forwards } from '../shared/reconcile/fall-forward/types.ts';
+import { nameOf } from '../shared/reconcile/part.ts';
+
+const THINGS: Readonly<Record<EnvironmentComponentName, readonly [one: string, many: string]>> = {
+  storage: ['object', 'objects'],
+  broker: ['message', 'messages'],
+  vector: ['vector', 'vectors'],
+};
+
+/** How the externals of a node stand, and in words what is not as it should be. */
+export function backlogHealth(forwards: Forwards): { readonly backlog: NonNullable<Health['backlog']>; readonly waiting_for: string[] } {
+  const backlog: Partial<Record<EnvironmentComponentName, BacklogStatus>> = {};
+  const waiting_for: string[] = [];
+  for (const component of EnvironmentComponentName.options) {
+    const forward = forwards[component];
+    if (forward === undefined) continue;
+    const status = forward.status();
+    backlog[component] = status;
+    waiting_for.push(...troubles(component, nameOf(forward.external), status).map((trouble) => `${component}: ${trouble}`));
+  }
+  return { backlog, waiting_for };
+}
+
+function troubles(
+  component: EnvironmentComponentName,
+  external: string,
+  { presence, reason, waiting, conflicts }: BacklogStatus,
+): string[] {
+  const count = (number: number) => `${number} ${THINGS[component][number === 1 ? 0 : 1]}`;
+  const wait = waiting === 0 ? 'what is written waits on this node' : `${count(waiting)} ${waiting === 1 ? 'waits' : 'wait'} on this node`;
+  const refused = `${count(conflicts)} did not go to ${external}, which holds something else in that place: the log and the events name what`;
+  return [
+    ...(presence === 'away' ? [`${external} is away (${reason ?? 'it does not answer'}): ${wait}`] : []),
+    ...(presence !== 'away' && waiting > 0 ? [`${count(waiting)} still ${waiting === 1 ? 'goes' : 'go'} to ${external}`] : []),
+    ...(conflicts > 0 ? [refused] : []),
+  ];
+}
