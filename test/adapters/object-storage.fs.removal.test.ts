@@ -66,6 +66,21 @@ describe('removal of a bucket with content', () => {
     });
   });
 
+  test('is shown before it begins, as at least so many where there is more', async () => {
+    await withStorage(root.path, (storage) => storage.ensureBucket('large'));
+    withCatalog(root.path, (db) =>
+      db.exec(`
+        insert into versions (bucket, key, version_id, latest, delete_marker, size, modified_ms)
+        with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < 10001)
+        select 'large', cast('k' || n as blob), 'null', 1, 0, 2, 0 from numbers
+      `),
+    );
+    await withStorage(root.path, async (storage) => {
+      const stats = await storage.bucketStats('large');
+      expect(stats).toEqual({ objects: 10_000, older_versions: 0, bytes: 20_000, unfinished_uploads: 0, truncated: true });
+    });
+  });
+
   test('opens a catalog that was made before buckets could be removed', async () => {
     await withStorage(root.path, (storage) => fill(storage, 'old', 2));
     withCatalog(root.path, (db) => db.exec('drop table removals'));

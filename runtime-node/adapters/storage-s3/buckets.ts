@@ -1,14 +1,24 @@
 import { createHash } from 'node:crypto';
 import type { LifecycleRule } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
+import type { Log } from '../../../shared/ports/log.ts';
 import type { BucketState } from '../../../shared/ports/object-storage.ts';
+import { messageOf } from '../../thrown.ts';
 import { header } from './answers.ts';
 import { isFailure } from './failure.ts';
-import { type LifecycleDocument, mergeLifecycle, NO_RULES, otherRules, plainRules, readLifecycle } from './lifecycle-document.ts';
+import {
+  type LifecycleDocument,
+  mergeLifecycle,
+  NO_RULES,
+  otherRules,
+  plainRules,
+  readLifecycle,
+  withoutRules,
+} from './lifecycle-document.ts';
 import { merge } from './merge.ts';
 import type { Requests } from './requests.ts';
 import { eachOf } from './slots.ts';
-import { hasTags, readTags, type Tags, writeTags } from './tag-document.ts';
+import { hasTags, MAKER_TAG, readTags, type Tags, writeTags } from './tag-document.ts';
 import { textOf } from './xml.ts';
 
 export type Feature = 'versioning' | 'lifecycle' | 'tags';
@@ -29,10 +39,12 @@ export class Buckets {
   readonly #clock: Clock;
   readonly #concurrency: number;
   readonly #region: string | undefined;
+  readonly #log: Log;
 
-  constructor(requests: Requests, options: { clock: Clock; concurrency: number; region: string | undefined }) {
+  constructor(requests: Requests, options: { clock: Clock; log: Log; concurrency: number; region: string | undefined }) {
     this.#requests = requests;
     this.#clock = options.clock;
+    this.#log = options.log;
     this.#concurrency = options.concurrency;
     this.#region = options.region;
   }
@@ -44,10 +56,12 @@ export class Buckets {
     return states.filter((state) => state !== undefined);
   }
 
-  async ensure(bucket: string): Promise<void> {
+  /** Only the bucket that this very call makes is recorded as made by `made_by`. */
+  async ensure(bucket: string, made_by: string | undefined): Promise<void> {
     if (await this.#exists(bucket)) return;
     try {
       await this.#make(bucket);
+      if (made_by !== undefined) await this.#record(bucket, made_by);
     } catch (error) {
       // Made by another at the same time. Ceph says of one's own bucket what S3 says of another's.
       if (!isFailure(error, 'BucketAlreadyOwnedByYou', 'BucketAlreadyExists', 'OperationAborted')) throw error;
@@ -75,10 +89,14 @@ export class Buckets {
 
   mergeLifecycle(bucket: string, rules: readonly LifecycleRule[]): Promise<void> {
     const ids = new Set(rules.map(({ id }) => id));
+    return this.#changeLifecycle(bucket, ids, (kept) => mergeLifecycle(kept, rules, bucket));
+  }
+
+  #changeLifecycle(bucket: string, ids: ReadonlySet<string>, change: (kept: KeptLifecycle) => string | undefined): Promise<void> {
     const setting = {
       name: `lifecycle rules of bucket ${bucket}`,
       read: () => this.#lifecycle(bucket),
-      change: (kept: KeptLifecycle) => mergeLifecycle(kept, rules, bucket),
+      change,
       write: (body: string, { headers }: KeptLifecycle) => this.#write(bucket, 'lifecycle', body, headers),
       same: (one: KeptLifecycle, other: KeptLifecycle) => one.text === other.text,
       lost: (before: KeptLifecycle, after: KeptLifecycle) => {
@@ -89,12 +107,32 @@ export class Buckets {
     return merge(setting, this.#clock);
   }
 
+  removeLifecycle(bucket: string, rules: readonly string[]): Promise<void> {
+    const ids = new Set(rules);
+    return this.#changeLifecycle(bucket, ids, (kept) => withoutRules(kept, ids, bucket));
+  }
+
   mergeTags(bucket: string, tags: Tags): Promise<void> {
-    const others = (all: Tags) => Object.entries(all).filter(([name]) => !Object.hasOwn(tags, name));
+    const change = (kept: Tags) => (hasTags(kept, tags) ? undefined : writeTags({ ...kept, ...tags }));
+    return this.#changeTags(bucket, new Set(Object.keys(tags)), change);
+  }
+
+  removeTags(bucket: string, names: readonly string[]): Promise<void> {
+    const leaving = new Set(names);
+    const change = (kept: Tags) => {
+      const left = Object.entries(kept).filter(([name]) => !leaving.has(name));
+      if (left.length === Object.keys(kept).length) return undefined;
+      return left.length === 0 ? '' : writeTags(Object.fromEntries(left));
+    };
+    return this.#changeTags(bucket, leaving, change);
+  }
+
+  #changeTags(bucket: string, ours: ReadonlySet<string>, change: (kept: Tags) => string | undefined): Promise<void> {
+    const others = (all: Tags) => Object.entries(all).filter(([name]) => !ours.has(name));
     const setting = {
       name: `tags of bucket ${bucket}`,
       read: () => this.#tags(bucket),
-      change: (kept: Tags) => (hasTags(kept, tags) ? undefined : writeTags({ ...kept, ...tags })),
+      change,
       write: (body: string) => this.#write(bucket, 'tagging', body),
       same: (one: Tags, other: Tags) => writeTags(one) === writeTags(other),
       lost: (before: Tags, after: Tags) => others(before).flatMap(([name, value]) => (hasTags(after, { [name]: value }) ? [] : [name])),
@@ -107,9 +145,10 @@ export class Buckets {
       const versioning = await this.#known('versioning', 'off', () => this.#versioning(bucket));
       const [lifecycle, tags] = await Promise.all([
         this.#known('lifecycle', NO_RULES, () => this.#lifecycle(bucket)),
-        this.#known('tags', {}, () => this.#tags(bucket)),
+        this.#known<Tags>('tags', {}, () => this.#tags(bucket)),
       ]);
-      return { name: bucket, versioning, lifecycle: plainRules(lifecycle), tags };
+      const { [MAKER_TAG]: made_by, ...plain } = tags;
+      return { name: bucket, versioning, lifecycle: plainRules(lifecycle), tags: plain, ...(made_by === undefined ? {} : { made_by }) };
     } catch (error) {
       if (isFailure(error, 'NoSuchBucket')) return undefined;
       throw error;
@@ -153,6 +192,17 @@ export class Buckets {
     }
   }
 
+  /** The bucket is made, whatever becomes of this: without the record it is nobody's, and nobody will remove it. */
+  async #record(bucket: string, made_by: string): Promise<void> {
+    try {
+      // One that has tags already was made by another at the same time: some stores say of such a one that we made it.
+      if (Object.keys(await this.#tags(bucket)).length === 0) await this.#write(bucket, 'tagging', writeTags({ [MAKER_TAG]: made_by }));
+    } catch (error) {
+      if (isFailure(error, 'NotImplemented')) this.lacks.add('tags');
+      this.#log.warn('It could not be recorded in the object storage who made a bucket', { bucket, error: messageOf(error) });
+    }
+  }
+
   async #versioning(bucket: string): Promise<BucketState['versioning']> {
     const { root } = await this.#requests.ask(
       { method: 'GET', bucket, query: { versioning: '' }, repeat: true },
@@ -185,6 +235,10 @@ export class Buckets {
 
   /** The store wants these with a Content-MD5 (S3 API reference), of which Ceph and MinIO make a condition too. */
   async #write(bucket: string, what: string, text: string, headers: Readonly<Record<string, string>> = {}): Promise<void> {
+    if (text === '') {
+      await this.#requests.order({ method: 'DELETE', bucket, query: { [what]: '' }, repeat: true });
+      return;
+    }
     const body = Buffer.from(text, 'utf8');
     const md5 = createHash('md5').update(body).digest('base64');
     const all = { ...headers, 'content-md5': md5, 'content-type': 'application/xml' };

@@ -1,6 +1,7 @@
 import type { LifecycleRule } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Log } from '../../../shared/ports/log.ts';
+import { whyNoMaker } from '../../../shared/ports/maker.ts';
 import type * as port from '../../../shared/ports/object-storage.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
@@ -13,9 +14,11 @@ import { isFailure } from './failure.ts';
 import { listObjects, listVersions } from './listing.ts';
 import { Puts } from './put.ts';
 import { Objects } from './reads.ts';
+import { Removals } from './removal.ts';
 import { Regions, Requests } from './requests.ts';
 import { Signer } from './signer.ts';
 import { Slots } from './slots.ts';
+import { MAKER_TAG } from './tag-document.ts';
 import { Wire } from './wire.ts';
 
 export interface S3StorageOptions {
@@ -69,6 +72,7 @@ export class S3Storage implements port.ObjectStorage {
   readonly #requests: Requests;
   readonly #buckets: Buckets;
   readonly #puts: Puts;
+  readonly #removals: Removals;
   readonly #objects: Objects;
   readonly #busy = new Set<Promise<unknown>>();
   #closed = false;
@@ -83,7 +87,8 @@ export class S3Storage implements port.ObjectStorage {
     this.#wire = new Wire({ endpoint, ca, clock, timeout_ms });
     const slots = new Slots(concurrency, WAITING);
     this.#requests = new Requests({ signer: this.#signer, wire: this.#wire, slots, regions, clock, random });
-    this.#buckets = new Buckets(this.#requests, { clock, concurrency, region });
+    this.#buckets = new Buckets(this.#requests, { clock, log, concurrency, region });
+    this.#removals = new Removals({ requests: this.#requests, clock, concurrency });
     this.#puts = new Puts(this.#requests, { random, log, part_size });
     this.#objects = new Objects(this.#requests);
   }
@@ -108,10 +113,12 @@ export class S3Storage implements port.ObjectStorage {
     });
   }
 
-  ensureBucket(name: string): Promise<void> {
+  ensureBucket(name: string, { made_by }: { made_by?: string } = {}): Promise<void> {
     return this.#do(`make bucket ${name}`, () => {
       checkBucketName(name);
-      return this.#buckets.ensure(name);
+      const why = whyNoMaker(made_by);
+      if (why !== undefined) throw new StorageError('bad_name', why);
+      return this.#buckets.ensure(name, made_by);
     });
   }
 
@@ -124,23 +131,36 @@ export class S3Storage implements port.ObjectStorage {
   }
 
   ensureTags(name: string, tags: Readonly<Record<string, string>>): Promise<void> {
-    return this.#set(name, 'tags', () => this.#buckets.mergeTags(name, tags));
+    return this.#set(name, 'tags', () => {
+      refuseMakerTag(Object.keys(tags));
+      return this.#buckets.mergeTags(name, tags);
+    });
   }
 
-  removeBucket(name: string, _options: { if_empty?: boolean } = {}): Promise<void> {
-    return Promise.reject(new StorageError('failed', `bucket ${name} can't be removed yet`));
+  removeBucket(name: string, { if_empty = false }: { if_empty?: boolean } = {}): Promise<void> {
+    return this.#do(`remove bucket ${name}`, async () => {
+      if (!canExist(name)) return;
+      if (if_empty) await this.#removals.removeEmpty(name);
+      else await this.#removals.removeWhole(name);
+    });
   }
 
-  removeLifecycleRules(name: string, _ids: readonly string[]): Promise<void> {
-    return Promise.reject(new StorageError('failed', `rules of bucket ${name} can't be removed yet`));
+  removeLifecycleRules(name: string, ids: readonly string[]): Promise<void> {
+    return this.#unset(name, 'lifecycle', () => this.#buckets.removeLifecycle(name, ids));
   }
 
-  removeTags(name: string, _names: readonly string[]): Promise<void> {
-    return Promise.reject(new StorageError('failed', `tags of bucket ${name} can't be removed yet`));
+  removeTags(name: string, names: readonly string[]): Promise<void> {
+    return this.#unset(name, 'tags', async () => {
+      refuseMakerTag(names);
+      await this.#buckets.removeTags(name, names);
+    });
   }
 
   bucketStats(name: string): Promise<port.BucketStats> {
-    return Promise.reject(new StorageError('failed', `bucket ${name} can't be counted yet`));
+    return this.#do(`count what bucket ${name} holds`, () => {
+      checkBucket(name);
+      return this.#removals.stats(name);
+    });
   }
 
   put(bucket: string, key: string, body: port.ObjectBody, options: port.PutOptions = {}): Promise<port.ObjectInfo> {
@@ -216,6 +236,13 @@ export class S3Storage implements port.ObjectStorage {
     this.#wire.close();
   }
 
+  async #unset(bucket: string, feature: Feature, change: () => Promise<void>): Promise<void> {
+    if (!canExist(bucket)) return;
+    await this.#set(bucket, feature, change).catch((error: unknown) => {
+      if (!(error instanceof StorageError && error.kind === 'no_such_bucket')) throw error;
+    });
+  }
+
   #set(bucket: string, feature: Feature, change: () => Promise<void>): Promise<void> {
     const name = feature === 'lifecycle' ? 'lifecycle rules' : feature;
     return this.#do(`set ${name} of bucket ${bucket}`, async () => {
@@ -256,4 +283,12 @@ function checkBucket(bucket: string): void {
 function checkNames(bucket: string, key: string): void {
   checkBucket(bucket);
   keyBytes(key);
+}
+
+function refuseMakerTag(names: readonly string[]): void {
+  if (names.includes(MAKER_TAG))
+    throw new StorageError(
+      'bad_name',
+      `the tag ${MAKER_TAG} is kept for bootplane, which records there who made a bucket: use another name`,
+    );
 }

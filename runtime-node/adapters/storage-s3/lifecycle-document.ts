@@ -60,6 +60,18 @@ export function mergeLifecycle(document: LifecycleDocument, wanted: readonly Lif
   return splice(document.text, [...edits, { start: end, end, text: added.join('') }]);
 }
 
+/** The document without the rules of these ids, `''` where none is left, or undefined when it has none of them. The rest stays as it came. */
+export function withoutRules(document: LifecycleDocument, ids: ReadonlySet<string>, bucket: string): string | undefined {
+  const leaving = document.rules.filter(({ id }) => id !== undefined && ids.has(id));
+  if (leaving.length === 0) return undefined;
+  for (const rule of leaving) refuseBeyond(rule, bucket);
+  if (leaving.length === document.rules.length) return '';
+  return splice(
+    document.text,
+    leaving.map(({ start, raw }) => ({ start, end: start + raw.length, text: '' })),
+  );
+}
+
 /** True when the rule is in force as it is wanted. */
 export function isThere({ rules }: LifecycleDocument, { id, prefix, expire_days }: LifecycleRule): boolean {
   return rules.some(
@@ -107,12 +119,12 @@ function beyondWords(rule: XmlElement): string[] {
   ].map(({ name }) => name);
 }
 
-/** Who made a rule that does more meant it: to write ours over it would end what it does. */
+/** Who made a rule that does more meant it: to write ours over it, or to take it away, would end what it does. */
 function refuseBeyond({ id, beyond }: KeptRule, bucket: string): void {
   if (beyond.length === 0) return;
   throw new StorageError(
     'failed',
-    `bucket ${bucket} has a lifecycle rule ${id} that says more than a profile can (${beyond.join(', ')}): it was left as it is. Give the rule in the profile another id, or take that one away by hand`,
+    `bucket ${bucket} has a lifecycle rule ${id} that says more than a profile can (${beyond.join(', ')}): it was left as it is. Give a rule in the profile another id, or take that one away by hand`,
   );
 }
 

@@ -1,5 +1,6 @@
 import type { ListOptions, ObjectInfo, ObjectVersion } from '../../../shared/ports/object-storage.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
+import { isFailure } from './failure.ts';
 import { timeOf, UNVERSIONED } from './object-info.ts';
 import type { Requests } from './requests.ts';
 import { textOf, type XmlElement } from './xml.ts';
@@ -52,17 +53,68 @@ function readVersions(root: XmlElement): ObjectVersion[] {
 /** Every version and delete marker, by key in byte order, newest first within a key. */
 export async function listVersions(requests: Requests, bucket: string, prefix: string): Promise<ObjectVersion[]> {
   const versions: ObjectVersion[] = [];
+  for await (const page of versionPages(requests, bucket, prefix)) versions.push(...page);
+  return inOrder(versions);
+}
+
+async function* versionPages(requests: Requests, bucket: string, prefix: string): AsyncGenerator<ObjectVersion[]> {
   let from: Record<string, string> = {};
   for (;;) {
     const query = { versions: '', 'encoding-type': 'url', ...(prefix === '' ? {} : { prefix }), ...from };
     const { root } = await requests.ask({ method: 'GET', bucket, query, repeat: true }, ...VERSION_ROOTS);
     const page = readVersions(root);
-    versions.push(...page);
+    yield page;
     const last = page.at(-1);
-    if (textOf(root, 'IsTruncated') !== 'true' || last === undefined) return inOrder(versions);
+    if (textOf(root, 'IsTruncated') !== 'true' || last === undefined) return;
     // Not by NextKeyMarker: Ceph does not encode it as it does the keys, so it can't be told what it means.
     from = { 'key-marker': last.key, 'version-id-marker': last.version_id };
   }
+}
+
+/** What there is to remove. Without a version where the store keeps none. */
+export interface Listed extends Pick<ObjectVersion, 'key' | 'size' | 'latest' | 'delete_marker'> {
+  readonly version_id?: string;
+}
+
+/** All that a bucket holds but its uploads, in pages of at most 1,000. */
+export async function* everythingIn(requests: Requests, bucket: string): AsyncGenerator<Listed[]> {
+  try {
+    yield* versionPages(requests, bucket, '');
+  } catch (error) {
+    if (!isFailure(error, 'NotImplemented')) throw error;
+    yield* objectPages(requests, bucket);
+  }
+}
+
+async function* objectPages(requests: Requests, bucket: string): AsyncGenerator<Listed[]> {
+  let options: ListOptions = {};
+  for (;;) {
+    const { objects, next } = await listObjects(requests, bucket, options);
+    yield objects.map(({ key, size }) => ({ key, size, latest: true, delete_marker: false }));
+    if (next === undefined) return;
+    options = { after: next };
+  }
+}
+
+/** Some of the uploads that were begun and not ended, as far as the store lists them (MinIO does so by whole keys only). */
+export async function listUploads(
+  requests: Requests,
+  bucket: string,
+): Promise<{ uploads: { key: string; upload_id: string }[]; more: boolean }> {
+  const query = { uploads: '', 'encoding-type': 'url' };
+  const request = { method: 'GET', bucket, query, repeat: true } as const;
+  const root = await requests.ask(request, 'ListMultipartUploadsResult').then(
+    (answer) => answer.root,
+    (error: unknown) => {
+      if (isFailure(error, 'NotImplemented')) return undefined;
+      throw error;
+    },
+  );
+  if (root === undefined) return { uploads: [], more: false };
+  const read = keyReader(root);
+  const found = root.children.filter(({ name }) => name === 'Upload');
+  const uploads = found.map((one) => ({ key: read(textOf(one, 'Key') ?? ''), upload_id: textOf(one, 'UploadId') ?? '' }));
+  return { uploads, more: textOf(root, 'IsTruncated') === 'true' };
 }
 
 /** Pages are in order; this makes sure of the keys. Within a key the order is the store's. */

@@ -9,7 +9,7 @@ export interface Setting<State> {
   /** As in "lifecycle rules of bucket captures". */
   readonly name: string;
   read(): Promise<State>;
-  /** What to write so that ours is in it; undefined when it is. */
+  /** What to write so that ours is in it, or out of it; `''` for nothing at all; undefined when it is so. */
   change(state: State): string | undefined;
   write(body: string, state: State): Promise<void>;
   same(one: State, other: State): boolean;
