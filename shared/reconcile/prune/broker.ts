@@ -1,0 +1,200 @@
+import { canonicalJson } from '../../contract/canonical.ts';
+import { OVERLAY } from '../../contract/data.ts';
+import type { Made } from '../../contract/made.ts';
+import type { Binding, BrokerProfile, Exchange, Queue } from '../../contract/profile.ts';
+import type { PruneEvidence, PruneKept } from '../../contract/prune.ts';
+import type { EventBus, ExchangeState, QueueState, Topology } from '../../ports/event-bus.ts';
+import { type BrokerAction, bindingSubject, exchangeSubject, queueSubject, ttlSubject } from '../broker-actions.ts';
+import { bindingKey, diffBroker } from '../broker-diff.ts';
+import { mapFew } from './each.ts';
+import { type Findings, type Known, NO_LONGER_NAMED, NOTHING_LOST, type Removal, refuseGrown } from './types.ts';
+
+/** What this node made of a topology, and the profile does not name. */
+interface Unnamed {
+  readonly exchanges: readonly Exchange[];
+  readonly queues: readonly Queue[];
+  readonly bindings: readonly Binding[];
+}
+
+const UNREAD =
+  'only that it exists could be read, so nobody can tell that it is still the one that was made here: set RABBITMQ_MANAGEMENT_URL';
+
+/**
+ * The broker: shorter message TTLs, then bindings, then queues, then exchanges, so that nothing more arrives where
+ * something goes. No broker keeps who made a queue, so what counts is what this node noted and finds as it made it. Reads only.
+ */
+export async function findInBroker(bus: EventBus, desired: BrokerProfile, { owned }: Known): Promise<Findings> {
+  const unnamed = unnamedOf(desired, owned);
+  const ends = unnamed.bindings;
+  const actual = await bus.readTopology({
+    exchanges: unique([...[...desired.exchanges, ...unnamed.exchanges].map(({ name }) => name), ...ends.map(({ exchange }) => exchange)]),
+    queues: unique([...[...desired.queues, ...unnamed.queues].map(({ name }) => name), ...ends.map(({ queue }) => queue)]),
+    bindings: [...desired.bindings, ...unnamed.bindings],
+  });
+  const queues = sortQueues(unnamed, actual);
+  const exchanges = sortExchanges(unnamed, actual, queues.stays);
+  const bindings = unnamed.bindings.filter((binding) => isThere(binding, actual));
+  const shorter = diffBroker(desired, actual, bus.capabilities).filter((action) => action.kind === 'shorten-queue-ttl');
+  const [alterable, fixed] = bus.capabilities.alter_ttl ? [shorter, []] : [[], shorter];
+  return {
+    removals: [
+      ...(await mapFew(alterable, (action) => shortenTtl(bus, action))),
+      ...bindings.map((binding) => removeBinding(bus, binding, actual)),
+      ...(await mapFew(queues.leaving, (state) => removeQueue(bus, state, bindings))),
+      ...exchanges.leaving.map((state) => removeExchange(bus, state, { bindings, queues: queues.leaving })),
+    ],
+    kept: [...fixed.map(ttlFixed), ...queues.kept, ...exchanges.kept],
+    gone: [...queues.gone, ...exchanges.gone, ...bindingsGone(unnamed.bindings, actual)],
+  };
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
+}
+
+/** What a queue or binding of the profile refers to is named by it, too. The overlay exchange is the node's own. */
+function unnamedOf(desired: BrokerProfile, owned: readonly Made[]): Unnamed {
+  const exchanges = new Set([
+    OVERLAY,
+    ...desired.exchanges.map(({ name }) => name),
+    ...desired.queues.flatMap(({ dlx }) => dlx ?? []),
+    ...desired.bindings.map(({ exchange }) => exchange),
+  ]);
+  const queues = new Set([...desired.queues.map(({ name }) => name), ...desired.bindings.map(({ queue }) => queue)]);
+  const bindings = new Set(desired.bindings.map(bindingKey));
+  return {
+    exchanges: owned.flatMap((one) => (one.kind === 'exchange' && !exchanges.has(one.exchange.name) ? [one.exchange] : [])),
+    queues: owned.flatMap((one) => (one.kind === 'queue' && !queues.has(one.queue.name) ? [one.queue] : [])),
+    bindings: owned.flatMap((one) => (one.kind === 'binding' && !bindings.has(bindingKey(one.binding)) ? [one.binding] : [])),
+  };
+}
+
+interface Sorted<State> {
+  readonly leaving: readonly State[];
+  readonly kept: readonly PruneKept[];
+  readonly gone: readonly Made[];
+}
+
+function sortQueues(unnamed: Unnamed, actual: Topology): Sorted<QueueState> & { readonly stays: readonly QueueState[] } {
+  const states = new Map(actual.queues.map((state) => [state.name, state]));
+  const pairs = unnamed.queues.flatMap((made) => {
+    const is = states.get(made.name);
+    return is === undefined ? [] : [{ is, why: whyQueueStays(made, is) }];
+  });
+  const leaving = pairs.flatMap(({ is, why }) => (why === undefined ? [is] : []));
+  return {
+    leaving,
+    stays: actual.queues.filter((state) => !leaving.includes(state)),
+    kept: pairs.flatMap(({ is, why }) => (why === undefined ? [] : [{ subject: queueSubject(is.name), detail: why }])),
+    gone: unnamed.queues.filter(({ name }) => !states.has(name)).map((queue) => ({ kind: 'queue', queue })),
+  };
+}
+
+function whyQueueStays(made: Queue, is: QueueState): string | undefined {
+  if (is.unread !== undefined) return UNREAD;
+  if (is.differs !== undefined) return `it is not as bootplane made it: ${is.differs.join(', ')}`;
+  const fixed = ({ type, dlx, arguments: args }: Pick<QueueState, 'type' | 'dlx' | 'arguments'>) =>
+    canonicalJson({ type, dlx: dlx ?? '', arguments: args });
+  return fixed(made) === fixed(is) ? undefined : 'its type, dlx or arguments are not as bootplane made it: somebody else made it anew';
+}
+
+function sortExchanges(unnamed: Unnamed, actual: Topology, stays: readonly QueueState[]): Sorted<ExchangeState> {
+  const states = new Map(actual.exchanges.map((state) => [state.name, state]));
+  const pairs = unnamed.exchanges.flatMap((made) => {
+    const is = states.get(made.name);
+    return is === undefined ? [] : [{ is, why: whyExchangeStays(made, is, stays) }];
+  });
+  return {
+    leaving: pairs.flatMap(({ is, why }) => (why === undefined ? [is] : [])),
+    kept: pairs.flatMap(({ is, why }) => (why === undefined ? [] : [{ subject: exchangeSubject(is.name), detail: why }])),
+    gone: unnamed.exchanges.filter(({ name }) => !states.has(name)).map((exchange) => ({ kind: 'exchange', exchange })),
+  };
+}
+
+function whyExchangeStays(made: Exchange, is: ExchangeState, stays: readonly QueueState[]): string | undefined {
+  if (is.unread !== undefined) return UNREAD;
+  if (is.differs !== undefined) return `it is not as bootplane made it: ${is.differs.join(', ')}`;
+  if (is.type !== made.type) return `it was ${made.type} and is ${is.type}: somebody else made it anew`;
+  const queue = stays.find(({ dlx }) => dlx === made.name);
+  return queue === undefined ? undefined : `queue ${queue.name} dead-letters into it`;
+}
+
+/** A binding goes with its exchange or its queue. Where bindings can't be read, one whose ends are there may be there. */
+function isThere(binding: Binding, { exchanges, queues, bindings, bindings_unread }: Topology): boolean {
+  if (bindings.some((one) => bindingKey(one) === bindingKey(binding))) return true;
+  const endsAreThere = exchanges.some(({ name }) => name === binding.exchange) && queues.some(({ name }) => name === binding.queue);
+  return bindings_unread !== undefined && endsAreThere;
+}
+
+function bindingsGone(bindings: readonly Binding[], actual: Topology): Made[] {
+  if (actual.bindings_unread !== undefined) return [];
+  return bindings.filter((binding) => !isThere(binding, actual)).map((binding) => ({ kind: 'binding', binding }));
+}
+
+function removeBinding(bus: EventBus, binding: Binding, { bindings_unread }: Topology): Removal {
+  const detail = bindings_unread === undefined ? NO_LONGER_NAMED : `${NO_LONGER_NAMED}; ${bindings_unread}`;
+  const about = { before: binding, detail, evidence: NOTHING_LOST };
+  return {
+    view: { kind: 'remove-binding', safety: 'destroy', subject: bindingSubject(binding), ...about },
+    needs: [],
+    execute: () => bus.removeBinding(binding),
+    forget: { kind: 'binding', binding },
+  };
+}
+
+async function removeQueue(bus: EventBus, { differs: _, ...before }: QueueState, bindings: readonly Binding[]): Promise<Removal> {
+  const { name } = before;
+  const evidence = await evidenceOf(bus, name);
+  return {
+    view: { kind: 'remove-queue', safety: 'destroy', subject: queueSubject(name), before, detail: NO_LONGER_NAMED, evidence },
+    needs: bindings.filter(({ queue }) => queue === name).map(bindingSubject),
+    execute: () => bus.removeQueue(name, { if_empty: evidence.empty, if_unused: true }),
+    forget: { kind: 'queue', queue: asMade(before) },
+  };
+}
+
+/** A queue is noted under its name. */
+function asMade({ name }: QueueState): Queue {
+  return { name, type: 'classic', arguments: {} };
+}
+
+async function evidenceOf(bus: EventBus, queue: string): Promise<PruneEvidence> {
+  const { ready, unacked } = await bus.queueStats(queue);
+  return { empty: ready + unacked === 0, holds: { messages: ready, unacked } };
+}
+
+function removeExchange(
+  bus: EventBus,
+  { differs: _, ...before }: ExchangeState,
+  { bindings, queues }: { readonly bindings: readonly Binding[]; readonly queues: readonly QueueState[] },
+): Removal {
+  const { name } = before;
+  const bound = bindings.filter(({ exchange }) => exchange === name).map(bindingSubject);
+  const deadLettering = queues.filter(({ dlx }) => dlx === name).map((queue) => queueSubject(queue.name));
+  const about = { before, detail: NO_LONGER_NAMED, evidence: NOTHING_LOST };
+  return {
+    view: { kind: 'remove-exchange', safety: 'destroy', subject: exchangeSubject(name), ...about },
+    needs: [...bound, ...deadLettering],
+    // What others have bound to it keeps it: the broker refuses.
+    execute: () => bus.removeExchange(name),
+    forget: { kind: 'exchange', exchange: { name, type: 'direct' } },
+  };
+}
+
+type Shorten = Extract<BrokerAction, { kind: 'shorten-queue-ttl' }>;
+
+async function shortenTtl(bus: EventBus, { kind, safety, before, after, data: { queue } }: Shorten): Promise<Removal> {
+  const evidence = await evidenceOf(bus, queue.name);
+  const detail = 'the profile gives messages a shorter life: those that are older than that are dropped';
+  return {
+    view: { kind, safety, subject: ttlSubject(queue.name), before, after, detail, evidence },
+    needs: [],
+    execute: () => refuseGrown(evidence, () => evidenceOf(bus, queue.name)).then(() => bus.ensureQueue(queue)),
+    renew: { kind: 'queue', queue },
+  };
+}
+
+function ttlFixed({ data: { queue } }: Shorten): PruneKept {
+  const detail = 'this broker does not change the message TTL of an existing queue: give the queue a new name';
+  return { subject: ttlSubject(queue.name), detail };
+}

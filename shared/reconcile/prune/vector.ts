@@ -1,0 +1,41 @@
+import type { VectorProfile } from '../../contract/profile.ts';
+import type { PruneEvidence } from '../../contract/prune.ts';
+import type { ClassState, VectorIndex } from '../../ports/vector-index.ts';
+import { classSubject } from '../vector-actions.ts';
+import { foldClassName } from '../vector-diff.ts';
+import { mapFew } from './each.ts';
+import { type Findings, type Known, NO_LONGER_NAMED, type Removal } from './types.ts';
+
+/** The vector index: classes. A property can't be taken out of a class, so it stays. Reads only. */
+export async function findInVector(index: VectorIndex, desired: VectorProfile, { made_by, owned, former }: Known): Promise<Findings> {
+  const named = new Set(desired.classes.map(({ name }) => foldClassName(name)));
+  const made = new Set(owned.flatMap((one) => (one.kind === 'class' ? [foldClassName(one.name)] : [])));
+  const marked = index.capabilities.records_maker ? former.classes.map(foldClassName) : [];
+  const names = [...new Set([...made, ...marked])].filter((name) => !named.has(name));
+  const states = names.length === 0 ? [] : await index.readClasses(names);
+  const found = new Set(states.map(({ name }) => foldClassName(name)));
+  const isOurs = (state: ClassState) =>
+    index.capabilities.records_maker ? state.made_by === made_by : made.has(foldClassName(state.name));
+  const foreign = states.filter((state) => !isOurs(state) && made.has(foldClassName(state.name)));
+  const gone = new Set([...names.filter((name) => made.has(name) && !found.has(name)), ...foreign.map(({ name }) => foldClassName(name))]);
+  return {
+    removals: await mapFew(states.filter(isOurs), (state) => removeClass(index, state)),
+    kept: foreign.map(({ name }) => ({
+      subject: classSubject(name),
+      detail: 'it was removed since bootplane made it, and somebody else made it anew',
+    })),
+    gone: owned.filter((one) => one.kind === 'class' && gone.has(foldClassName(one.name))),
+  };
+}
+
+async function removeClass(index: VectorIndex, { made_by: _, ...before }: ClassState): Promise<Removal> {
+  const { name } = before;
+  const objects = await index.count(name);
+  const evidence: PruneEvidence = { empty: objects === 0, holds: { objects } };
+  return {
+    view: { kind: 'remove-class', safety: 'destroy', subject: classSubject(name), before, detail: NO_LONGER_NAMED, evidence },
+    needs: [],
+    execute: () => index.removeClass(name, { if_empty: evidence.empty }),
+    forget: { kind: 'class', name },
+  };
+}
