@@ -6,6 +6,7 @@ import { type Control, createControl } from './control.ts';
 import { type Documents, openDocuments } from './documents.ts';
 import { openEpochMemory } from './epoch-memory.ts';
 import { farewell } from './farewell.ts';
+import { createIntent } from './intent.ts';
 import { messageOf } from './json-file.ts';
 import { holds } from './lease.ts';
 import { openPeers } from './peers.ts';
@@ -78,7 +79,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     },
     look: () => parts.opened?.control.look(),
     poke: () => parts.opened?.control.poke(),
-    diff: async () => (await parts.opened?.appliers.diff()) ?? [],
+    diff: async (drafts) => (await parts.opened?.appliers.diff(drafts)) ?? [],
+    intent: createIntent(() => parts.opened?.node),
     state: () => stateOf(parts),
     sources: (signal) => sourcesFor(parts, signal),
     planned: () => parts.opened?.documents.plan?.held.body.services,

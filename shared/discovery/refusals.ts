@@ -16,6 +16,8 @@ export interface Refusal {
 export interface Refusals {
   refuse(refusal: Refusal): void;
   clear(topic: string): void;
+  /** What stands of a topic, in words. */
+  of(topic: string): string | undefined;
   /** What stands now, in words. */
   messages(): string[];
 }
@@ -31,6 +33,7 @@ export function createRefusals(node_id: string, report: Report, log: Log): Refus
       report({ node_id, component, action, status: 'skipped', message: message.slice(0, 4096), ...version });
     },
     clear: (topic) => void standing.delete(topic),
+    of: (topic) => standing.get(topic),
     messages: () => [...standing.values()],
   };
 }

@@ -4,12 +4,14 @@ import type { FencingToken } from '../contract/headers.ts';
 import type { Role } from '../contract/ids.ts';
 import type { PlannedService, SharedBackends } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
+import type { Drafts } from '../contract/reconcile.ts';
 import type { ClusterFile } from '../contract/status.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Lan } from '../ports/lan.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
 import type { StateFiles } from '../ports/state-files.ts';
+import type { Intent } from '../reconcile/prune/index.ts';
 import type { ComponentDiff, EnvironmentReconciler, ServiceManager } from '../reconcile/types.ts';
 import type { Identity } from './identify.ts';
 import type { ReportQueue } from './report-queue.ts';
@@ -127,8 +129,13 @@ export interface Discovery {
   look(): void;
   /** Something was published or changed: look now instead of at the next heartbeat. */
   poke(): void;
-  /** What the next apply of the held documents would do, by component; empty while none is held. */
-  diff(): Promise<ComponentDiff[]>;
+  /**
+   * What the next apply of the held documents would do, by component; empty while none is held. With drafts: what an apply
+   * of those would do. Empty before the node has started.
+   */
+  diff(drafts?: Drafts): Promise<ComponentDiff[]>;
+  /** What the fleet wants, for who would remove something by it. */
+  readonly intent: Intent;
   state(): DiscoveryState;
   /** Supervisors that may have what this node lacks, each proved before it is given. */
   sources(signal: AbortSignal): AsyncIterable<ProvedSource>;
