@@ -8,6 +8,8 @@ export interface Drain {
   readonly queue: string;
   /** How many are under way at once; 1 where a queue may refuse one and take the next. */
   readonly window: number;
+  /** Ends after as many: where publishers do not wait there may always be more. */
+  readonly limit: number;
   readonly signal: AbortSignal;
   /** Resolves when the message need not stay. */
   send(delivery: Delivery): Promise<void>;
@@ -15,15 +17,16 @@ export interface Drain {
 }
 
 /**
- * Sends what is ready in a queue, in its order, until nothing is. A message is settled when it and all before it are sent,
+ * Sends what is ready in a queue, in its order. A message is settled when it and all before it are sent,
  * so that after a failure the rest goes once more in its order. Rejects with the first failure.
  */
-export async function drain({ bus, queue, window, signal, send, settled }: Drain): Promise<void> {
+export async function drain({ bus, queue, window, limit, signal, send, settled }: Drain): Promise<void> {
   let settling = Promise.resolve();
   try {
-    while (!signal.aborted) {
-      const batch = await bus.receive(queue, { limit: window, visibility_ms: LEASE_MS });
+    for (let left = limit; left > 0 && !signal.aborted; ) {
+      const batch = await bus.receive(queue, { limit: Math.min(window, left), visibility_ms: LEASE_MS });
       if (batch.length === 0) return;
+      left -= batch.length;
       const failures = await Promise.all(batch.map((delivery) => send(delivery).then(() => undefined, toFailure)));
       const failed = failures.findIndex((failure) => failure !== undefined);
       const sent = failed === -1 ? batch : batch.slice(0, failed);

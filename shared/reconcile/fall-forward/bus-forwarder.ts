@@ -4,10 +4,11 @@ import {
   type Delivery,
   type EmbeddedBus,
   type EventBus,
+  type Holding,
   type OutgoingMessage,
 } from '../../ports/event-bus.ts';
 import type { Declarations } from './bus-declarations.ts';
-import { drain } from './bus-drain.ts';
+import { type Drain, drain } from './bus-drain.ts';
 import type { Environment } from './bus-environment.ts';
 import type { PublishGate } from './bus-gate.ts';
 import type { Keeper } from './bus-keeper.ts';
@@ -94,24 +95,25 @@ export class Forwarder {
     return sum(waiting.filter(({ queue }) => !this.#stuck.has(queue) && !environment.lacks(queue)));
   }
 
-  /** What was routed nowhere goes first: it came before a binding that leads others of its exchange to a queue. */
+  /**
+   * All that is ready now. What was routed nowhere goes first: it came before a binding that leads others of its exchange
+   * to a queue.
+   */
   async #drainAll(signal: AbortSignal): Promise<void> {
     const { fallback, environment } = this.#parts;
-    const queues = (await fallback.holdings()).filter(({ ready }) => ready > 0).map(({ queue }) => queue);
-    const own = queues.filter((queue) => queue !== REFUSED && !environment.lacks(queue));
-    await inParallel(QUEUES, own.filter(isHeld), (queue) => this.#drainHeld(queue, signal));
-    await inParallel(
-      QUEUES,
-      own.filter((queue) => !isHeld(queue)),
-      (queue) => this.#drainQueue(queue, signal),
-    );
+    const holdings = (await fallback.holdings()).filter(({ ready }) => ready > 0);
+    const own = holdings.filter(({ queue }) => queue !== REFUSED && !environment.lacks(queue));
+    const ours = own.filter(({ queue }) => isHeld(queue));
+    const others = own.filter(({ queue }) => !isHeld(queue));
+    await inParallel(QUEUES, ours, (holding) => this.#drainHeld(holding, signal));
+    await inParallel(QUEUES, others, (holding) => this.#drainQueue(holding, signal));
   }
 
-  async #drainQueue(queue: string, signal: AbortSignal): Promise<void> {
+  async #drainQueue({ queue, ready }: Holding, signal: AbortSignal): Promise<void> {
     const { environment } = this.#parts;
     const isCareful = this.#careful.has(queue) || environment.mayRefuse(queue);
     try {
-      await this.#drain(queue, isCareful ? 1 : WINDOW, signal, async (delivery) => {
+      await this.#drain({ queue, window: isCareful ? 1 : WINDOW, limit: ready, signal }, async (delivery) => {
         const { routed } = await this.#publish(intoQueue(delivery));
         if (!routed) throw new BusError('no_such_queue', `there is no queue ${queue} yet`);
       });
@@ -122,10 +124,10 @@ export class Forwarder {
     }
   }
 
-  async #drainHeld(queue: string, signal: AbortSignal): Promise<void> {
+  async #drainHeld({ queue, ready }: Holding, signal: AbortSignal): Promise<void> {
     this.#stuck.delete(queue);
     try {
-      await this.#drain(queue, WINDOW, signal, async (delivery) => {
+      await this.#drain({ queue, window: WINDOW, limit: ready, signal }, async (delivery) => {
         // Nobody wanted it there either: so it is with a broker.
         await this.#publish(toOrigin(delivery));
       });
@@ -135,7 +137,7 @@ export class Forwarder {
     }
   }
 
-  #drain(queue: string, window: number, signal: AbortSignal, publish: (delivery: Delivery) => Promise<void>): Promise<void> {
+  #drain(part: Omit<Drain, 'bus' | 'send' | 'settled'>, publish: (delivery: Delivery) => Promise<void>): Promise<void> {
     const send = (delivery: Delivery) =>
       publish(delivery).catch((error: unknown) => {
         if (!(error instanceof BusError && FINAL.includes(error.kind))) throw error;
@@ -145,7 +147,7 @@ export class Forwarder {
       this.#forwarded += count;
       this.#waiting = Math.max(0, this.#waiting - count);
     };
-    return drain({ bus: this.#parts.fallback, queue, window, signal, send, settled });
+    return drain({ ...part, bus: this.#parts.fallback, send, settled });
   }
 
   #publish(message: OutgoingMessage): Promise<{ routed: boolean }> {

@@ -84,7 +84,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
       random,
       log,
       name: this.#name,
-      probe: () => external.ensureConfirms(),
+      probe: () => this.#probe(),
       isAway,
       forward: (signal) => this.#forward(signal),
       changed: () => this.#moved(),
@@ -303,6 +303,15 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
       if (!(error instanceof BusError)) throw error;
       this.#deps.log.debug(`${this.#name}: the embedded default keeps what was removed`, { error: error.message });
     });
+  }
+
+  async #probe(): Promise<void> {
+    try {
+      await this.external.ensureConfirms();
+    } catch (error) {
+      await this.#count();
+      throw error;
+    }
   }
 
   async #forward(signal: AbortSignal): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { createLocalBus } from '../../../../runtime-node/adapters/bus-local.ts';
-import { BusError, type EmbeddedBus, type EventBus } from '../../../../shared/ports/event-bus.ts';
+import { BusError, type EmbeddedBus, type EventBus, type OutgoingMessage } from '../../../../shared/ports/event-bus.ts';
 import { createForwardBus } from '../../../../shared/reconcile/fall-forward/bus.ts';
 import type { FallForward, ForwardEvent } from '../../../../shared/reconcile/fall-forward/types.ts';
 import { createMemoryBacklog } from '../../../support/memory-backlog.ts';
@@ -41,6 +41,8 @@ export interface ForwardHarness {
   readonly fallback: EmbeddedBus;
   readonly clock: SimulatedClock;
   readonly line: Line;
+  /** What the broker says to a message in place of taking it. */
+  refuse?: (message: OutgoingMessage) => BusError | undefined;
   readonly calls: Call[];
   readonly events: ForwardEvent[];
   /** Lets time pass until it is so. */
@@ -71,7 +73,15 @@ export async function forwardHarness({
     if (how !== undefined) line.isCut = true;
     return line.isCut && how !== 'after' ? away() : undefined;
   });
-  const external = { ...port, publish: lossy(port.publish) };
+  const publish = lossy(port.publish);
+  const external: EventBus = {
+    ...port,
+    async publish(message) {
+      const refusal = line.isCut ? undefined : harness.refuse?.(message);
+      if (refusal !== undefined) throw refusal;
+      return await publish(message);
+    },
+  };
   const backlog = createMemoryBacklog();
   const events: ForwardEvent[] = [];
   let seed = 0;
@@ -103,7 +113,7 @@ export async function forwardHarness({
     }
     throw new Error(`${what} did not come`);
   };
-  return {
+  const harness: ForwardHarness = {
     get forward() {
       return node.forward;
     },
@@ -132,4 +142,5 @@ export async function forwardHarness({
       await node.running;
     },
   };
+  return harness;
 }
