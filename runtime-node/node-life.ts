@@ -19,6 +19,7 @@ import { damageReporter } from './damage-report.ts';
 import type { Damages } from './damages.ts';
 import type { Door } from './door.ts';
 import { deciderOf } from './followed.ts';
+import { forwardReporter } from './forward-report.ts';
 import { createFrontDoor } from './front-door.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
 import { createNodeFetch } from './node-fetch.ts';
@@ -120,7 +121,8 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
     attempts: createAttempts({ files, clock, log }),
     report: reports.report,
   };
-  const { storage, bus, vector, processes, probe } = ports;
+  const { storage, bus, vector, processes, probe, externals } = ports;
+  externals?.onEvent(forwardReporter(identity.node_id, externals.forwards, reports.report));
   const artifacts = createNodeArtifacts({ ...given, data_dir: config.data_dir, discovery });
   const fleetKeys = await deriveFleetKeys(config.fleet, given.fleetKey);
   const surroundings = given.surroundings ?? THIS_MACHINE;
@@ -132,7 +134,13 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
     fleetKeys,
     reports,
     artifacts,
-    environment: createEnvironmentReconciler({ ...shared, storage, bus, vector, reconciledBy: reconciledBy(discovery, ip) }),
+    environment: {
+      ...createEnvironmentReconciler({
+        ...{ ...shared, storage, bus, vector, reconciledBy: reconciledBy(discovery, ip) },
+        ...(externals === undefined ? {} : { forwards: externals.forwards, onPrepared: externals.prepared }),
+      }),
+      onBack: (listener) => externals?.onBack(listener),
+    },
     services: createServiceManager({
       ...shared,
       random,
@@ -182,12 +190,12 @@ async function buildSupervisor(
       if (topic === 'overlay.heartbeat') overlay.emit(topic, body, key);
     },
     overlay,
-    reconcile_diff: async () => ({ components: (await discovery()?.diff()) ?? [] }),
+    reconcile_diff: async (drafts) => ({ components: (await discovery()?.diff(drafts)) ?? [] }),
     health: async () => {
       const now = state();
       return now === undefined
         ? { status: 'starting' }
-        : nodeHealth({ state: now, environment, services, ...ports, set_aside: parts.damages?.list ?? [] });
+        : nodeHealth({ state: now, environment, services, ...ports, ...ports.externals, set_aside: parts.damages?.list ?? [] });
     },
   });
 }

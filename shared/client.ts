@@ -14,6 +14,7 @@ import { CurrentNews, GoodbyeNews, type News } from './contract/news.ts';
 import { DeviceList, type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
 import { NodePlan } from './contract/plan.ts';
 import { PROBLEM_JSON, Problem } from './contract/problem.ts';
+import { PrunePreview, type PruneRequest, PruneResult } from './contract/prune.ts';
 import { ReconcileDiff } from './contract/reconcile.ts';
 import { ClusterFile, type Health, Health as HealthSchema, NodeStatus, SiteState } from './contract/status.ts';
 
@@ -147,6 +148,13 @@ export function createClient(options: ClientOptions) {
       send({ method: 'GET', path: '/v1/events', query, schema: EventList }),
     /** What the next reconcile of the node that answers would do. A Supervisor that is no node has no such route. */
     reconcileDiff: () => send({ method: 'GET', path: '/v1/reconcile/diff', schema: ReconcileDiff }),
+    /** What documents that are not published would do on the node that answers. */
+    draftDiff: (drafts: { readonly profile?: unknown; readonly plan?: unknown }) =>
+      send({ method: 'POST', path: '/v1/reconcile/diff', body: drafts, schema: ReconcileDiff }),
+    /** What the node that answers made, its profile no longer names, and may be removed. */
+    prunePreview: () => send({ method: 'GET', path: '/v1/reconcile/prune', schema: PrunePreview }),
+    /** Removes exactly what the hash of a preview names. May take minutes. */
+    prune: (body: PruneRequest) => send({ method: 'POST', path: '/v1/reconcile/prune', body, schema: PruneResult }),
     health: (): Promise<Answer<Health>> => send({ method: 'GET', path: '/healthz', schema: HealthSchema }),
     /** The raw answer of the event stream; read it with `readEvents`. */
     eventStream: (after: string | undefined, signal?: AbortSignal) =>

@@ -14,9 +14,14 @@ export interface Finding {
 /** Reads a file and checks it with the schema of its kind. Rejects with all that is wrong, each with its place. */
 export async function readCheckedFile(io: Io, kind: DocumentKind, path: string): Promise<DocumentFile> {
   const file = await readDocumentFile(io, path);
+  refuseUnchecked(file, kind);
+  return file;
+}
+
+/** Throws what is wrong with a file, if anything is. */
+export function refuseUnchecked(file: DocumentFile, kind: DocumentKind): void {
   const findings = checkDocument(kind, file.body);
   if (findings.length > 0) throw invalid(placeFindings(file, findings));
-  return file;
 }
 
 /** What is wrong with a document: fields that are missing or not allowed, and keys that nobody knows. */
@@ -49,12 +54,13 @@ function placeFindings(file: DocumentFile, findings: readonly Finding[]): string
     .map(({ line, column, pointer, detail }) => `${file.name}:${line}:${column} ${pointer === '' ? '/' : pointer} ${detail}`);
 }
 
-/** Runs a call that sends a file; pointers in a refusal become places in the file. */
-export async function withPlaces<T>(file: DocumentFile | undefined, call: Promise<T>): Promise<T> {
+/** Runs a call that sends a file, below `at` in its body; pointers in a refusal become places in the file. */
+export async function withPlaces<T>(file: DocumentFile | undefined, call: Promise<T>, at = ''): Promise<T> {
   try {
     return await call;
   } catch (error) {
     if (file === undefined || !(error instanceof ApiError) || error.problem.errors === undefined) throw error;
-    throw invalid(placeFindings(file, error.problem.errors));
+    const findings = error.problem.errors.map((one) => ({ ...one, pointer: one.pointer.slice(at.length) }));
+    throw invalid(placeFindings(file, findings));
   }
 }

@@ -1,10 +1,13 @@
 import { ApiError, type Client } from '../../shared/client.ts';
 import { type DocumentKind, fromWire, type PublishAnswer } from '../../shared/contract/document.ts';
+import type { ReconcileDiff } from '../../shared/contract/reconcile.ts';
 import { formatChanges } from './document-changes.ts';
 import { withPlaces } from './document-check.ts';
 import type { DocumentFile } from './document-file.ts';
 import { CommandError } from './errors.ts';
+import { oneLine } from './format.ts';
 import { type Io, printJson, printLines, withProgress } from './io.ts';
+import { formatDiff } from './reconcile-diff.ts';
 
 type Body = Record<string, unknown>;
 
@@ -44,17 +47,42 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
     return;
   }
   const changes = formatChanges(io, draft.kind, answer.changes, base.body, draft.body);
-  const lines = changes.length === 0 ? [sameAgain(base.generation, answer.generation)] : changes;
+  const effect = await effectOf(io, client, draft);
+  const lines = [...(changes.length === 0 ? [sameAgain(base.generation, answer.generation)] : changes), '', ...effect.lines, ''];
   if (!flags.json) printLines(io, lines);
   if (!flags.yes) await askFirst(io, draft, flags.json ? lines : []);
   const call = client.publish(draft.kind, draft.body, { if_match: base.generation, allow_empty: flags.allow_empty });
   const { body: done } = await withProgress(io, 'publishing', withPlaces(draft.file, call));
-  if (flags.json) printJson(io, done);
+  if (flags.json) printJson(io, effect.diff === undefined ? done : { ...done, reconcile: effect.diff });
   else
     printLines(io, [
       `published generation ${done.generation} (${done.hash.slice(0, 12)}); \`bootplane events -f\` shows how the nodes apply it`,
     ]);
 }
+
+interface Effect {
+  /** Absent where no node told it. */
+  readonly diff?: ReconcileDiff;
+  readonly lines: readonly string[];
+}
+
+/** What the node that answers would do to its backends. Not to know that keeps nobody from publishing. */
+async function effectOf(io: Io, client: Client, { kind, body }: Draft): Promise<Effect> {
+  try {
+    const { body: diff } = await withProgress(io, 'comparing with what is there', client.draftDiff({ [kind]: body }));
+    if (diff.components.length === 0) return { diff, lines: ['The node is starting: what it would then do is not known yet.'] };
+    return { diff, lines: [`What the node at ${client.url} would then do:`, ...formatDiff(io, diff)] };
+  } catch (error) {
+    if (error instanceof ApiError && NO_SUCH_CALL.includes(error.problem.code)) {
+      return { lines: [`What nodes would then do is not shown: ${client.url} is no node, or one of an earlier version.`] };
+    }
+    const why = oneLine(error instanceof Error ? error.message : String(error));
+    return { lines: [`What the node at ${client.url} would then do could not be read: ${why}`] };
+  }
+}
+
+/** A Supervisor on Workers has no backends, and an earlier node compared only what is published. */
+const NO_SUCH_CALL: readonly string[] = ['not_found', 'method_not_allowed'];
 
 function sameAgain(base: number, next: number): string {
   if (base === 0) return `the same as the seed file, which no longer counts once generation ${next} is published`;

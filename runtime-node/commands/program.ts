@@ -24,7 +24,8 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   conflicts: { summary: 'versions that lost after a network was cut, and wait for a person', load: () => import('./conflicts.ts') },
   artifact: { summary: 'files that services start from', load: () => import('./artifact.ts') },
   bundle: { summary: 'plan, profile and artifacts in one file, for sites without a network', load: () => import('./bundle.ts') },
-  reconcile: { summary: 'what the next reconcile would change on a node', load: () => import('./reconcile.ts') },
+  diff: { summary: 'what a node would change, now or with another plan or profile', load: () => import('./diff.ts') },
+  reconcile: { summary: 'what the next reconcile would change on a node: diff', load: () => import('./reconcile.ts') },
   doctor: { summary: 'look for what is wrong on this machine', load: () => import('./doctor.ts') },
 };
 
@@ -33,7 +34,7 @@ Examples:
   bootplane up --examples              a node with the example plan and profile
   bootplane status                     how it stands
   bootplane profile get > env.yaml     read the desired environment
-  bootplane profile diff env.yaml      what publishing a changed one would do
+  bootplane diff env.yaml              what a changed one would do on this node
   bootplane profile publish env.yaml   publish it
   bootplane events -f                  watch what happens
 

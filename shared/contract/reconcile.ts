@@ -1,4 +1,7 @@
 import * as z from 'zod';
+import { Id } from './ids.ts';
+import { ClusterPlan } from './plan.ts';
+import { EnvironmentProfile } from './profile.ts';
 import { Component } from './status.ts';
 
 /**
@@ -42,10 +45,28 @@ export const ComponentDiff = z
     failed: z.string().optional(),
     reconciled_by: z.string().optional(),
     embedded: EmbeddedDiff.optional(),
+    /** Services with a `count` that may come to this node or go: only the leader of the site can tell. */
+    undecided: z.array(Id).readonly().optional(),
   })
   .meta({ id: 'ComponentDiff' });
 export type ComponentDiff = Readonly<z.infer<typeof ComponentDiff>>;
 
-/** `GET /v1/reconcile/diff` of a node: what its next reconcile would do, by component. Never forwarded, writes nothing. */
+/**
+ * `GET /v1/reconcile/diff` of a node: what its next reconcile would do, by component; `POST`: what it would do with drafts,
+ * for the components that they are about. Never forwarded, writes nothing.
+ */
 export const ReconcileDiff = z.object({ components: z.array(ComponentDiff) }).meta({ id: 'ReconcileDiff' });
 export type ReconcileDiff = z.infer<typeof ReconcileDiff>;
+
+/** Documents that nobody has published, to see what they would do: one of them, or both. */
+export const DraftDocuments = z
+  .object({ profile: EnvironmentProfile.optional(), plan: ClusterPlan.optional() })
+  .meta({ id: 'DraftDocuments' });
+
+/** Drafts with their defaults, as the node that compares them is given them. */
+export interface Drafts {
+  readonly profile?: EnvironmentProfile;
+  readonly plan?: ClusterPlan;
+  /** The nodes of each service of `plan` that has a `count`. Absent where only the leader of the site can tell. */
+  readonly placed?: Readonly<Record<string, readonly string[]>>;
+}

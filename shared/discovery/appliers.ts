@@ -1,9 +1,12 @@
 import type { EnvironmentProfile } from '../contract/profile.ts';
+import type { Drafts } from '../contract/reconcile.ts';
 import type { Component, ComponentStatus } from '../contract/status.ts';
+import { roleOf } from '../decide/roles.ts';
 import type { ComponentDiff, Desired } from '../reconcile/types.ts';
 import { createEnvironmentApplier } from './apply-environment.ts';
 import { createServicesApplier } from './apply-services.ts';
 import type { Documents } from './documents.ts';
+import { selectDraft } from './draft-services.ts';
 import type { Refusals } from './refusals.ts';
 import { selectServices } from './select.ts';
 import type { StepsLog } from './steps-log.ts';
@@ -16,8 +19,8 @@ export interface Appliers {
   supersedePlan(): void;
   /** Services and environment side by side: what runs is not held up by a backend that is away. */
   run(signal: AbortSignal): Promise<void>;
-  /** What an apply of what is held would do. Writes nothing, starts and stops nothing. */
-  diff(): Promise<ComponentDiff[]>;
+  /** What an apply of what is held would do, or one of drafts instead. Writes nothing, starts and stops nothing. */
+  diff(drafts?: Drafts): Promise<ComponentDiff[]>;
   /** What was handed on and has not ended once, in words. */
   pending(): string[];
 }
@@ -61,6 +64,16 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied, le
     refusedNames = names;
     if (services.want(selection.services)) pending.add('services');
   };
+  const diffDrafts = async ({ profile, plan, placed }: Drafts) => {
+    const diffs = profile === undefined ? [] : await deps.environment.diff({ body: profile, ...NOT_PUBLISHED });
+    if (plan === undefined) return diffs;
+    const held = documents.plan;
+    const has = held === undefined ? [] : selectServices(held.answer, held.held, node).services.body;
+    const role = held?.answer.role ?? roleOf(node, leads() ? node.node_id : undefined);
+    const { services, undecided } = selectDraft(plan, { ...node, role, has }, placed);
+    const diff = await deps.services.diff({ body: services, ...NOT_PUBLISHED });
+    return [...diffs, undecided.length === 0 ? diff : { ...diff, undecided }];
+  };
   return {
     applyHeld() {
       if (documents.plan !== undefined) applyPlan(documents.plan);
@@ -69,7 +82,8 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied, le
     supersedePlan() {
       if (hasPlan && documents.plan !== undefined) applyPlan(documents.plan);
     },
-    async diff() {
+    async diff(drafts) {
+      if (drafts !== undefined) return diffDrafts(drafts);
       const { plan, profile } = documents;
       const selected = plan === undefined ? undefined : selectServices(plan.answer, plan.held, node).services;
       return [
@@ -83,6 +97,9 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied, le
     pending: () => [...pending].map((part) => `the ${part} to be applied`),
   };
 }
+
+/** A diff looks at the body alone. */
+const NOT_PUBLISHED = { generation: 0, hash: '' } as const;
 
 function desiredOf({ body, document }: NonNullable<Documents['profile']>): Desired<EnvironmentProfile> {
   const { generation, hash } = document.meta;

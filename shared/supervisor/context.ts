@@ -1,7 +1,8 @@
 import type { FencingToken } from '../contract/headers.ts';
 import type { SharedBackends } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
-import type { ReconcileDiff } from '../contract/reconcile.ts';
+import type { PruneAnswer, PrunePreview, PruneRequest } from '../contract/prune.ts';
+import type { Drafts, ReconcileDiff } from '../contract/reconcile.ts';
 import type { Health } from '../contract/status.ts';
 import type { ArtifactStore } from '../ports/artifact-store.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -55,6 +56,12 @@ export interface Self {
 
 export type Notify = (topic: string, body: Readonly<Record<string, unknown>>, idempotency_key: string) => void;
 
+/** Removes what the node made and its profile no longer names. */
+export interface PruneHandler {
+  preview(): Promise<PrunePreview>;
+  run(request: PruneRequest, approved_by: string): Promise<PruneAnswer>;
+}
+
 export interface SupervisorOptions {
   readonly database: Database;
   /** For waiting and for measuring. What expires is judged by `database.now`. */
@@ -73,8 +80,10 @@ export interface SupervisorOptions {
   /** What `GET /healthz` answers. Default: `ok`. */
   readonly health?: () => Promise<Health>;
   readonly self?: Self;
-  /** What the next reconcile of the node would do. Absent where there is no node: then the route is not there either. */
-  readonly reconcile_diff?: () => Promise<ReconcileDiff>;
+  /** What the next reconcile of the node would do, or one with drafts. Absent where there is no node: then the routes are not there either. */
+  readonly reconcile_diff?: (drafts?: Drafts) => Promise<ReconcileDiff>;
+  /** Of the node. Absent where there is none: then the routes are not there either. */
+  readonly prune?: PruneHandler;
   /** Told of each event after its commit, and of each heartbeat. Best effort: never awaited; what it throws is logged and dropped. */
   readonly emit?: Notify;
   /** Where the event log goes, through an outbox. Absent (Workers): then it stays where it is, and nothing is kept for a bus. */

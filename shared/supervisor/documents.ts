@@ -43,10 +43,10 @@ export interface Published {
   readonly event?: NewEvent;
 }
 
-interface Checked {
-  readonly kind: DocumentKind;
+interface Checked<K extends DocumentKind = DocumentKind> {
+  readonly kind: K;
   readonly body: Body;
-  readonly parsed: DocumentBody<DocumentKind>;
+  readonly parsed: DocumentBody<K>;
 }
 
 const NOTHING: Body = {};
@@ -106,8 +106,10 @@ export async function seed(
   return event === undefined ? { outcome: 'superseded' } : { outcome: 'seeded', event };
 }
 
-function checkDocument(kind: DocumentKind, body: Body): Checked {
-  const parsed = check(documentSchemas[kind], body, 'invalid_body');
+/** Checks a document as publishing does. Throws the problem `invalid_body`, with a pointer into `body` to each thing that is wrong. */
+export function checkDocument<K extends DocumentKind>(kind: K, body: Body): Checked<K> {
+  // The schema was chosen by `kind`, which the compiler can't follow through the lookup.
+  const parsed = check(documentSchemas[kind], body, 'invalid_body') as DocumentBody<K>;
   const errors = unknownKeys(body, parsed).map((pointer) => ({ pointer, detail: 'is not a known key' }));
   const [first] = errors;
   if (first === undefined) return { kind, body, parsed };

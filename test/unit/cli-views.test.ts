@@ -113,7 +113,7 @@ describe('reconcile --dry-run', () => {
     const { code, out } = await site.run(['reconcile', '--dry-run']);
     expect(code).toBe(2);
     expect(out).toContain('broker (local):\n  add  queue frames  ensure-queue\n      + {"ttl_ms":60000}\n');
-    expect(out).toContain('  destroy  queue old  set-ttl\n      - 9000\n      + 10\n      it would expire what waits\n');
+    expect(out).toContain('  destroy  queue old  set-ttl\n      - 9000\n      + 10\n      skipped: it would expire what waits\n');
   });
 
   it('exits with 0 when there is nothing to do, and with 1 when a backend can not be read', async () => {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeDataDir, run, type Site, startSite } from '../support/cli.ts';
 import { freePort } from '../support/free-port.ts';
 
-const COMMANDS = ['up', 'join', 'leave', 'status', 'why', 'nodes', 'events', 'logs', 'plan', 'profile', 'reconcile', 'doctor'];
+const COMMANDS = ['up', 'join', 'leave', 'status', 'why', 'nodes', 'events', 'logs', 'plan', 'profile', 'diff', 'reconcile', 'doctor'];
 
 describe('help', () => {
   it('without a command lists them and the exit codes', async () => {

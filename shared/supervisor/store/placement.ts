@@ -59,6 +59,11 @@ export function createPlacementStore(database: Database) {
       const [, rows] = await database.batch([queries.forgetFuture.bind({ fleet, site }), queries.members.bind({ fleet, site })]);
       return queries.members.read(rows);
     },
+    /** As `members`, and writes nothing: who was heard in the future stays so. */
+    async membersAsTheyAre(fleet: string, site: string): Promise<MemberRow[]> {
+      const [rows] = await database.batch([queries.members.bind({ fleet, site })]);
+      return queries.members.read(rows);
+    },
     /** Two that compute at the same moment write one after the other; the later one stands until the next TTL. */
     async save(row: NewPlacement): Promise<void> {
       const { placed, proxies, successors, ...columns } = row;
