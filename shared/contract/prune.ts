@@ -108,3 +108,12 @@ export type PruneResult = Readonly<z.infer<typeof PruneResult>>;
 /** Why an approval runs nothing. */
 export const PruneRefusalCode = z.enum(['prune_expired', 'prune_changed', 'prune_refused']);
 export type PruneRefusalCode = z.infer<typeof PruneRefusalCode>;
+
+export interface PruneRefusal {
+  readonly code: PruneRefusalCode;
+  /** In words for people. */
+  readonly detail: string;
+}
+
+/** An approval that runs nothing is an answer. */
+export type PruneAnswer = PruneResult | { readonly refused: PruneRefusal };

@@ -19,6 +19,7 @@ import { newsRoutes } from './routes/news.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoute } from './routes/openapi.ts';
 import { planRoutes } from './routes/plan.ts';
+import { pruneRoutes } from './routes/prune.ts';
 import { reconcileRoutes } from './routes/reconcile.ts';
 import { stateRoutes } from './routes/state.ts';
 import { statusRoutes } from './routes/status.ts';
@@ -45,6 +46,7 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   eventRoutes,
   stateRoutes,
   reconcileRoutes,
+  pruneRoutes,
   dataRoutes,
   healthRoutes,
 ];

@@ -1,5 +1,5 @@
 import type { EnvironmentProfile } from '../../contract/profile.ts';
-import type { PrunePreview, PruneRefusalCode, PruneRequest, PruneResult } from '../../contract/prune.ts';
+import type { PruneAnswer, PrunePreview, PruneRefusalCode, PruneRequest } from '../../contract/prune.ts';
 import type { RunDeps } from '../component-run.ts';
 import type { InTurn } from '../turns.ts';
 import type { Desired } from '../types.ts';
@@ -35,18 +35,12 @@ export interface PruneDeps
   readonly removal_limit_ms?: number;
 }
 
-/** Why an approval runs nothing. */
-export interface PruneRefusal {
-  readonly code: PruneRefusalCode;
-  readonly detail: string;
-}
-
 /** Removes what bootplane made and the profile no longer names, when a person has approved exactly that. */
 export interface Prune {
   /** What could be removed, with evidence, and the hash that approves exactly this. Changes nothing. */
   preview(): Promise<PrunePreview>;
   /** Removes it, if a fresh look still finds just what the hash names. `approved_by` names the credential, for log and events. */
-  run(request: PruneRequest, approved_by: string): Promise<PruneResult | { readonly refused: PruneRefusal }>;
+  run(request: PruneRequest, approved_by: string): Promise<PruneAnswer>;
 }
 
 const CALL_LIMIT_MS = 60_000;
@@ -89,7 +83,11 @@ interface Running {
   survey(desired: Desired<EnvironmentProfile>): Promise<Survey>;
 }
 
-async function run({ deps, approvals, survey }: Running, { hash, include_non_empty = false }: PruneRequest, approved_by: string) {
+async function run(
+  { deps, approvals, survey }: Running,
+  { hash, include_non_empty = false }: PruneRequest,
+  approved_by: string,
+): Promise<PruneAnswer> {
   const { node_id, intent, log } = deps;
   const fresh = approvals.whyNot(hash);
   if (fresh !== undefined) return refuse('prune_expired', fresh);
@@ -134,6 +132,6 @@ function describeChange({ parts }: Survey): string {
   return `nothing was removed: ${what}; look at it again and approve that`;
 }
 
-function refuse(code: PruneRefusalCode, detail: string): { readonly refused: PruneRefusal } {
+function refuse(code: PruneRefusalCode, detail: string): PruneAnswer {
   return { refused: { code, detail } };
 }
