@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { EnvironmentComponentName } from '../shared/contract/backlog.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import type { Database } from '../shared/ports/database.ts';
@@ -7,6 +9,7 @@ import type { HealthProbe } from '../shared/ports/health-probe.ts';
 import type { Lan } from '../shared/ports/lan.ts';
 import type { Log } from '../shared/ports/log.ts';
 import type { ObjectStorage } from '../shared/ports/object-storage.ts';
+import type { Ownership } from '../shared/ports/ownership.ts';
 import type { ProcessHost } from '../shared/ports/process-host.ts';
 import type { Random } from '../shared/ports/random.ts';
 import type { StateFiles } from '../shared/ports/state-files.ts';
@@ -16,6 +19,7 @@ import { createProcessHost } from './adapters/child-process.ts';
 import { createNodeClock } from './adapters/clock.ts';
 import { createHealthProbe } from './adapters/health-probe.ts';
 import { createNodeLog } from './adapters/log.ts';
+import { createSqliteOwnership } from './adapters/ownership.ts';
 import { createNodeRandom } from './adapters/random.ts';
 import { createServiceLogs } from './adapters/service-logs.ts';
 import { openSqlite } from './adapters/sqlite.ts';
@@ -23,8 +27,10 @@ import { readMigrations } from './adapters/sqlite-migrations.ts';
 import { createStateFiles } from './adapters/state-files.ts';
 import { createFsStorage } from './adapters/storage-fs/index.ts';
 import { createEmbeddedIndex } from './adapters/vector-embedded.ts';
+import { createAloneNotes } from './alone-notes.ts';
 import type { Config } from './config.ts';
 import { createDamages, type Damages } from './damages.ts';
+import type { NodeForwards } from './fall-forward.ts';
 import { packageRoot } from './package-root.ts';
 import type { Undo } from './undo.ts';
 
@@ -36,7 +42,11 @@ export interface Ports {
   readonly vector: VectorIndex;
   readonly processes: ProcessHost;
   readonly probe: HealthProbe;
-  /** Work that the adapters do by themselves (expiry, sweeping), until the signal aborts. */
+  /** Absent: nothing is noted of what this node makes, and nothing of it can be pruned. */
+  readonly ownership?: Ownership;
+  /** Absent where no external is configured. */
+  readonly externals?: NodeForwards;
+  /** Work that the adapters do by themselves (expiry, sweeping, letting go over what waits for an external), until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -81,20 +91,22 @@ export async function compose(config: ComposeConfig, machine: Machine, node_id: 
   };
   const migrations = readMigrations(join(packageRoot(), 'migrations'));
   const database = opened(openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations, set_aside: damages.setAside }));
-  const { storage, expire } = await openStorage(config, machine);
-  opened(storage);
-  const vector = opened(await openIndex(config, machine));
-  const bus = opened(await openBus(config, machine));
+  const embedded = await openEmbedded(data_dir, machine, opened);
+  const externals = await openExternals(config, machine, opened);
+  const forwards = await openForwards(data_dir, machine, { embedded, externals, opened });
+  const { storage, broker, vector } = forwards?.forwards ?? {};
   const logs = createServiceLogs({ folder: inDir('logs'), clock, log });
   return {
     database,
-    storage,
-    bus,
-    vector,
+    storage: storage?.port ?? embedded.storage,
+    bus: broker?.port ?? embedded.broker,
+    vector: vector?.port ?? embedded.vector,
     processes: createProcessHost({ data_dir, node_id, clock, logs, set_aside: damages.setAside }),
     probe: opened(createHealthProbe({ data_dir })),
+    ownership: opened(createSqliteOwnership({ path: inDir('made.sqlite'), set_aside: damages.setAside })),
+    ...(forwards === undefined ? {} : { externals: forwards }),
     run: async (signal) => {
-      await Promise.all([expire(signal), logs.run(signal)]);
+      await Promise.all([embedded.storage.run(signal), logs.run(signal), forwards?.run(signal)]);
     },
   };
 }
@@ -112,46 +124,80 @@ type ComposeConfig = Pick<
   | 'weaviate_api_key'
 >;
 
-/** With what it expires by itself. A store of its own does that elsewhere. */
-async function openStorage(
-  { data_dir, s3_endpoint, s3_access_key = '', s3_secret_key = '', s3_region }: ComposeConfig,
-  { clock, random, log, damages }: Machine,
-): Promise<{ storage: ObjectStorage; expire(signal: AbortSignal): Promise<void> }> {
-  if (s3_endpoint === undefined) {
-    const storage = await createFsStorage({ root: join(data_dir, 'storage'), clock, random, log, set_aside: damages.setDataAside });
-    return { storage, expire: (signal) => storage.run(signal) };
+/** Notes what is open, so that it is closed. */
+type Opened = <P extends { close(): Promise<void> }>(port: P) => P;
+
+type Embedded = Awaited<ReturnType<typeof openEmbedded>>;
+
+/** In the same places whether an external is configured or not: what was written before goes over, and what waits stays there. */
+async function openEmbedded(data_dir: string, { clock, random, log, damages }: Machine, opened: Opened) {
+  const paths = { storage: join(data_dir, 'storage'), broker: join(data_dir, 'bus.sqlite'), vector: join(data_dir, 'vector.sqlite') };
+  const isNew = { storage: !existsSync(paths.storage), broker: !existsSync(paths.broker), vector: !existsSync(paths.vector) };
+  const set_aside = damages.setDataAside;
+  return {
+    isNew,
+    storage: opened(await createFsStorage({ root: paths.storage, clock, random, log, set_aside })),
+    vector: opened(createEmbeddedIndex({ path: paths.vector, log, set_aside })),
+    broker: opened(createLocalBus({ path: paths.broker, clock, random, log, set_aside })),
+  };
+}
+
+interface Externals {
+  readonly storage?: ObjectStorage;
+  readonly broker?: EventBus;
+  readonly vector?: VectorIndex;
+}
+
+/** A client library costs its time and memory only where it is used. Nothing is asked yet: an external may be away. */
+async function openExternals(config: ComposeConfig, { clock, random, log }: Machine, opened: Opened): Promise<Externals> {
+  const { s3_endpoint, s3_access_key = '', s3_secret_key = '', s3_region, amqp_url, weaviate_url, weaviate_api_key } = config;
+  const externals: { -readonly [Name in keyof Externals]: Externals[Name] } = {};
+  if (s3_endpoint !== undefined) {
+    const { createS3Storage } = await import('./adapters/storage-s3/index.ts');
+    const keys = { access_key: s3_access_key, secret_key: s3_secret_key, ...(s3_region === undefined ? {} : { region: s3_region }) };
+    externals.storage = opened(createS3Storage({ endpoint: s3_endpoint, ...keys, clock, random, log }));
   }
-  // A client library costs its time and memory only where it is used.
-  const { createS3Storage } = await import('./adapters/storage-s3/index.ts');
-  const keys = { access_key: s3_access_key, secret_key: s3_secret_key, ...(s3_region === undefined ? {} : { region: s3_region }) };
-  return { storage: createS3Storage({ endpoint: s3_endpoint, ...keys, clock, random, log }), expire: async () => undefined };
+  if (amqp_url !== undefined) {
+    const { createRabbitBus } = await import('./adapters/bus-rabbitmq/index.ts');
+    const management = config.rabbitmq_management_url === undefined ? {} : { management_url: config.rabbitmq_management_url };
+    externals.broker = opened(createRabbitBus({ url: amqp_url, ...management, clock, random, log }));
+  }
+  if (weaviate_url !== undefined) {
+    const { createWeaviateIndex } = await import('./adapters/vector-weaviate/index.ts');
+    const key = weaviate_api_key === undefined ? {} : { api_key: weaviate_api_key };
+    externals.vector = opened(createWeaviateIndex({ url: weaviate_url, ...key, clock, random, log }));
+  }
+  return externals;
 }
 
-async function openIndex(
-  { data_dir, weaviate_url, weaviate_api_key }: ComposeConfig,
-  { clock, random, log, damages }: Machine,
-): Promise<VectorIndex> {
-  if (weaviate_url === undefined)
-    return createEmbeddedIndex({ path: join(data_dir, 'vector.sqlite'), log, set_aside: damages.setDataAside });
-  const { createWeaviateIndex } = await import('./adapters/vector-weaviate/index.ts');
-  return createWeaviateIndex({
-    url: weaviate_url,
-    ...(weaviate_api_key === undefined ? {} : { api_key: weaviate_api_key }),
-    clock,
-    random,
-    log,
+/** What stands between an external and its embedded default. A node that has never had an external makes nothing for it. */
+async function openForwards(
+  data_dir: string,
+  machine: Machine,
+  { embedded, externals, opened }: { readonly embedded: Embedded; readonly externals: Externals; readonly opened: Opened },
+): Promise<NodeForwards | undefined> {
+  const { clock, log, damages } = machine;
+  const path = join(data_dir, 'backlog.sqlite');
+  const names = EnvironmentComponentName.options;
+  const alone = names.filter((name) => externals[name] === undefined);
+  const notes = createAloneNotes(machine);
+  if (existsSync(path)) await notes.add(alone);
+  if (alone.length === names.length) return undefined;
+  const [{ createNodeForwards }, { createSqliteBacklog }] = await Promise.all([
+    import('./fall-forward.ts'),
+    import('./adapters/backlog/index.ts'),
+  ]);
+  const backlog = opened(createSqliteBacklog({ path, clock, log, set_aside: damages.setAside }));
+  const { storage, broker, vector } = externals;
+  const { isNew } = embedded;
+  const forwards = createNodeForwards({
+    ...{ machine, backlog, alone: notes },
+    ...(storage === undefined ? {} : { storage: { external: storage, fallback: embedded.storage, isNew: isNew.storage } }),
+    ...(broker === undefined ? {} : { broker: { external: broker, fallback: embedded.broker, isNew: isNew.broker } }),
+    ...(vector === undefined ? {} : { vector: { external: vector, fallback: embedded.vector, isNew: isNew.vector } }),
   });
-}
-
-async function openBus(
-  { data_dir, amqp_url, rabbitmq_management_url }: ComposeConfig,
-  { clock, random, log, damages }: Machine,
-): Promise<EventBus> {
-  if (amqp_url === undefined)
-    return createLocalBus({ path: join(data_dir, 'bus.sqlite'), clock, random, log, set_aside: damages.setDataAside });
-  const { createRabbitBus } = await import('./adapters/bus-rabbitmq/index.ts');
-  const management = rabbitmq_management_url === undefined ? {} : { management_url: rabbitmq_management_url };
-  return createRabbitBus({ url: amqp_url, ...management, clock, random, log });
+  for (const forward of Object.values(forwards.forwards)) opened(forward.port);
+  return forwards;
 }
 
 /**

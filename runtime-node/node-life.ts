@@ -24,6 +24,7 @@ import { createFrontDoor } from './front-door.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
 import { createNodeFetch } from './node-fetch.ts';
 import { nodeHealth } from './node-health.ts';
+import { createNodePrune, type NodePrune } from './node-prune.ts';
 import { createOverlay } from './overlay.ts';
 import { ownAddress } from './own-address.ts';
 import { packageVersion } from './package-root.ts';
@@ -74,6 +75,7 @@ interface Parts extends NodeParts {
   readonly surroundings: Surroundings;
   readonly fleetKeys: FleetKeys;
   readonly environment: EnvironmentReconciler;
+  readonly prune: NodePrune['prune'];
   readonly services: ServiceManager;
   readonly artifacts: ServiceArtifacts;
   readonly reports: ReturnType<typeof createReportQueue>;
@@ -128,16 +130,23 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   const surroundings = given.surroundings ?? THIS_MACHINE;
   const ip = () => surroundings.host().ip;
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback, keys: fleetKeys };
+  const common = {
+    ...shared,
+    reconciledBy: reconciledBy(discovery, ip),
+    ...(externals === undefined ? {} : { forwards: externals.forwards }),
+  };
+  const { prune, reconciler } = createNodePrune({ ...common, ports, fleetKeys, discovery });
   return {
     ...given,
+    prune,
     surroundings,
     fleetKeys,
     reports,
     artifacts,
     environment: {
       ...createEnvironmentReconciler({
-        ...{ ...shared, storage, bus, vector, reconciledBy: reconciledBy(discovery, ip) },
-        ...(externals === undefined ? {} : { forwards: externals.forwards, onPrepared: externals.prepared }),
+        ...{ ...common, ...reconciler, storage, bus, vector },
+        ...(externals === undefined ? {} : { onPrepared: externals.prepared }),
       }),
       onBack: (listener) => externals?.onBack(listener),
     },
@@ -190,6 +199,7 @@ async function buildSupervisor(
       if (topic === 'overlay.heartbeat') overlay.emit(topic, body, key);
     },
     overlay,
+    ...(parts.prune === undefined ? {} : { prune: parts.prune }),
     reconcile_diff: async (drafts) => ({ components: (await discovery()?.diff(drafts)) ?? [] }),
     health: async () => {
       const now = state();

@@ -3,9 +3,9 @@ import type { Made } from '../../shared/contract/made.ts';
 import type { BackendName, Ownership } from '../../shared/ports/ownership.ts';
 
 const S3: BackendName = { component: 'storage', identity: 'http://192.0.2.9:9000' };
-const BUCKET: Made = { kind: 'bucket', name: 'captures' };
-const RULE: Made = { kind: 'lifecycle_rule', bucket: 'captures', rule: { id: 'old', prefix: 'raw/', expire_days: 30 } };
-const BINDING: Made = { kind: 'binding', binding: { exchange: 'x', queue: 'q', key: 'a', arguments: { b: 1, a: 2 } } };
+const BUCKET = { kind: 'bucket', name: 'captures' } satisfies Made;
+const RULE = { kind: 'lifecycle_rule', bucket: 'captures', rule: { id: 'old', prefix: 'raw/', expire_days: 30 } } satisfies Made;
+const BINDING = { kind: 'binding', binding: { exchange: 'x', queue: 'q', key: 'a', arguments: { b: 1, a: 2 } } } satisfies Made;
 
 /** What every `Ownership` does. `open` gives an empty one. */
 export function ownershipSuite(name: string, open: () => Promise<Ownership>): void {
