@@ -45,6 +45,8 @@ export interface ForwardHarness {
   refuse?: (message: OutgoingMessage) => BusError | undefined;
   readonly calls: Call[];
   readonly events: ForwardEvent[];
+  /** What the broker got, in its order. */
+  readonly arrivals: OutgoingMessage[];
   /** Lets time pass until it is so. */
   until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void>;
   /** All waits no longer and publishes go to the broker. */
@@ -68,7 +70,15 @@ export async function forwardHarness({
   const clock = new SimulatedClock();
   const line: Line = { isCut };
   const broker = memoryEventBus(clock, { deduplicates: false, ...capabilities });
-  const { port, calls } = spyOn(broker as EventBus, CALLS, (call) => {
+  const arrivals: OutgoingMessage[] = [];
+  const recorded: EventBus = {
+    ...broker,
+    publish(message) {
+      arrivals.push(message);
+      return broker.publish(message);
+    },
+  };
+  const { port, calls } = spyOn(recorded, CALLS, (call) => {
     const how = line.isCut ? undefined : line.cutAt?.(call);
     if (how !== undefined) line.isCut = true;
     return line.isCut && how !== 'after' ? away() : undefined;
@@ -128,11 +138,12 @@ export async function forwardHarness({
     line,
     calls,
     events,
+    arrivals,
     until,
     present: () => until('present', () => node.forward.status().presence === 'present'),
     async restart() {
+      // Nothing waits for what is under way: its next step finds the disk gone.
       node.stopping.abort();
-      await node.running;
       await node.fallback.close();
       node = start(openFallback());
     },
