@@ -14,6 +14,9 @@ const HINTS: Partial<Record<ProblemCode, string>> = {
   no_profile: 'Publish one with `bootplane profile publish FILE`.',
   generation_moved: 'Somebody published in the meantime. Look at it with `history` and `diff`, then publish again.',
   would_empty: 'If that is what you want, say so with --allow-empty.',
+  prune_expired: 'See what would go with `bootplane prune`, and approve the hash that it shows.',
+  prune_changed: 'See what would go now with `bootplane prune`, and approve the hash that it shows.',
+  prune_refused: 'Nothing was removed. When that is settled, look at it again with `bootplane prune`.',
   no_such_generation: '`history` lists the generations that are kept.',
   unavailable: 'Try again in a moment; `bootplane doctor` looks for the cause.',
 };

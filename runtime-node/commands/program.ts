@@ -25,6 +25,7 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   artifact: { summary: 'files that services start from', load: () => import('./artifact.ts') },
   bundle: { summary: 'plan, profile and artifacts in one file, for sites without a network', load: () => import('./bundle.ts') },
   diff: { summary: 'what a node would change, now or with another plan or profile', load: () => import('./diff.ts') },
+  prune: { summary: 'remove what bootplane made and the profile no longer names', load: () => import('./prune.ts') },
   reconcile: { summary: 'what the next reconcile would change on a node: diff', load: () => import('./reconcile.ts') },
   doctor: { summary: 'look for what is wrong on this machine', load: () => import('./doctor.ts') },
 };

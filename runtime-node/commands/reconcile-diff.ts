@@ -48,11 +48,18 @@ const SKIPPED: Partial<Record<ActionView['safety'], string>> = {
   destroy: 'it would remove data or shorten its life',
 };
 
-function formatAction(io: Io, { kind, safety, subject, before, after, detail }: ActionView): string[] {
+/** One action, without what becomes of it. */
+export function formatChange(io: Io, { kind, safety, subject, before, after }: ActionView): string[] {
   const colors = colorsFor(io);
   const lines = [`  ${colorState(colors, safety)}  ${oneLine(subject)}  ${colors.dim(oneLine(kind))}`];
   if (before !== undefined) lines.push(colors.red(`      - ${formatValue(before)}`));
   if (after !== undefined) lines.push(colors.green(`      + ${formatValue(after)}`));
+  return lines;
+}
+
+function formatAction(io: Io, action: ActionView): string[] {
+  const { safety, detail } = action;
+  const lines = formatChange(io, action);
   const skipped = SKIPPED[safety];
   if (skipped !== undefined) lines.push(`      skipped: ${oneLine(detail ?? skipped)}`);
   else if (detail !== undefined) lines.push(`      ${oneLine(detail)}`);
