@@ -1,6 +1,12 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import { EventRecord } from '../../../shared/contract/event.ts';
 import { BusError } from '../../../shared/ports/event-bus.ts';
+import { createOutboxStore } from '../../../shared/supervisor/store/outbox.ts';
+import { migrations } from '../../runtime/node-harness.ts';
 import { until } from '../../support/until.ts';
 import { OutboxWorld } from './outbox.harness.ts';
 
@@ -213,6 +219,23 @@ describe('the log', () => {
     await world.write();
     await world.clock.advance(0);
     expect(await idsHeard()).toEqual(['event/1', 'event/2', 'event/3', 'event/4', 'event/5']);
+  });
+});
+
+describe('a database of before', () => {
+  it('publishes what is written from now on, and an empty one everything', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'bootplane-outbox-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const path = join(folder, 'supervisor.sqlite');
+    const open = (count?: number) => openSqlite({ path, clock: world.clock, migrations: migrations.slice(0, count) });
+    const before = open(3);
+    const sql = `insert into events (fleet, seq, type, site, at, dedupe, data) values (?, ?, 'overlay.plan', 's', 0, ?, '{}')`;
+    await before.batch([1, 2, 7].map((seq) => ({ sql, params: ['default', seq, `e${seq}`] })));
+    await before.close();
+    const after = open();
+    const store = createOutboxStore(after, { kept: 5, waiting: 20 });
+    expect([await store.published('default'), await store.published('another')]).toEqual([7, 0]);
+    await after.close();
   });
 });
 
