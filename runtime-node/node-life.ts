@@ -148,7 +148,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
         ...{ ...common, ...reconciler, storage, bus, vector },
         ...(externals === undefined ? {} : { onPrepared: externals.prepared }),
       }),
-      onBack: (listener) => externals?.onBack(listener),
+      onPresence: (listener) => externals?.onPresence(listener),
     },
     services: createServiceManager({
       ...shared,

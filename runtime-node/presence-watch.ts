@@ -5,8 +5,8 @@ import type { ForwardEvent, Forwards } from '../shared/reconcile/fall-forward/ty
 export interface PresenceWatch {
   /** Takes what a component tells. Never throws. */
   tell(component: EnvironmentComponentName, event: ForwardEvent): void;
-  /** Called for each external that answers again after it was away. */
-  onBack(listener: (component: EnvironmentComponentName) => void): void;
+  /** Called for each external that goes away, or answers again. */
+  onPresence(listener: (component: EnvironmentComponentName, answers: boolean) => void): void;
   /** Told when a presence is another one than before, and of conflicts. */
   onEvent(listener: (component: EnvironmentComponentName, event: ForwardEvent) => void): void;
 }
@@ -17,7 +17,7 @@ const TOLD_CONFLICTS = 20;
 /** `forwards`: asked when something is told. */
 export function createPresenceWatch(forwards: () => Forwards): PresenceWatch {
   const followers: ((component: EnvironmentComponentName, event: ForwardEvent) => void)[] = [];
-  const returns: ((component: EnvironmentComponentName) => void)[] = [];
+  const turns: ((component: EnvironmentComponentName, answers: boolean) => void)[] = [];
   const known = new Map<EnvironmentComponentName, { presence: Presence; conflicts: number }>();
   return {
     tell(component, event) {
@@ -26,10 +26,11 @@ export function createPresenceWatch(forwards: () => Forwards): PresenceWatch {
       const isChanged = presence !== before.presence;
       const conflicts = (isChanged ? 0 : before.conflicts) + (event.kind === 'conflict' ? 1 : 0);
       known.set(component, { presence, conflicts });
-      if (isChanged && before.presence === 'away') for (const listener of returns) listener(component);
+      const answers = presence !== 'away';
+      if (answers !== (before.presence !== 'away')) for (const listener of turns) listener(component, answers);
       if (event.kind === 'conflict' ? conflicts <= TOLD_CONFLICTS : isChanged) for (const listener of followers) listener(component, event);
     },
-    onBack: (listener) => void returns.push(listener),
+    onPresence: (listener) => void turns.push(listener),
     onEvent: (listener) => void followers.push(listener),
   };
 }

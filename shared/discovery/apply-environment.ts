@@ -31,7 +31,7 @@ export function createEnvironmentApplier({ environment, onApplied, ...deps }: En
     onApplied(components);
     return components;
   };
-  environment.onBack?.(() => {
+  environment.onPresence?.(() => {
     if (desired !== undefined) waker.wake();
   });
   return {

@@ -62,7 +62,7 @@ export async function applyPart(
   };
   if (reconciled_by !== undefined) return leaveComponent(deps, component, profile, { memory, reconciled_by, beside });
   const { presence, reason = 'it does not answer' } = embedded.forward.status();
-  // What is known to be away is not asked here too: `onBack` tells when it answers.
+  // What is known to be away is not asked here too: `onPresence` tells when it answers.
   if (presence === 'away') return standAside(deps, component, profile, { memory, outcome: standsIn(embedded, prepared, reason) });
   await applyComponent(deps, component, profile, memory, beside);
   // What waits for the environment goes over now; and what was taken for present and did not answer is asked again.

@@ -28,8 +28,8 @@ export interface EnvironmentReconciler {
   diff(profile: Desired<EnvironmentProfile>): Promise<ComponentDiff[]>;
   /** How each stands after its last apply. */
   status(): Components;
-  /** Calls the listener when an external answers again: what it lacks is applied at once then. */
-  onBack?(listener: () => void): void;
+  /** Calls the listener when an external goes away or answers again: what it lacks is applied at once then, and how it stands is told. */
+  onPresence?(listener: () => void): void;
 }
 
 /** Local services: plain processes, started in plan order, each waiting for its health check. */
