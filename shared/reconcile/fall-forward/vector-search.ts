@@ -50,7 +50,8 @@ async function searchThere(
       place,
       found.map(({ id }) => id),
     );
-    const theirs = found.filter(({ id }) => !waiting.has(id));
+    // What was there before the external may be newer in there.
+    const theirs = found.filter(({ id }) => waiting.get(id)?.adopted !== undefined || !waiting.has(id));
     if (theirs.length >= limit || found.length < asked || asked >= MOST) return theirs.slice(0, limit);
   }
 }
