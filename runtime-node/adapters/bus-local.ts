@@ -20,10 +20,11 @@ import {
 import type { Log } from '../../shared/ports/log.ts';
 import type { Random } from '../../shared/ports/random.ts';
 import { Alarm } from './bus-local/alarm.ts';
-import { checkBinding, checkExchange, checkMessage, checkQueue, checkRange } from './bus-local/checks.ts';
+import { checkBinding, checkExchange, checkExchangeName, checkMessage, checkQueue, checkRange } from './bus-local/checks.ts';
 import { startConsumer } from './bus-local/consumer.ts';
 import { type Lease, Leases } from './bus-local/leases.ts';
 import { type Entry, type Held, MessageStore } from './bus-local/message-store.ts';
+import { QueueRemoval } from './bus-local/removal.ts';
 import { openQueues, toBusError } from './bus-local/schema.ts';
 import { Signals } from './bus-local/signals.ts';
 import { type QueueRow, TopologyStore } from './bus-local/topology.ts';
@@ -91,7 +92,9 @@ class LocalBus implements EmbeddedBus {
   readonly #leases: Leases;
   readonly #signals = new Signals();
   readonly #alarm: Alarm;
-  readonly #consumers = new Set<Consumer>();
+  readonly #removal: QueueRemoval;
+  /** Each with its queue. */
+  readonly #consumers = new Map<Consumer, string>();
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
   #ended = false;
@@ -113,6 +116,20 @@ class LocalBus implements EmbeddedBus {
     this.#alarm = new Alarm(clock, () => this.#onTime());
     this.#alarm.setBy(clock.monotonic());
     this.backend = { kind: 'local', identity: file === IN_MEMORY ? `memory:${instance}` : file };
+    this.#removal = new QueueRemoval({
+      topology: this.#topology,
+      messages: this.#messages,
+      run: (work) => this.#run(work),
+      isUsed: (queue) => this.#signals.isAwaited(queue) || [...this.#consumers.values()].includes(queue),
+      onGone: (queue) => {
+        this.#leases.drop(queue);
+        this.#signals.wake([queue]);
+      },
+    });
+    // What a crash has left of removed queues.
+    this.#removal.discardLeft().catch((error: unknown) => {
+      if (!this.#ended) log.error('The messages of a removed queue could not be discarded', { error: String(error) });
+    });
   }
 
   readTopology(wanted: TopologyNames): Promise<Topology> {
@@ -155,16 +172,19 @@ class LocalBus implements EmbeddedBus {
     this.#refuseClosed();
   }
 
-  async removeQueue(queue: string, _options: RemoveQueueOptions = {}): Promise<void> {
-    throw new BusError('unsupported', `queue ${queue} can't be removed yet`);
+  async removeQueue(queue: string, options: RemoveQueueOptions = {}): Promise<void> {
+    // What has expired goes where it belongs first.
+    await this.#sweeping(() => undefined);
+    await this.#removal.remove(queue, options);
   }
 
   async removeExchange(exchange: string): Promise<void> {
-    throw new BusError('unsupported', `exchange ${exchange} can't be removed yet`);
+    checkExchangeName(exchange);
+    await this.#run(() => this.#topology.removeExchange(exchange));
   }
 
   async removeBinding(binding: Binding): Promise<void> {
-    throw new BusError('unsupported', `binding ${binding.key} can't be removed yet`);
+    await this.#run(() => this.#topology.unbind(binding));
   }
 
   async publish(message: OutgoingMessage): Promise<{ routed: boolean }> {
@@ -210,7 +230,7 @@ class LocalBus implements EmbeddedBus {
       log: this.#log,
     });
     const stop = () => consumer.stop().finally(() => this.#consumers.delete(consumer));
-    this.#consumers.add(consumer);
+    this.#consumers.set(consumer, queue);
     return { stop };
   }
 
@@ -225,7 +245,7 @@ class LocalBus implements EmbeddedBus {
   }
 
   async #close(): Promise<void> {
-    const stopped = Array.from(this.#consumers, (consumer) => consumer.stop());
+    const stopped = Array.from(this.#consumers.keys(), (consumer) => consumer.stop());
     this.#closing.abort();
     await Promise.all([...stopped, this.#alarm.stop()]);
     this.#ended = true;
@@ -297,7 +317,7 @@ class LocalBus implements EmbeddedBus {
   #sweep(): { due: Lease[]; queues: QueueRow[] } {
     const due = this.#leases.due();
     const released = due.filter(({ seq, number }) => this.#messages.release({ seq, lease: number }));
-    return { due, queues: [...released.map(({ queue }) => this.#topology.queue(queue)), ...this.#messages.sweep()] };
+    return { due, queues: [...released.flatMap(({ queue }) => this.#topology.find(queue) ?? []), ...this.#messages.sweep()] };
   }
 
   /** Does what is due and answers when to look again. */

@@ -3,6 +3,7 @@ import { consumerCases } from './event-bus.consumers.ts';
 import { type BusHarness, busSuite } from './event-bus.context.ts';
 import { lifetimeCases } from './event-bus.lifetimes.ts';
 import { messageCases } from './event-bus.messages.ts';
+import { removalCases } from './event-bus.removals.ts';
 import { routingCases } from './event-bus.routing.ts';
 import { topologyCases } from './event-bus.topology.ts';
 
@@ -28,6 +29,7 @@ export function eventBusSuite(name: string, makeHarness: () => Promise<BusHarnes
     messageCases(suite);
     lifetimeCases(suite);
     consumerCases(suite);
+    removalCases(suite);
 
     it('refuses calls after close, and closes twice without error', async () => {
       const other = await makeHarness();

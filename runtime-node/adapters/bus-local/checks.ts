@@ -13,6 +13,12 @@ export function checkExchange(exchange: Exchange): void {
   check(Exchange, exchange, `exchange ${exchange.name}`);
 }
 
+/** Of one that need not be there: the broker's own have names that none of a profile has. */
+export function checkExchangeName(name: string): void {
+  const issue = Exchange.shape.name.safeParse(name).error?.issues[0];
+  if (issue !== undefined) throw new BusError('bad_name', `"${name}" is no exchange that a profile can name: it ${issue.message}`);
+}
+
 export function checkQueue(queue: Queue): void {
   check(Queue, queue, `queue ${queue.name}`);
 }

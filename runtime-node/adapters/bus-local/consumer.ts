@@ -26,6 +26,7 @@ export function startConsumer(parts: ConsumerParts): Consumer {
   const stopping = new AbortController();
   const underWay = new Set<Promise<void>>();
   let failures = 0;
+  let complaint: string | undefined;
 
   const settled = async (delivery: Delivery): Promise<void> => {
     const failure = await handle(parts, delivery);
@@ -45,10 +46,18 @@ export function startConsumer(parts: ConsumerParts): Consumer {
   };
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      await round().catch((error: unknown) => {
-        failures += 1;
-        parts.log.error('A consumer could not take messages', { queue: parts.queue, error: messageOf(error) });
-      });
+      await round().then(
+        () => {
+          complaint = undefined;
+        },
+        (error: unknown) => {
+          failures += 1;
+          // Said once and not each second: the queue may be gone for good, or declared again at any time.
+          if (complaint !== messageOf(error))
+            parts.log.error('A consumer could not take messages', { queue: parts.queue, error: messageOf(error) });
+          complaint = messageOf(error);
+        },
+      );
     }
     await Promise.all(underWay);
   };

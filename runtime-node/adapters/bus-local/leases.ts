@@ -47,6 +47,11 @@ export class Leases {
     return lease !== undefined && lease.queue === queue && lease.until > this.#clock.monotonic() ? lease : undefined;
   }
 
+  /** Ends those of a queue that is gone. */
+  drop(queue: string): void {
+    for (const lease of [...this.#leases.values()]) if (lease.queue === queue) this.end(lease);
+  }
+
   end({ number }: Lease): void {
     this.#leases.delete(this.#token(number));
   }

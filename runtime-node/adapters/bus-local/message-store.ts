@@ -4,7 +4,7 @@ import type { Clock } from '../../../shared/ports/clock.ts';
 import { BusError, type Holding, type OutgoingMessage } from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import { type DeathReason, isCycle, withDeath } from './deaths.ts';
-import type { QueueRow, TopologyStore } from './topology.ts';
+import { GONE, type QueueRow, type TopologyStore } from './topology.ts';
 
 /** Most bytes of bodies that one `receive` hands out, unless a single message is larger. */
 const MAX_TAKEN_BYTES = 32 * 1024 * 1024;
@@ -145,6 +145,18 @@ export class MessageStore {
     return this.#sql.holdings.all();
   }
 
+  /** Whether a queue holds anything, handed out or not. */
+  holdsAny(queue: QueueRow): boolean {
+    return this.#sql.any.get(queue.id) !== undefined;
+  }
+
+  /** Removes up to `limit` messages from a queue that left, without a dead letter; how many they were. */
+  discardSome(queue: number, limit: number): number {
+    const discarded = this.#sql.discard.all(queue, limit);
+    for (const { message } of discarded) this.#sql.removeMessage.run(message);
+    return discarded.length;
+  }
+
   #deadLetter(message: MessageRow, from: { queue: string; reason: DeathReason; dlx: string; arguments: string }): QueueRow[] {
     const before: Record<string, BusValue> = JSON.parse(message.headers);
     const headers = withDeath({ ...from, exchange: message.exchange, key: message.key, headers: before });
@@ -184,6 +196,9 @@ export class MessageStore {
   }
 }
 
+/** Queues that were removed: what they still hold expires nowhere. */
+const LEFT = `select id from queues where name > '${GONE}' and name < '${GONE}:'`;
+
 function statements(database: Sqlite.Database) {
   return {
     seen: database.prepare('select 1 from published where exchange = ? and message_id = ?'),
@@ -212,11 +227,15 @@ function statements(database: Sqlite.Database) {
     `),
     expired: database.prepare<[number, number], { seq: number; queue: string }>(`
       select seq, name as queue from entries join queues on id = queue
-      where leased = 0 and expires_at <= ? order by expires_at, seq limit ?
+      where leased = 0 and expires_at <= ? and queue not in (${LEFT}) order by expires_at, seq limit ?
     `),
     retime: database.prepare('update entries set expires_at = entered_at + ? where queue = ?'),
     nextExpiry: database.prepare<[], { at: number | null }>(
-      'select min(expires_at) as at from entries where leased = 0 and expires_at is not null',
+      `select min(expires_at) as at from entries where leased = 0 and expires_at is not null and queue not in (${LEFT})`,
+    ),
+    any: database.prepare<[number]>('select 1 from entries where queue = ? limit 1'),
+    discard: database.prepare<[number, number], { message: number }>(
+      'delete from entries where seq in (select seq from entries where queue = ? limit ?) returning message',
     ),
     unstamped: database.prepare('select 1 from entries where entered_at is null limit 1'),
     holdings: database.prepare<[], Holding>(`

@@ -20,6 +20,11 @@ export class Signals {
     });
   }
 
+  /** Whether anybody waits for the queue. */
+  isAwaited(queue: string): boolean {
+    return this.#waiting.has(queue);
+  }
+
   wake(queues: Iterable<string>): void {
     for (const queue of new Set(queues)) for (const done of [...(this.#waiting.get(queue) ?? [])]) done();
   }

@@ -20,6 +20,9 @@ interface BindingRow {
   readonly arguments: string;
 }
 
+/** Begins the name of a queue that was removed and whose messages are still there: no queue can be declared with it. */
+export const GONE = '\u0001';
+
 /** Exchanges, queues and bindings. Each method runs inside a transaction of its caller. */
 export class TopologyStore {
   readonly #sql: ReturnType<typeof statements>;
@@ -68,10 +71,47 @@ export class TopologyStore {
   }
 
   queue(name: string): QueueRow {
-    const row = this.#queues.get(name) ?? this.#sql.queue.get(name);
+    const row = this.find(name);
     if (row === undefined) throw new BusError('no_such_queue', `There is no queue ${name}: declare it first`);
-    this.#queues.set(name, row);
     return row;
+  }
+
+  find(name: string): QueueRow | undefined {
+    const row = this.#queues.get(name) ?? this.#sql.queue.get(name);
+    if (row !== undefined) this.#queues.set(name, row);
+    return row;
+  }
+
+  /** One that is not there is no error, nor is a queue or an exchange that is not. */
+  unbind({ exchange, queue, key, arguments: values }: Binding): void {
+    const { changes } = this.#sql.unbind.run(exchange, queue, key, canonicalText(values));
+    if (changes > 0) this.#routers.delete(exchange);
+  }
+
+  /** Refused (`in_use`) while a queue is bound to it. */
+  removeExchange(name: string): void {
+    const bound = this.#sql.boundTo.get(name);
+    if (bound !== undefined) {
+      throw new BusError('in_use', `The queue ${bound.queue} is bound to the exchange ${name} ("${bound.key}"): remove the binding first`);
+    }
+    this.#sql.removeExchange.run(name);
+    this.#routers.delete(name);
+  }
+
+  /** From now on there is no queue of this name, nor a binding to it. Its messages stay until `forgetQueue`. */
+  leave({ id, name }: QueueRow): void {
+    for (const { exchange } of this.#sql.unbindAll.all(id)) this.#routers.delete(exchange);
+    this.#sql.rename.run(`${GONE}${id}`, id);
+    this.#queues.delete(name);
+  }
+
+  /** One of the queues that left. */
+  left(): number | undefined {
+    return this.#sql.left.get(GONE, `${GONE}:`)?.id;
+  }
+
+  forgetQueue(id: number): void {
+    this.#sql.removeQueue.run(id);
   }
 
   /** The queues that a message goes to, each once. The exchange "" leads to the queue named by the key. */
@@ -119,6 +159,17 @@ function statements(database: Sqlite.Database) {
     addQueue: database.prepare('insert into queues (name, type, ttl_ms, dlx, arguments) values (?, ?, ?, ?, ?)'),
     alterTtl: database.prepare('update queues set ttl_ms = ? where id = ?'),
     bind: database.prepare('insert into bindings (exchange, queue, key, arguments) values (?, ?, ?, ?) on conflict do nothing'),
+    unbind: database.prepare(
+      'delete from bindings where exchange = ? and queue = (select id from queues where name = ?) and key = ? and arguments = ?',
+    ),
+    unbindAll: database.prepare<[number], { exchange: string }>('delete from bindings where queue = ? returning exchange'),
+    boundTo: database.prepare<[string], { queue: string; key: string }>(
+      'select name as queue, key from bindings join queues on id = queue where exchange = ? limit 1',
+    ),
+    removeExchange: database.prepare('delete from exchanges where name = ?'),
+    rename: database.prepare('update queues set name = ? where id = ?'),
+    left: database.prepare<[string, string], { id: number }>('select id from queues where name > ? and name < ? limit 1'),
+    removeQueue: database.prepare('delete from queues where id = ?'),
     routes: database.prepare<[string], BindingRow>(
       'select exchange, name as queue, key, bindings.arguments from bindings join queues on id = queue where exchange = ?',
     ),

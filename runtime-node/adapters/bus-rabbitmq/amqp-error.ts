@@ -51,6 +51,8 @@ function kindOf(code: number, text: string): BusErrorKind {
   if (code === 406) {
     if (text.includes('inequivalent arg')) return 'incompatible';
     if (text.includes('invalid arg')) return 'unsupported';
+    if (/' in vhost '.*' not empty/.test(text)) return 'not_empty';
+    if (/' in vhost '.*' in use/.test(text)) return 'in_use';
     return text.includes('limit in vhost') ? 'full' : 'failed';
   }
   return KINDS[code] ?? 'failed';

@@ -15,7 +15,7 @@ import {
 } from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import type { Random } from '../../../shared/ports/random.ts';
-import { checkBinding, checkExchange, checkQueue, checkRange } from '../bus-local/checks.ts';
+import { checkBinding, checkExchange, checkExchangeName, checkQueue, checkRange } from '../bus-local/checks.ts';
 import { parseAddress } from './address.ts';
 import { ChannelPool } from './channel-pool.ts';
 import { RabbitConsumer } from './consumer.ts';
@@ -24,6 +24,7 @@ import { Management } from './management.ts';
 import { checkOutgoing } from './message.ts';
 import { Publisher } from './publisher.ts';
 import { Pull } from './pull.ts';
+import { QueueRemoval } from './removal.ts';
 import { BrokerTopology } from './topology.ts';
 
 export interface RabbitBusOptions {
@@ -77,6 +78,7 @@ class RabbitBus implements EventBus {
   readonly #topology: BrokerTopology;
   readonly #publisher: Publisher;
   readonly #pull: Pull;
+  readonly #removal: QueueRemoval;
   readonly #consumers = new Set<RabbitConsumer>();
   #confirms = false;
   #closed: Promise<void> | undefined;
@@ -100,6 +102,7 @@ class RabbitBus implements EventBus {
       exchangeExists: (name) => this.#topology.exchangeExists(name),
     });
     this.#pull = new Pull({ link: this.#link, clock, instance: random.uuid() });
+    this.#removal = new QueueRemoval({ pool, address, clock, ...trust });
   }
 
   async readTopology(wanted: TopologyNames): Promise<Topology> {
@@ -131,16 +134,24 @@ class RabbitBus implements EventBus {
     this.#confirms = true;
   }
 
-  async removeQueue(queue: string, _options: RemoveQueueOptions = {}): Promise<void> {
-    throw new BusError('unsupported', `queue ${queue} can't be removed yet`);
+  /** What other processes hold unsettled is not counted by `if_empty`; who consumes is seen by `if_unused`. */
+  async removeQueue(queue: string, options: RemoveQueueOptions = {}): Promise<void> {
+    this.#refuseClosed();
+    await this.#removal.remove(queue, options, await this.#held(queue));
+    this.#topology.forgetQueue(queue);
+    this.#pull.forget(queue);
   }
 
+  /** Another exchange that is bound to this one goes on without it: what it sent here went nowhere. */
   async removeExchange(exchange: string): Promise<void> {
-    throw new BusError('unsupported', `exchange ${exchange} can't be removed yet`);
+    this.#refuseClosed();
+    checkExchangeName(exchange);
+    await this.#topology.removeExchange(exchange);
   }
 
   async removeBinding(binding: Binding): Promise<void> {
-    throw new BusError('unsupported', `binding ${binding.key} can't be removed yet`);
+    this.#refuseClosed();
+    await this.#topology.unbind(binding);
   }
 
   async publish(message: OutgoingMessage): Promise<{ routed: boolean }> {
@@ -180,9 +191,7 @@ class RabbitBus implements EventBus {
 
   async queueStats(queue: string): Promise<{ ready: number; unacked: number }> {
     this.#refuseClosed();
-    const ready = await this.#topology.messagesReady(queue);
-    const handled = [...this.#consumers].filter((consumer) => consumer.queue === queue).map(({ held }) => held);
-    return { ready, unacked: handled.reduce((sum, held) => sum + held, await this.#pull.count(queue)) };
+    return { ready: await this.#topology.messagesReady(queue), unacked: await this.#held(queue) };
   }
 
   /** Stops all consumers, waits for handlers and publishes under way, and closes both connections. */
@@ -194,6 +203,12 @@ class RabbitBus implements EventBus {
   async #close(): Promise<void> {
     await Promise.all([...Array.from(this.#consumers, (consumer) => consumer.stop()), this.#pull.stop(), this.#publisher.stop()]);
     await Promise.all([this.#link.close(), this.#publishing.close()]);
+  }
+
+  /** What this process has taken of a queue and not settled. */
+  async #held(queue: string): Promise<number> {
+    const handled = [...this.#consumers].filter((consumer) => consumer.queue === queue).map(({ held }) => held);
+    return handled.reduce((sum, held) => sum + held, await this.#pull.count(queue));
   }
 
   #refuseClosed(): void {

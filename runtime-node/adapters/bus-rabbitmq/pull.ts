@@ -113,6 +113,11 @@ export class Pull {
     return from?.held ?? 0;
   }
 
+  /** What was handed out of a queue that is gone is gone with it. */
+  forget(queue: string): void {
+    for (const [number, { from }] of [...this.#held]) if (from.queue === queue) this.#release(number);
+  }
+
   /** Waiting receives resolve with nothing; what is held goes back. */
   async stop(): Promise<void> {
     this.#closing.abort();

@@ -82,6 +82,23 @@ export class BrokerTopology {
     return (await this.#parts.pool.use(`queue ${name}`, (channel) => channel.checkQueue(name))).messageCount;
   }
 
+  /** RabbitMQ takes what is not there for removed. */
+  async unbind(binding: Binding): Promise<void> {
+    const { exchange, queue, key, arguments: values } = binding;
+    await this.#parts.pool.use(`binding ${exchange} to ${queue}`, (channel) => channel.unbindQueue(queue, exchange, key, values));
+    this.#bindings.delete(bindingKey(binding));
+  }
+
+  /** Refused (`in_use`) while anything is bound to it. */
+  async removeExchange(name: string): Promise<void> {
+    await this.#parts.pool.use(`exchange ${name}`, (channel) => channel.deleteExchange(name, { ifUnused: true }));
+    this.#forget([name], [], [], []);
+  }
+
+  forgetQueue(name: string): void {
+    this.#forget([], [], [name], []);
+  }
+
   async #readManaged(wanted: TopologyNames): Promise<State | undefined> {
     const { link, management, log } = this.#parts;
     if (management === undefined) return undefined;
