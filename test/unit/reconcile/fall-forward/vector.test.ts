@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { VectorErrorKind } from '../../../../shared/ports/vector-index.ts';
+import { VectorError, type VectorErrorKind } from '../../../../shared/ports/vector-index.ts';
 import { CLASS, type VectorWorld, vector, vectorWorld } from '../../../support/vector-world.ts';
 
 type Node = ReturnType<VectorWorld['start']>;
@@ -98,6 +98,45 @@ describe('a vector index whose external is away', () => {
     await comeBack(world, node);
     expect(await there(world)).toEqual([]);
     expect(await world.conflicts()).toEqual(new Set());
+  });
+
+  it('and so it does when the node was killed after the deletion', async () => {
+    const world = await vectorWorld();
+    const node = world.start();
+    await world.settle(node);
+    world.server.state.cuts = ['after'];
+    world.server.state.isGoneAfterCut = true;
+    await node.port.upsert('Frame', [vector('a', 1)]);
+    await node.port.delete('Frame', 'a');
+    node.crash();
+    const next = world.start();
+    await world.clock.advance(1);
+    expect(await next.port.get('Frame', 'a')).toBeUndefined();
+    await comeBack(world, next);
+    expect(await there(world)).toEqual([]);
+    expect(await world.conflicts()).toEqual(new Set());
+  });
+
+  it('upserts of one object take place in the order in which they came, whichever way they go', async () => {
+    const world = await vectorWorld();
+    const node = world.start();
+    await world.settle(node);
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
+    const { promise: cut, resolve: end } = Promise.withResolvers<void>();
+    world.server.port.upsert = async () => {
+      reach();
+      await cut;
+      throw new VectorError('backend_away', 'the connection was cut');
+    };
+    const first = node.port.upsert('Frame', [vector('a', 1)]);
+    await reached;
+    world.server.state.isAway = true;
+    await expect(node.port.get('Frame', 'b')).rejects.toThrow('cut');
+    const second = node.port.upsert('Frame', [vector('a', 2)]);
+    await node.port.upsert('Frame', [vector('b', 3)]);
+    end();
+    await Promise.all([first, second]);
+    expect(await node.port.get('Frame', 'a')).toEqual(vector('a', 2));
   });
 });
 
