@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type Sqlite from 'better-sqlite3';
 import type { ClassSpec, PropertySpec } from '../../shared/contract/profile.ts';
 import type { Log } from '../../shared/ports/log.ts';
+import { whyNoMaker } from '../../shared/ports/maker.ts';
 import {
   type ClassState,
   type SearchHit,
@@ -20,6 +21,7 @@ import { checkClass, checkId, checkLimit, checkMany, checkProperties, classNameO
 import { checkMeta, instant } from './vector-checks/values.ts';
 import { decodeVector, encodeVector } from './vector-checks/vectors.ts';
 import { toCondition } from './vector-embedded/condition.ts';
+import { ClassRemoval } from './vector-embedded/removal.ts';
 import { openVectors, toVectorError } from './vector-embedded/schema.ts';
 
 const DEFAULT_HITS = 10;
@@ -77,6 +79,7 @@ class EmbeddedIndex implements VectorIndex {
   readonly #database: Sqlite.Database;
   readonly #sql: ReturnType<typeof statements>;
   readonly #commit: GroupCommit;
+  readonly #removal: ClassRemoval;
   #closed = false;
 
   constructor({ path = IN_MEMORY, log, max_bytes, set_aside }: EmbeddedIndexOptions) {
@@ -90,6 +93,11 @@ class EmbeddedIndex implements VectorIndex {
       translate: (error) => toVectorError(error, this.#path),
     });
     this.backend = { kind: 'embedded', identity: this.#path === IN_MEMORY ? `memory:${randomUUID()}` : this.#path };
+    this.#removal = new ClassRemoval(this.#database, (work) => this.#write(work));
+    // What a crash has left of removed classes.
+    this.#removal.discardLeft().catch((error: unknown) => {
+      if (!this.#closed) log.error('The objects of a removed class could not be discarded', { error: String(error) });
+    });
   }
 
   async readClasses(names: readonly string[]): Promise<ClassState[]> {
@@ -104,7 +112,10 @@ class EmbeddedIndex implements VectorIndex {
     });
   }
 
-  async ensureClass(spec: ClassSpec): Promise<void> {
+  /** `made_by` is checked and not kept: in a file of the node's own there is nothing that bootplane did not make. */
+  async ensureClass(spec: ClassSpec, { made_by }: { made_by?: string } = {}): Promise<void> {
+    const why = whyNoMaker(made_by);
+    if (why !== undefined) throw new VectorError('bad_name', why);
     const { name, dimensions, properties } = checkClass(spec);
     await this.#write(() => {
       if (this.#sql.class.get(name) !== undefined) return;
@@ -132,8 +143,8 @@ class EmbeddedIndex implements VectorIndex {
     });
   }
 
-  async removeClass(className: string, _options: { if_empty?: boolean } = {}): Promise<void> {
-    throw new VectorError('failed', `class ${className} can't be removed yet`);
+  async removeClass(className: string, { if_empty = false }: { if_empty?: boolean } = {}): Promise<void> {
+    await this.#removal.remove(classNameOf(className), if_empty);
   }
 
   async upsert(className: string, objects: readonly VectorObject[]): Promise<void> {
@@ -226,9 +237,9 @@ class EmbeddedIndex implements VectorIndex {
     return new Map(this.#sql.properties.all(id).map(({ name, type }) => [name, type]));
   }
 
-  async #write(work: () => void): Promise<void> {
+  async #write<T>(work: () => T): Promise<T> {
     this.#refuseClosed();
-    await this.#commit.run(work);
+    return await this.#commit.run(work);
   }
 
   #run<T>(work: () => T): T {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { classCases } from './vector-index.classes.ts';
 import { type VectorHarness, vectorSuite } from './vector-index.context.ts';
 import { objectCases } from './vector-index.objects.ts';
+import { removalCases } from './vector-index.removals.ts';
 import { searchCases } from './vector-index.search.ts';
 
 export type { VectorHarness };
@@ -23,5 +24,6 @@ export function vectorIndexSuite(name: string, makeHarness: () => Promise<Vector
     classCases(suite);
     objectCases(suite);
     searchCases(suite);
+    removalCases(suite);
   });
 }

@@ -4,7 +4,7 @@ import { messageOf, parse, toStatedError } from './faults.ts';
 import type { Rest } from './rest.ts';
 import { type Layout, ownProperties, toLayout, toNewClass, toNewProperty, WireClass, WireSchema } from './schema.ts';
 
-/** Weaviate's schema: classes and their properties. Nothing here changes or removes what is there. */
+/** Weaviate's schema: classes and their properties. Nothing here changes what is there. */
 export function createClasses(rest: Rest) {
   async function find(name: string): Promise<Layout | undefined> {
     const { status, text } = await rest.call({ method: 'GET', path: `/v1/schema/${name}` }, [200, 404], `reading class ${name}`);
@@ -43,13 +43,23 @@ export function createClasses(rest: Rest) {
     },
 
     /** Whether the class was not there. */
-    async ensure(spec: ClassSpec): Promise<boolean> {
+    async ensure(spec: ClassSpec, made_by?: string): Promise<boolean> {
       if ((await find(spec.name)) !== undefined) return false;
-      const call = { method: 'POST', path: '/v1/schema', body: JSON.stringify(toNewClass(spec)) } as const;
+      const call = { method: 'POST', path: '/v1/schema', body: JSON.stringify(toNewClass(spec, made_by)) } as const;
       const { status, text } = await rest.call(call, [200, 422], `making class ${spec.name}`);
       if (status === 200 || (await find(spec.name)) !== undefined) return true;
       throw toStatedError(messageOf(parse(text)) ?? 'it gives no reason', `class ${spec.name}`);
     },
+
+    /** One that is not there is no error. */
+    async remove(name: string): Promise<void> {
+      const { status, text } = await rest.call({ method: 'DELETE', path: `/v1/schema/${name}` }, [200, 400, 404], `removing class ${name}`);
+      if (status === 400 && (await find(name)) !== undefined) {
+        throw toStatedError(messageOf(parse(text)) ?? 'it gives no reason', `the removal of class ${name}`);
+      }
+    },
+
+    find,
 
     async ensureProperties(name: string, wanted: readonly PropertySpec[]): Promise<void> {
       const { types } = await get(name);

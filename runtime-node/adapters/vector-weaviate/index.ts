@@ -1,6 +1,7 @@
 import type { ClassSpec, PropertySpec } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Log } from '../../../shared/ports/log.ts';
+import { whyNoMaker } from '../../../shared/ports/maker.ts';
 import type { Random } from '../../../shared/ports/random.ts';
 import {
   type ClassState,
@@ -104,10 +105,12 @@ class WeaviateIndex implements VectorIndex {
     return layouts.map((layout) => toState(layout, learned.get(layout.name)));
   }
 
-  async ensureClass(spec: ClassSpec): Promise<void> {
+  async ensureClass(spec: ClassSpec, { made_by }: { made_by?: string } = {}): Promise<void> {
+    const why = whyNoMaker(made_by);
+    if (why !== undefined) throw new VectorError('bad_name', why);
     const checked = checkClass(spec);
     refuseOwnProperty(checked.name, checked.properties);
-    if (await this.#classes.ensure(checked)) this.#indexed.delete(checked.name);
+    if (await this.#classes.ensure(checked, made_by)) this.#indexed.delete(checked.name);
   }
 
   async ensureProperties(className: string, properties: readonly PropertySpec[]): Promise<void> {
@@ -117,8 +120,13 @@ class WeaviateIndex implements VectorIndex {
     await this.#classes.ensureProperties(name, wanted);
   }
 
-  async removeClass(className: string, _options: { if_empty?: boolean } = {}): Promise<void> {
-    throw new VectorError('failed', `class ${className} can't be removed yet`);
+  /** Weaviate removes a class whatever is in it: with `if_empty` it is looked at just before. */
+  async removeClass(className: string, { if_empty = false }: { if_empty?: boolean } = {}): Promise<void> {
+    const name = classNameOf(className);
+    if (if_empty) await this.#refuseContent(name);
+    await this.#classes.remove(name);
+    this.#indexed.delete(name);
+    this.#learned.delete(name);
   }
 
   async upsert(className: string, objects: readonly VectorObject[]): Promise<void> {
@@ -187,6 +195,20 @@ class WeaviateIndex implements VectorIndex {
   /** Gives up what is under way. */
   async close(): Promise<void> {
     this.#rest.close();
+  }
+
+  async #refuseContent(name: string): Promise<void> {
+    const layout = await this.#classes.find(name);
+    if (layout === undefined) return;
+    if (layout.unusable !== undefined) {
+      throw new VectorError(
+        'not_empty',
+        `It can't be told whether the class ${name} is empty, since ${layout.unusable}: it was left as it is`,
+      );
+    }
+    // Read from the objects themselves: a count may lag behind them.
+    if ((await this.list(name, { limit: 1 })).length === 0) return;
+    throw new VectorError('not_empty', `The class ${name} holds objects (${await this.count(name)}): it was left as it is`);
   }
 
   async #fetch(layout: Layout, id: string): Promise<VectorObject | undefined> {

@@ -16,6 +16,8 @@ const OWN: readonly string[] = [ID_PROPERTY, WRITE_PROPERTY];
 
 export const isOwn = (name: string) => OWN.includes(name);
 
+/** In the description of a class, which who made it writes with the class. */
+const MAKER = /\bmade-by=(\S+)/;
 const DIMENSIONS = /\bdimensions=([1-9]\d*)\b/;
 
 const VectorIndex = z.object({ distance: z.string().optional(), skip: z.boolean().optional() });
@@ -30,6 +32,7 @@ const Property = z.object({
 /** What is read of a class in Weaviate's schema; all else in it is left alone. */
 export const WireClass = z.object({
   class: z.string(),
+  description: z.string().nullish(),
   properties: z.array(Property).nullish(),
   vectorIndexConfig: VectorIndex.nullish().catch(undefined),
   vectorConfig: z.record(z.string(), z.object({ vectorIndexConfig: VectorIndex.nullish().catch(undefined) })).nullish(),
@@ -54,6 +57,7 @@ export interface Layout {
   /** The one named vector of a class that others made so. Absent: the class's vector has no name. */
   readonly vector_name?: string;
   readonly unusable?: string;
+  readonly made_by?: string;
 }
 
 export function toLayout(wire: WireClass): Layout {
@@ -63,6 +67,7 @@ export function toLayout(wire: WireClass): Layout {
   const dimensions = DIMENSIONS.exec(ids?.description ?? '')?.[1];
   const [vector_name] = Object.keys(wire.vectorConfig ?? {});
   const why = whyUnusable(wire);
+  const made_by = MAKER.exec(wire.description ?? '')?.[1];
   return {
     name: wire.class,
     types: new Map(properties.map(({ name, dataType }) => [name, dataType.join(',')])),
@@ -72,6 +77,7 @@ export function toLayout(wire: WireClass): Layout {
     ...(dimensions === undefined ? {} : { dimensions: Number(dimensions) }),
     ...(vector_name === undefined ? {} : { vector_name }),
     ...(why === undefined ? {} : { unusable: why }),
+    ...(made_by === undefined ? {} : { made_by }),
   };
 }
 
@@ -86,20 +92,22 @@ function whyUnusable({ vectorConfig, vectorIndexConfig, multiTenancyConfig }: Wi
   return distance === 'cosine' ? undefined : `it measures ${distance} and not cosine distance`;
 }
 
-export function toState({ name, types, dimensions, unusable }: Layout, learned?: number): ClassState {
+export function toState({ name, types, dimensions, unusable, made_by }: Layout, learned?: number): ClassState {
   const known = dimensions ?? learned;
   return {
     name,
     ...(known === undefined ? {} : { dimensions: known }),
     properties: [...types].map(([property, type]) => ({ name: property, type })),
     ...(unusable === undefined ? {} : { unusable }),
+    ...(made_by === undefined ? {} : { made_by }),
   };
 }
 
 /** The body that makes a class: vectors come from the caller, and cosine is how they are compared. */
-export function toNewClass({ name, dimensions, properties }: ClassSpec): unknown {
+export function toNewClass({ name, dimensions, properties }: ClassSpec, made_by?: string): unknown {
   return {
     class: name,
+    ...(made_by === undefined ? {} : { description: `Made by bootplane: made-by=${made_by}` }),
     vectorizer: 'none',
     vectorIndexType: 'hnsw',
     vectorIndexConfig: { distance: 'cosine' },
