@@ -168,7 +168,9 @@ async function buildSupervisor(
 ): Promise<Supervisor> {
   const { config, machine, ports, door, identity, environment, services } = parts;
   const state = () => discovery()?.state();
-  const overlay = createOverlay({ bus: ports.bus, log: machine.log });
+  // A heartbeat says nothing any more when a broker comes back: the embedded bus does not keep it for that.
+  const direct = ports.externals?.forwards.broker?.external ?? ports.bus;
+  const overlay = createOverlay({ bus: ports.bus, direct, log: machine.log });
   return createSupervisor({
     ...machine,
     database: ports.database,
