@@ -78,6 +78,26 @@ describe('a node with the examples', () => {
     expect(idle.code).toBe(0);
   });
 
+  it('diff says what another profile and another plan would do here, and publish shows it before it asks', async () => {
+    const changed = { storage: { buckets: [{ name: 'drafted' }] }, broker: { queues: [{ name: 'drafts' }] } };
+    const file = join(folder, 'drafted.json');
+    await writeFile(file, JSON.stringify(changed));
+    const profile = await cli('diff', file);
+    expect(profile.code).toBe(2);
+    expect(profile.out).toMatch(/storage \(fs\):\n +add +bucket drafted +ensure-bucket\n/);
+    expect(profile.out).toMatch(/broker \(local\):\n +add +queue drafts +ensure-queue\n/);
+    expect(profile.out).not.toContain('services');
+    await writeFile(join(folder, 'no-services.json'), JSON.stringify({ services: [] }));
+    const plan = await cli('diff', join(folder, 'no-services.json'), '--json');
+    expect(JSON.parse(plan.out).components).toMatchObject([
+      { component: 'services', actions: [{ kind: 'stop-service', subject: 'service hello' }] },
+    ]);
+    const asked = await cli('profile', 'publish', file);
+    expect(asked.code).toBe(1);
+    expect(asked.out).toContain('bucket drafted  ensure-bucket');
+    expect((await cli('diff')).code).toBe(0);
+  });
+
   it('why tells that it elected itself', async () => {
     const { code, out } = await cli('why');
     expect(code).toBe(0);

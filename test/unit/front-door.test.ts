@@ -29,6 +29,11 @@ describe('the front door of a node', () => {
     },
   );
 
+  it('compares drafts with its own backends, whoever leads', async () => {
+    await node.call('POST /v1/reconcile/diff', { body: '{"plan":{"services":[]}}', headers: { 'content-type': 'application/json' } });
+    expect(node.sent).toEqual([]);
+  });
+
   it('vouches for a caller to the leader, and the fleet key stays with the node', async () => {
     const answer = await node.call('PUT /v1/cluster/plan', publish());
     expect([answer.status, (await answer.json()).generation]).toEqual([200, 1]);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import { EventRecord } from '../../../shared/contract/event.ts';
+import type { Database, Statement } from '../../../shared/ports/database.ts';
 import { BusError } from '../../../shared/ports/event-bus.ts';
 import { createOutboxStore } from '../../../shared/supervisor/store/outbox.ts';
 import { migrations } from '../../runtime/node-harness.ts';
@@ -220,6 +221,26 @@ describe('the log', () => {
     await world.clock.advance(0);
     expect(await idsHeard()).toEqual(['event/1', 'event/2', 'event/3', 'event/4', 'event/5']);
   });
+});
+
+it('no pass and no sweep reads a whole log', async () => {
+  const ran: Statement[] = [];
+  const observed: Database = {
+    now: world.database.now,
+    batch: (statements) => {
+      ran.push(...statements);
+      return world.database.batch(statements);
+    },
+    close: async () => undefined,
+  };
+  const store = createOutboxStore(observed, { kept: 5, waiting: 20 });
+  await store.published('default');
+  await store.advance('default', 3);
+  await store.trim('default');
+  const explained = ran.map(({ sql, params }) => ({ sql: `explain query plan ${sql}`, params }));
+  const steps = (await world.database.batch(explained)).flat().map(({ detail }) => String(detail));
+  expect(steps.filter((step) => step.includes('events')).length).toBeGreaterThan(0);
+  expect(steps.filter((step) => /^SCAN (events|outbox)/.test(step))).toEqual([]);
 });
 
 describe('a database of before', () => {
