@@ -8,12 +8,12 @@ import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
 
 export const BUCKET = 'data';
-export const KEYS = ['a', 'b', 'c'] as const;
+export const KEYS = ['a', 'b'] as const;
 export type Key = (typeof KEYS)[number];
 /** The text of an object, or `undefined` for none. */
 export type Value = string | undefined;
 
-/** What happens to the calls of a node to its three stores, one after another; then nothing any more. Numbers from 0 to 59. */
+/** What happens to the calls of a node to its three stores, one after another; then nothing any more. Numbers from 0 to 39: the lowest are faults. */
 export type Fates = readonly number[];
 
 interface Incarnation {
@@ -30,6 +30,9 @@ export class World {
   readonly fallback = memoryObjectStorage(this.clock);
   readonly backlog = createMemoryBacklog(this.clock);
   isAway = false;
+  /** What callers store just now. Anything else that arrives may replace nothing. */
+  readonly underWay = new Set<Value>();
+  readonly replaced: string[] = [];
   #fates: number[];
   #node: Incarnation | undefined;
 
@@ -95,6 +98,15 @@ export class World {
     return all.filter((entry) => entry.key === key);
   }
 
+  /** Notes what would replace something later than its caller heard of it. */
+  async #watchPut([, key, body, options]: Parameters<ObjectStorage['put']>): Promise<Uint8Array> {
+    const bytes = new Uint8Array(await new Response(body as BodyInit).arrayBuffer());
+    const text = new TextDecoder().decode(bytes);
+    const there = await readValue(this.store, key as Key);
+    if (there !== undefined && options?.if_absent !== true && !this.underWay.has(text)) this.replaced.push(`${there} by ${text}`);
+    return bytes;
+  }
+
   #boot(): Incarnation {
     const death = Promise.withResolvers<void>();
     let isDead = false;
@@ -110,13 +122,14 @@ export class World {
           if (typeof real !== 'function') return real;
           return async (...args: unknown[]) => {
             if (isDead) return never();
-            const fate = this.#fates.shift() ?? 59;
+            const fate = this.#fates.shift() ?? 8;
             for (let hop = 0; hop < fate % 4; hop += 1) await new Promise((resolve) => setImmediate(resolve));
             if (isDead) return never();
             if (fate === 0) die();
             if (isDead) return never();
             if (side === 'external' && (this.isAway || fate === 1 || fate === 4)) throw away();
             if (side === 'disk' && fate === 4) throw new StorageError('failed', 'the disk does not work');
+            if (side === 'external' && method === 'put') args[2] = await this.#watchPut(args as Parameters<ObjectStorage['put']>);
             const answer: unknown = await real.apply(target, args);
             if (fate === 2) die();
             if (isDead) return never();
