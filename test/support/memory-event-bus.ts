@@ -211,7 +211,11 @@ class MemoryBus implements MemoryEventBus {
   async #consumeLoop(queue: string, handler: (delivery: Delivery) => Promise<void>, ended: AbortSignal): Promise<void> {
     while (!ended.aborted) {
       const found = this.#queues.get(queue);
-      if (found === undefined) return;
+      if (found === undefined) {
+        // The next queue of that name is its queue again.
+        await this.#clock.sleep(POLL_MS, ended);
+        continue;
+      }
       const [delivery] = found.take(1, HELD_MS);
       if (delivery === undefined) await found.changed(POLL_MS, ended);
       else

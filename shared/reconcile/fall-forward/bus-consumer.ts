@@ -2,6 +2,7 @@ import type { Clock } from '../../ports/clock.ts';
 import { BusError, type Consumer, type Delivery, type EventBus } from '../../ports/event-bus.ts';
 import type { Log } from '../../ports/log.ts';
 import { asPublished, marked, type Side } from './bus-message.ts';
+import { isDeclaredIn } from './bus-receiver.ts';
 import type { Presence } from './presence.ts';
 
 /** How often a queue that is not in the external yet is asked for. */
@@ -74,20 +75,15 @@ export class ForwardConsumer implements Consumer {
   /** False where the external is away, or lacks a queue that is declared here. */
   async #subscribe(): Promise<boolean> {
     if (this.#external !== undefined) return true;
-    const { external, presence, queue, options } = this.#parts;
+    const { external, fallback, presence, queue, options } = this.#parts;
     try {
       this.#external = await presence.call(() => external.consume(queue, this.#handler('external'), options));
       return true;
     } catch (error) {
-      const isMissing = isOf(error, 'no_such_queue') && (await this.#isDeclaredHere());
+      const isMissing = isOf(error, 'no_such_queue') && (await isDeclaredIn(fallback, queue));
       if (isMissing || isOf(error, 'backend_away')) return false;
       throw error;
     }
-  }
-
-  async #isDeclaredHere(): Promise<boolean> {
-    const { fallback, queue } = this.#parts;
-    return (await fallback.readTopology({ exchanges: [], queues: [queue], bindings: [] })).queues.length > 0;
   }
 
   async #takeLocal(): Promise<void> {

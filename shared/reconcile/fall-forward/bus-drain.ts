@@ -6,8 +6,8 @@ const LEASE_MS = 120_000;
 export interface Drain {
   readonly bus: EventBus;
   readonly queue: string;
-  /** How many are under way at once; 1 where a queue may refuse one and take the next. */
-  readonly window: number;
+  /** How many are under way at once; 1 where a queue may refuse one and take the next. Asked before each batch. */
+  window(): number;
   /** Ends after as many: where publishers do not wait there may always be more. */
   readonly limit: number;
   readonly signal: AbortSignal;
@@ -24,7 +24,7 @@ export async function drain({ bus, queue, window, limit, signal, send, settled }
   let settling = Promise.resolve();
   try {
     for (let left = limit; left > 0 && !signal.aborted; ) {
-      const batch = await bus.receive(queue, { limit: Math.min(window, left), visibility_ms: LEASE_MS });
+      const batch = await bus.receive(queue, { limit: Math.min(window(), left), visibility_ms: LEASE_MS });
       if (batch.length === 0) return;
       left -= batch.length;
       const failures = await Promise.all(batch.map((delivery) => send(delivery).then(() => undefined, toFailure)));

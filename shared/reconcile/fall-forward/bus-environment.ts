@@ -75,9 +75,9 @@ export class Environment {
     return this.#missing?.queues.has(queue) ?? false;
   }
 
-  /** True for one that may refuse a message and take the next, which has to be sent one at a time. */
-  mayRefuse(queue: string): boolean {
-    return String(this.#queues.get(queue)?.arguments['x-overflow'] ?? '').startsWith('reject-publish');
+  /** As it is declared here, as far as it was looked at. */
+  queue(name: string): Queue | undefined {
+    return this.#queues.get(name);
   }
 
   async #look(now: number): Promise<Missing> {

@@ -1,3 +1,4 @@
+import type { Queue } from '../../contract/profile.ts';
 import {
   BusError,
   type BusErrorKind,
@@ -12,7 +13,8 @@ import { type Drain, drain } from './bus-drain.ts';
 import type { Environment } from './bus-environment.ts';
 import type { PublishGate } from './bus-gate.ts';
 import type { Keeper } from './bus-keeper.ts';
-import { intoQueue, isHeld, REFUSED, refusedMessage, toOrigin } from './bus-message.ts';
+import { isHeld, REFUSED, refusedMessage, toOrigin } from './bus-message.ts';
+import type { Passages } from './bus-passage.ts';
 import type { Presence } from './presence.ts';
 
 /** Messages of one queue on their way at once, and queues. */
@@ -31,6 +33,7 @@ export interface ForwarderParts {
   readonly keeper: Keeper;
   readonly environment: Environment;
   readonly declarations: Declarations;
+  readonly passages: Passages;
   /** A message was refused for good and waits for a person. */
   refused(message: string): void;
 }
@@ -38,7 +41,7 @@ export interface ForwarderParts {
 /** Lets the messages that the embedded bus holds go over to the external, queue by queue, each in its order. */
 export class Forwarder {
   readonly #parts: ForwarderParts;
-  /** Queues that refused one before: what goes there goes alone. */
+  /** Queues that refused one before. */
   readonly #careful = new Set<string>();
   /** Queues of ours whose exchange is not in the external. */
   readonly #stuck = new Set<string>();
@@ -65,7 +68,7 @@ export class Forwarder {
 
   /** True when publishes go to the external and nothing is left but what it has no place for. */
   async forward(signal: AbortSignal): Promise<boolean> {
-    const { gate, declarations, environment } = this.#parts;
+    const { gate, declarations, environment, passages } = this.#parts;
     const isDeclared = await declarations.forward();
     const isComplete = await environment.isComplete();
     await this.#drainAll(signal);
@@ -73,10 +76,12 @@ export class Forwarder {
     if (!isDeclared || !isComplete || signal.aborted) return false;
     if (gate.isOver) return left === 0;
     if (left > REST) return false;
-    return await gate.switchOver(async () => {
+    const isOver = await gate.switchOver(async () => {
       await this.#drainAll(signal);
       return !signal.aborted && (await this.#left()) === 0;
     });
+    if (isOver) await passages.close();
+    return isOver;
   }
 
   /** Counts what waits, and answers how many of them have somewhere to go. */
@@ -110,24 +115,38 @@ export class Forwarder {
   }
 
   async #drainQueue({ queue, ready }: Holding, signal: AbortSignal): Promise<void> {
-    const { environment } = this.#parts;
-    const isCareful = this.#careful.has(queue) || environment.mayRefuse(queue);
+    const { environment, passages } = this.#parts;
+    const spec = environment.queue(queue);
     try {
-      await this.#drain({ queue, window: isCareful ? 1 : WINDOW, limit: ready, signal }, async (delivery) => {
-        const { routed } = await this.#publish(intoQueue(delivery));
+      await this.#drain({ queue, window: this.#windowOf(spec, queue), limit: ready, signal }, async (delivery) => {
+        const { routed } = await this.#publish(await passages.into(spec, delivery));
         if (!routed) throw new BusError('no_such_queue', `there is no queue ${queue} yet`);
       });
+      this.#careful.delete(queue);
     } catch (error) {
       if (isOf(error, 'full')) this.#careful.add(queue);
-      if (!isOf(error, 'no_such_queue')) throw error;
+      if (!isOf(error, 'no_such_queue') && !isOf(error, 'no_such_exchange')) throw error;
+      passages.forget(queue);
       environment.lookAgain();
     }
+  }
+
+  /** Where one may be refused and the next taken, each goes alone. After a refusal more and more go together again. */
+  #windowOf(spec: Queue | undefined, queue: string): () => number {
+    const mayRefuse = String(spec?.arguments['x-overflow'] ?? '').startsWith('reject-publish');
+    if (mayRefuse) return () => 1;
+    let window = this.#careful.has(queue) ? 1 : WINDOW;
+    return () => {
+      const now = window;
+      window = Math.min(WINDOW, 2 * window);
+      return now;
+    };
   }
 
   async #drainHeld({ queue, ready }: Holding, signal: AbortSignal): Promise<void> {
     this.#stuck.delete(queue);
     try {
-      await this.#drain({ queue, window: WINDOW, limit: ready, signal }, async (delivery) => {
+      await this.#drain({ queue, window: () => WINDOW, limit: ready, signal }, async (delivery) => {
         // Nobody wanted it there either: so it is with a broker.
         await this.#publish(toOrigin(delivery));
       });

@@ -4,18 +4,25 @@ import { checkRoom, heldName, isHeld, isReserved, ORIGIN, REFUSED } from './bus-
 /** Messages that were routed nowhere and wait to be published to their exchange, over all exchanges. */
 export const MAX_HELD = 100_000;
 
+/** What the bus held at some time, and what came since. */
+interface Tally {
+  readonly counted: Promise<number>;
+  added: number;
+}
+
 /** Keeps messages in the embedded bus: in the queues that it routes them to, or in one of ours for each exchange. */
 export class Keeper {
   readonly #bus: EmbeddedBus;
+  readonly #max: number;
   readonly #declared = new Map<string, Promise<void>>();
-  #counted: Promise<number> | undefined;
-  #added = 0;
+  #tally: Tally | undefined;
 
-  constructor(bus: EmbeddedBus) {
+  constructor(bus: EmbeddedBus, max: number) {
     this.#bus = bus;
+    this.#max = max;
   }
 
-  /** Answers whether a queue of the embedded bus has it. `full` beyond `MAX_HELD` that are routed nowhere. */
+  /** Answers whether a queue of the embedded bus has it. `full` beyond `max` that are routed nowhere. */
   async keep(message: OutgoingMessage): Promise<{ routed: boolean }> {
     checkRoom(message);
     const isOurs = message.exchange === '' && isReserved(message.key);
@@ -32,23 +39,23 @@ export class Keeper {
 
   /** It is counted anew from what the bus holds. */
   recount(): void {
-    this.#counted = undefined;
-    this.#added = 0;
+    this.#tally = undefined;
   }
 
   async #hold(message: OutgoingMessage): Promise<void> {
-    this.#counted ??= this.#count();
-    if ((await this.#counted) + this.#added >= MAX_HELD) {
+    this.#tally ??= { counted: this.#count(), added: 0 };
+    const tally = this.#tally;
+    if ((await tally.counted) + tally.added >= this.#max) {
       throw new BusError(
         'full',
-        `${MAX_HELD} messages that no queue here is bound for wait for the broker: bind a queue, or publish when it answers`,
+        `${this.#max} messages that no queue here is bound for wait for the broker: bind a queue, or publish when it answers`,
       );
     }
     const name = await heldName(message.exchange);
     await this.#declare(name);
     const headers = { ...message.headers, [ORIGIN.exchange]: message.exchange };
     await this.#bus.publish({ ...message, exchange: name, headers });
-    this.#added += 1;
+    tally.added += 1;
   }
 
   async #count(): Promise<number> {

@@ -11,6 +11,7 @@ export const ORIGIN = { exchange: 'x-bootplane-exchange', key: 'x-bootplane-key'
 export const REASON = { queue: 'x-bootplane-queue', message_id: 'x-bootplane-message-id', error: 'x-bootplane-error' } as const;
 
 const HELD = 'bootplane.held.';
+const PASSAGE = 'bootplane.into.';
 /** A queue of the embedded bus, and the exchange that leads there: what the external refused for good. */
 export const REFUSED = 'bootplane.refused';
 const MAX_NAME = 255;
@@ -18,10 +19,19 @@ const MAX_NAME = 255;
 const MAX_HEADERS_BYTES = 60 * 1024;
 
 /** The queue of the embedded bus, and its exchange, for what was published to an exchange and routed nowhere. */
-export async function heldName(exchange: string): Promise<string> {
-  const name = `${HELD}${exchange}`;
+export function heldName(exchange: string): Promise<string> {
+  return longName(HELD, exchange);
+}
+
+/** An exchange of the external that leads to one queue, for as long as messages go over. */
+export function passageName(queue: string): Promise<string> {
+  return longName(PASSAGE, queue);
+}
+
+async function longName(prefix: string, rest: string): Promise<string> {
+  const name = `${prefix}${rest}`;
   if (name.length <= MAX_NAME) return name;
-  const hash = await sha256Hex(exchange);
+  const hash = await sha256Hex(rest);
   return `${name.slice(0, MAX_NAME - hash.length - 1)}.${hash}`;
 }
 
@@ -29,9 +39,9 @@ export function isHeld(queue: string): boolean {
   return queue.startsWith(HELD);
 }
 
-/** Queues and exchanges of the embedded bus that only the way to the external uses. */
+/** Queues and exchanges that only the way to the external uses. */
 export function isReserved(name: string): boolean {
-  return isHeld(name) || name === REFUSED;
+  return isHeld(name) || name.startsWith(PASSAGE) || name === REFUSED;
 }
 
 /** Refuses what could not go over later because no header fits in any more. */
@@ -60,8 +70,10 @@ export function toOrigin(delivery: Delivery): OutgoingMessage {
 /** What a consumer sees of a message that may have gone straight into its queue. */
 export function asPublished(delivery: Delivery): Delivery {
   const { [ORIGIN.exchange]: exchange, [ORIGIN.key]: key, ...headers } = delivery.headers;
-  const isOurs = delivery.exchange === '' && delivery.key === delivery.queue && typeof exchange === 'string' && typeof key === 'string';
-  return isOurs ? { ...delivery, exchange, key, headers } : delivery;
+  if (typeof exchange !== 'string') return delivery;
+  if (delivery.exchange.startsWith(PASSAGE)) return { ...delivery, exchange, headers };
+  const isDirect = delivery.exchange === '' && delivery.key === delivery.queue && typeof key === 'string';
+  return isDirect ? { ...delivery, exchange, key, headers } : delivery;
 }
 
 export function outgoing({ exchange, key, body, message_id, content_type, headers }: Delivery): OutgoingMessage {

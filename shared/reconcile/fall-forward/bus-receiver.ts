@@ -42,9 +42,8 @@ async function fromExternal(
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
     if (error.kind === 'backend_away') return undefined;
-    const here = error.kind === 'no_such_queue' ? await fallback.readTopology({ exchanges: [], queues: [queue], bindings: [] }) : undefined;
-    if (here === undefined || here.queues.length === 0) throw error;
-    return undefined;
+    if (error.kind === 'no_such_queue' && (await isDeclaredIn(fallback, queue))) return undefined;
+    throw error;
   }
 }
 
@@ -55,15 +54,26 @@ async function fromHere(parts: ReceiverParts, queue: string, options: ReceiveOpt
   const signal = AbortSignal.any(signals);
   const changed = parts.changed(signal).then(() => over.abort());
   try {
+    const wait_ms = options.wait_ms ?? 0;
+    if (wait_ms > 0 && !(await isDeclaredIn(parts.fallback, queue))) {
+      // The external may have it: it is asked when it answers.
+      if (parts.presence.state === 'away') await parts.clock.sleep(wait_ms, signal);
+      return undefined;
+    }
     const taken = await parts.fallback.receive(queue, { ...options, signal });
     return taken.length === 0 ? undefined : taken.map((delivery) => marked('fallback', delivery));
   } catch (error) {
     if (!(error instanceof BusError && error.kind === 'no_such_queue')) throw error;
-    // The external may have it.
-    if (options.wait_ms !== undefined && options.wait_ms > 0) await parts.clock.sleep(options.wait_ms, signal);
+    // It was removed meanwhile: where the external answers, that is its to say.
+    if (options.wait_ms !== undefined && options.wait_ms > 0 && parts.presence.state === 'away') throw error;
     return undefined;
   } finally {
     over.abort();
     await changed;
   }
+}
+
+/** Whether the embedded bus has such a queue. */
+export async function isDeclaredIn(bus: EventBus, queue: string): Promise<boolean> {
+  return (await bus.readTopology({ exchanges: [], queues: [queue], bindings: [] })).queues.length > 0;
 }

@@ -20,14 +20,17 @@ import { type Declaration, Declarations, declareIn } from './bus-declarations.ts
 import { Environment } from './bus-environment.ts';
 import { Forwarder } from './bus-forwarder.ts';
 import { PublishGate } from './bus-gate.ts';
-import { Keeper } from './bus-keeper.ts';
+import { Keeper, MAX_HELD } from './bus-keeper.ts';
 import { isReserved, unmarked } from './bus-message.ts';
+import { Passages } from './bus-passage.ts';
 import { receive } from './bus-receiver.ts';
 import { createPresence, type Presence } from './presence.ts';
 import type { FallForward, ForwardDeps } from './types.ts';
 
 export interface ForwardBusDeps extends ForwardDeps<EventBus> {
   readonly fallback: EmbeddedBus;
+  /** Messages that no queue here is bound for and that wait all the same, over all exchanges. Default 100000. */
+  readonly max_held?: number;
 }
 
 /**
@@ -35,7 +38,7 @@ export interface ForwardBusDeps extends ForwardDeps<EventBus> {
  *
  * - While the broker is away, and until all that waits has gone over, each publish is kept in the queues of the embedded
  *   bus; `routed` is what it says. One that it routes nowhere is kept too, and published to its exchange later;
- *   `full` when 100,000 of those wait. A publish that finds the broker gone is kept in the same call.
+ *   `full` when `max_held` of those wait. A publish that finds the broker gone is kept in the same call.
  * - What waits goes over in the order of its queue, with the same `message_id`, confirmed before it is settled here. What
  *   may have arrived when the line was lost goes once more: at least once, as with any publish that is repeated.
  * - Before anything goes over, the broker has to have what is declared here, as far as somebody's profile still wants it:
@@ -90,7 +93,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
       changed: () => this.#moved(),
     });
     this.#gate = new PublishGate(() => this.#presence.state === 'away');
-    this.#keeper = new Keeper(fallback);
+    this.#keeper = new Keeper(fallback, deps.max_held ?? MAX_HELD);
     this.#environment = new Environment({ external, fallback, clock, log, name: this.#name });
     const refused = (message: string) => this.#conflict(message);
     this.#declarations = new Declarations({ external, backlog, target: this.#target, refused });
@@ -102,6 +105,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
       keeper: this.#keeper,
       environment: this.#environment,
       declarations: this.#declarations,
+      passages: new Passages(external),
       refused,
     });
   }
@@ -282,6 +286,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
     }
     if (isThere) return;
     await this.#declarations.keep(declaration);
+    this.#environment.lookAgain();
     this.#declared.waiting += 1;
     this.#presence.wake();
   }

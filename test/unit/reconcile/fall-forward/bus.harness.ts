@@ -62,9 +62,11 @@ export async function forwardHarness({
   isCut = false,
   path = ':memory:',
   broker: capabilities = {},
+  max_held = 1000,
 }: {
   isCut?: boolean;
   path?: string;
+  max_held?: number;
   broker?: Parameters<typeof memoryEventBus>[1];
 } = {}): Promise<ForwardHarness> {
   const clock = new SimulatedClock();
@@ -101,7 +103,7 @@ export async function forwardHarness({
   };
   const start = (fallback: EmbeddedBus) => {
     const parts = { external, fallback, backlog, clock, random: seededRandom(7), log: recordingLog() };
-    const forward = createForwardBus({ ...parts, tell: (event) => events.push(event) });
+    const forward = createForwardBus({ ...parts, max_held, tell: (event) => events.push(event) });
     const stopping = new AbortController();
     return { forward, fallback, stopping, running: forward.run(stopping.signal) };
   };

@@ -146,6 +146,51 @@ describe('publishing while the broker is away', () => {
     });
   });
 
+  it('lets what dies of a queue there die with the key that it had', async () => {
+    const it = await begin({ isCut: true });
+    await environment(it);
+    for (const bus of [it.broker, it.fallback]) {
+      await bus.ensureExchange({ name: 'dead', type: 'topic' });
+      await bus.ensureQueue({ name: 'grave', type: 'classic', arguments: {} });
+      await bus.ensureBinding({ exchange: 'dead', queue: 'grave', key: 'order.#', arguments: {} });
+      await bus.ensureQueue({ name: 'mortal', type: 'classic', dlx: 'dead', arguments: {} });
+      await bus.ensureBinding({ exchange: 'events', queue: 'mortal', key: 'order.#', arguments: {} });
+    }
+    await send(it, 'one');
+    it.line.isCut = false;
+    await it.present();
+    const [delivery] = await it.bus.receive('mortal');
+    expect(delivery).toMatchObject({ exchange: 'events', key: 'order.new', headers: { tenant: 'a' } });
+    await it.bus.reject('mortal', delivery?.token ?? '', { requeue: false });
+    const [dead] = await it.bus.receive('grave');
+    expect(dead).toMatchObject({ exchange: 'dead', key: 'order.new', message_id: 'one' });
+    expect(it.broker.everything().exchanges.map(({ name }) => name)).toEqual(['events', 'dead']);
+  });
+
+  it('keeps no more than it may of what no queue here is bound for', async () => {
+    const it = await begin({ isCut: true, max_held: 3 });
+    for (const bus of [it.broker, it.fallback]) await bus.ensureExchange({ name: 'news', type: 'direct' });
+    for (const id of ['1', '2', '3']) expect(await send(it, id, 'k', 'news')).toEqual({ routed: false });
+    await expect(send(it, '4', 'k', 'news')).rejects.toEqual(rejection('full'));
+    it.line.isCut = false;
+    await it.present();
+    it.line.isCut = true;
+    expect(await send(it, '4', 'k', 'news')).toEqual({ routed: false });
+  });
+
+  it('refuses headers that leave no room to say where a message was published', async () => {
+    const it = await begin({ isCut: true });
+    await environment(it);
+    const large = {
+      exchange: 'events',
+      key: 'order.new',
+      message_id: 'large',
+      body: new Uint8Array(),
+      headers: { x: 'x'.repeat(62 * 1024) },
+    };
+    await expect(it.bus.publish(large)).rejects.toEqual(rejection('unsupported'));
+  });
+
   it('keeps what no queue here is bound for, and publishes it to its exchange', async () => {
     const it = await begin({ isCut: true });
     for (const bus of [it.broker, it.fallback]) await bus.ensureExchange({ name: 'news', type: 'direct' });
