@@ -81,6 +81,9 @@ function bucketRemovals(storage: Get): void {
     for (let n = 0; n < 20; n += 1) await storage().put(bucket, `${n}`, bytesOf('x'));
     await Promise.all(Array.from({ length: 4 }, () => storage().removeBucket(bucket)));
     expect(await storage().readBuckets([bucket])).toEqual([]);
+    const empty = await newBucket(storage());
+    await Promise.all(Array.from({ length: 4 }, () => storage().removeBucket(empty, { if_empty: true })));
+    expect(await storage().readBuckets([empty])).toEqual([]);
   });
 }
 

@@ -87,12 +87,15 @@ export class Removals {
   }
 
   async #removeBucket(bucket: string): Promise<void> {
-    const request = { method: 'DELETE', bucket, repeat: true } as const;
-    await this.#parts.requests.order(request).catch((error: unknown) => {
-      // What Ceph says of a bucket that another removes just now. Once it is gone it says so.
-      if (!isFailure(error, 'NoSuchKey')) throw error;
-      return this.#parts.requests.order(request);
-    });
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#parts.requests.order({ method: 'DELETE', bucket, repeat: true });
+        return;
+      } catch (error) {
+        if (!isFailure(error, ...BEING_REMOVED) || attempt === LOOKS) throw error;
+        await this.#parts.clock.sleep(50 * 2 ** attempt);
+      }
+    }
   }
 
   /** How much there was. */
@@ -157,6 +160,8 @@ export class Removals {
   }
 }
 
+/** What Ceph and MinIO say of a bucket that another removes just then. Once it is gone they say so. */
+const BEING_REMOVED: readonly string[] = ['NoSuchKey', 'ClientDisconnected'];
 const GONE: readonly string[] = ['NoSuchKey', 'NoSuchVersion', 'NoSuchUpload'];
 
 /** Keys that come through any server's XML as they are. */
