@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import type Sqlite from 'better-sqlite3';
+import { canonicalJson } from '../../shared/contract/canonical.ts';
 import { keyOfMade, Made } from '../../shared/contract/made.ts';
-import type { BackendName, Ownership } from '../../shared/ports/ownership.ts';
+import type { BackendName, Ownership, Renewal } from '../../shared/ports/ownership.ts';
 import type { SetAside } from './sqlite-file/damage.ts';
 import { faultOf } from './sqlite-file/fault.ts';
 import { GroupCommit } from './sqlite-file/group-commit.ts';
@@ -37,7 +38,10 @@ interface Row {
   readonly component: string;
   readonly identity: string;
   readonly key: string;
+  /** In canonical JSON, so that it can be compared. */
   readonly thing: string;
+  /** What stood there before; for `renew` alone. */
+  readonly was: string;
 }
 
 class SqliteOwnership implements Ownership {
@@ -52,15 +56,15 @@ class SqliteOwnership implements Ownership {
   }
 
   note(backend: BackendName, made: readonly Made[]): Promise<void> {
-    return this.#write(backend, made, ({ note }) => note);
+    return this.#write(backend, made.map(alone), ({ note }) => note);
   }
 
-  renew(backend: BackendName, made: readonly Made[]): Promise<void> {
-    return this.#write(backend, made, ({ renew }) => renew);
+  renew(backend: BackendName, changes: readonly Renewal[]): Promise<void> {
+    return this.#write(backend, changes, ({ renew }) => renew);
   }
 
   forget(backend: BackendName, made: readonly Made[]): Promise<void> {
-    return this.#write(backend, made, ({ forget }) => forget);
+    return this.#write(backend, made.map(alone), ({ forget }) => forget);
   }
 
   async list({ component, identity }: BackendName): Promise<Made[]> {
@@ -80,11 +84,11 @@ class SqliteOwnership implements Ownership {
     this.#opened?.database.close();
   }
 
-  async #write(backend: BackendName, made: readonly Made[], which: (sql: Statements) => Sqlite.Statement<[Row]>): Promise<void> {
-    if (made.length === 0) return;
+  async #write(backend: BackendName, changes: readonly Renewal[], which: (sql: Statements) => Sqlite.Statement<[Row]>): Promise<void> {
+    if (changes.length === 0) return;
     const { sql, commit } = this.#open();
     const statement = which(sql);
-    const rows = made.map((one): Row => ({ ...toName(backend), key: keyOfMade(one), thing: JSON.stringify(one) }));
+    const rows = changes.map(({ from, to }) => toRow(backend, from, to));
     const work = () => {
       for (const row of rows) statement.run(row);
     };
@@ -98,8 +102,12 @@ class SqliteOwnership implements Ownership {
   }
 }
 
-function toName({ component, identity }: BackendName): BackendName {
-  return { component, identity };
+function alone(made: Made): Renewal {
+  return { from: made, to: made };
+}
+
+function toRow({ component, identity }: BackendName, from: Made, to: Made): Row {
+  return { component, identity, key: keyOfMade(to), thing: canonicalJson(to), was: canonicalJson(from) };
 }
 
 type Statements = ReturnType<typeof statements>;
@@ -125,9 +133,8 @@ function statements(database: Sqlite.Database) {
       `insert into made (component, identity, key, thing) values (@component, @identity, @key, @thing)
        on conflict do update set thing = excluded.thing`,
     ),
-    renew: database.prepare<[Row]>(`update made set thing = @thing where ${place}`),
-    // Named parameters that a statement does not use are an error: it names them all.
-    forget: database.prepare<[Row]>(`delete from made where ${place} and @thing is not null`),
+    renew: database.prepare<[Row]>(`update made set thing = @thing where ${place} and thing = @was`),
+    forget: database.prepare<[Row]>(`delete from made where ${place}`),
     list: database.prepare<[string, string], Pick<Row, 'thing'>>(
       'select thing from made where component = ? and identity = ? order by number',
     ),

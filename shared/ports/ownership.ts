@@ -10,13 +10,22 @@ import type { Made } from '../contract/made.ts';
 export interface Ownership {
   /** Notes what was just made. What was noted of the same place before is replaced. */
   note(backend: BackendName, made: readonly Made[]): Promise<void>;
-  /** Notes how they are now, of those that are noted. Others stay as foreign as they were. */
-  renew(backend: BackendName, made: readonly Made[]): Promise<void>;
+  /**
+   * Notes how they are now, of those that are noted just as they were before. What was another way had been changed by
+   * somebody else, and stays as it is noted; what is not noted stays foreign.
+   */
+  renew(backend: BackendName, changes: readonly Renewal[]): Promise<void>;
   /** All that was made there, in the order in which it was first noted. */
   list(backend: BackendName): Promise<Made[]>;
   /** They are gone, or somebody else's now. */
   forget(backend: BackendName, made: readonly Made[]): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Both take the same place. */
+export interface Renewal {
+  readonly from: Made;
+  readonly to: Made;
 }
 
 /** What was made on one backend says nothing about another. */

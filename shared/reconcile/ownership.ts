@@ -1,7 +1,9 @@
+import * as z from 'zod';
 import type { EnvironmentComponentName } from '../contract/backlog.ts';
 import type { Made } from '../contract/made.ts';
+import { LifecycleRule } from '../contract/profile.ts';
 import type { Log } from '../ports/log.ts';
-import type { BackendName, Ownership } from '../ports/ownership.ts';
+import type { BackendName, Ownership, Renewal } from '../ports/ownership.ts';
 import type { BrokerAction } from './broker-actions.ts';
 import type { StorageAction } from './storage-actions.ts';
 import type { VectorAction } from './vector-actions.ts';
@@ -10,7 +12,7 @@ import { describeError } from './wording.ts';
 /** What an action that ended well leaves behind: things that it made, and things that are another way now. */
 export interface Marks {
   readonly made?: readonly Made[];
-  readonly changed?: readonly Made[];
+  readonly changed?: readonly Renewal[];
 }
 
 /** Keeps what the reconciler made. */
@@ -70,7 +72,7 @@ export function marksOfStorage(action: StorageAction): Marks {
     case 'add-lifecycle-rules':
       return { made: toRules(action.data) };
     case 'extend-lifecycle-rules':
-      return { changed: toRules(action.data) };
+      return { changed: renewRules(action) };
     case 'update-tags':
       return marksOfTags(action);
     default:
@@ -82,11 +84,30 @@ function toRules({ bucket, rules }: Extract<StorageAction, { kind: 'add-lifecycl
   return rules.map((rule) => ({ kind: 'lifecycle_rule', bucket, rule }));
 }
 
+/** `before` has what each of them was. */
+function renewRules({ data: { bucket, rules }, before }: Extract<StorageAction, { kind: 'extend-lifecycle-rules' }>): Renewal[] {
+  const all = LifecycleRule.array().safeParse(before).data ?? [];
+  return rules.flatMap((rule) => {
+    const was = all.find(({ id }) => id === rule.id);
+    const toMade = (one: LifecycleRule): Made => ({ kind: 'lifecycle_rule', bucket, rule: one });
+    return was === undefined ? [] : [{ from: toMade(was), to: toMade(rule) }];
+  });
+}
+
+const Tags = z.record(z.string(), z.string());
+
 /** `before` has those of the tags that were there, with another value. */
 function marksOfTags({ data: { bucket, tags }, before }: Extract<StorageAction, { kind: 'update-tags' }>): Marks {
-  const all = Object.entries(tags).map(([name, value]) => ({ kind: 'tag', bucket, name, value }) as const);
-  const wasThere = (name: string) => typeof before !== 'object' || before === null || Object.hasOwn(before, name);
-  return { made: all.filter(({ name }) => !wasThere(name)), changed: all.filter(({ name }) => wasThere(name)) };
+  const was = Tags.safeParse(before).data;
+  if (was === undefined) return {};
+  const toMade = (name: string, value: string): Made => ({ kind: 'tag', bucket, name, value });
+  const [made, changed]: [Made[], Renewal[]] = [[], []];
+  for (const [name, value] of Object.entries(tags)) {
+    const old = was[name];
+    if (old === undefined) made.push(toMade(name, value));
+    else changed.push({ from: toMade(name, old), to: toMade(name, value) });
+  }
+  return { made, changed };
 }
 
 /** An exchange, queue or binding that was missing. What could not be read may have been there, and is not claimed. */
@@ -97,8 +118,6 @@ export function marksOfBroker(action: BrokerAction): Marks {
       return { made: [{ kind: 'exchange', exchange: action.data.exchange }] };
     case 'ensure-queue':
       return { made: [{ kind: 'queue', queue: action.data.queue }] };
-    case 'extend-queue-ttl':
-      return { changed: [{ kind: 'queue', queue: action.data.queue }] };
     case 'ensure-binding':
       return { made: [{ kind: 'binding', binding: action.data.binding }] };
     default:

@@ -45,8 +45,20 @@ export function ownershipSuite(name: string, open: () => Promise<Ownership>): vo
       using(async (ownership) => {
         const longer: Made = { ...RULE, rule: { ...RULE.rule, expire_days: 60 } };
         await ownership.note(S3, [RULE]);
-        await ownership.renew(S3, [longer, BUCKET]);
+        await ownership.renew(S3, [
+          { from: RULE, to: longer },
+          { from: BUCKET, to: BUCKET },
+        ]);
         expect(await ownership.list(S3)).toEqual([longer]);
+      }));
+
+    test('what somebody else has changed meanwhile is not renewed', () =>
+      using(async (ownership) => {
+        const [theirs, longer] = [7, 60].map((expire_days): Made => ({ ...RULE, rule: { ...RULE.rule, expire_days } }));
+        if (theirs === undefined || longer === undefined) throw new Error('two rules');
+        await ownership.note(S3, [RULE]);
+        await ownership.renew(S3, [{ from: theirs, to: longer }]);
+        expect(await ownership.list(S3)).toEqual([RULE]);
       }));
 
     test('the arguments of a binding have no order', () =>

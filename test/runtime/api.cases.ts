@@ -10,6 +10,7 @@ import { newsCases } from './news.cases.ts';
 import { nodeCases } from './nodes.cases.ts';
 import { openApiCases } from './openapi.cases.ts';
 import { planCases } from './plan.cases.ts';
+import { pruneCases } from './prune.cases.ts';
 import { reconcileCases } from './reconcile.cases.ts';
 import { stateCases } from './state.cases.ts';
 import { storedDocumentCases } from './stored-documents.cases.ts';
@@ -27,6 +28,7 @@ export function apiCases(start: Start): void {
   storedDocumentCases(start);
   versionCases(start);
   planCases(start);
+  pruneCases(start);
   reconcileCases(start);
   stateCases(start);
   artifactCases(start);

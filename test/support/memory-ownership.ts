@@ -1,3 +1,4 @@
+import { canonicalJson } from '../../shared/contract/canonical.ts';
 import { keyOfMade, type Made } from '../../shared/contract/made.ts';
 import type { BackendName, Ownership } from '../../shared/ports/ownership.ts';
 
@@ -14,8 +15,11 @@ export function memoryOwnership(): Ownership {
     async note(backend, made) {
       for (const one of made) of(backend).set(keyOfMade(one), one);
     },
-    async renew(backend, made) {
-      for (const one of made) if (of(backend).has(keyOfMade(one))) of(backend).set(keyOfMade(one), one);
+    async renew(backend, changes) {
+      for (const { from, to } of changes) {
+        const noted = of(backend).get(keyOfMade(to));
+        if (noted !== undefined && canonicalJson(noted) === canonicalJson(from)) of(backend).set(keyOfMade(to), to);
+      }
     },
     list: async (backend) => [...of(backend).values()],
     async forget(backend, made) {

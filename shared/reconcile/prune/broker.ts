@@ -190,7 +190,6 @@ async function shortenTtl(bus: EventBus, { kind, safety, before, after, data: { 
     view: { kind, safety, subject: ttlSubject(queue.name), before, after, detail, evidence },
     needs: [],
     execute: () => refuseGrown(evidence, () => evidenceOf(bus, queue.name)).then(() => bus.ensureQueue(queue)),
-    renew: { kind: 'queue', queue },
   };
 }
 

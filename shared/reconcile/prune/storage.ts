@@ -1,5 +1,5 @@
 import type { Made } from '../../contract/made.ts';
-import type { StorageProfile } from '../../contract/profile.ts';
+import { LifecycleRule, type StorageProfile } from '../../contract/profile.ts';
 import type { PruneEvidence, PruneKept } from '../../contract/prune.ts';
 import type { BucketState, ObjectStorage } from '../../ports/object-storage.ts';
 import { bucketSubject, type StorageAction, versioningSubject } from '../storage-actions.ts';
@@ -138,11 +138,14 @@ async function toChange(storage: ObjectStorage, action: Destroy): Promise<Remova
     };
   }
   const { rule } = action.data;
+  const was = LifecycleRule.safeParse(before).data;
   const detail = `the profile lets it expire "${rule.prefix}" after ${rule.expire_days} days, which ends the life of objects earlier`;
   return {
     view: { ...about, subject: ruleSubject(bucket, rule.id), detail },
     needs: [],
     execute: () => first().then(() => storage.ensureLifecycle(bucket, [rule])),
-    renew: { kind: 'lifecycle_rule', bucket, rule },
+    ...(was === undefined
+      ? {}
+      : { renew: { from: { kind: 'lifecycle_rule', bucket, rule: was }, to: { kind: 'lifecycle_rule', bucket, rule } } }),
   };
 }

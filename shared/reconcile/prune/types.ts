@@ -2,7 +2,7 @@ import type { BacklogStatus, EnvironmentComponentName } from '../../contract/bac
 import type { Made } from '../../contract/made.ts';
 import type { EnvironmentProfile } from '../../contract/profile.ts';
 import type { PruneAction, PruneEvidence, PruneKept } from '../../contract/prune.ts';
-import type { BackendName } from '../../ports/ownership.ts';
+import type { BackendName, Renewal } from '../../ports/ownership.ts';
 
 /** One removal with what runs it. */
 export interface Removal {
@@ -17,7 +17,7 @@ export interface Removal {
   /** It was made here, and is not there any more. */
   readonly forget?: Made;
   /** It was made here, and is another way now. */
-  readonly renew?: Made;
+  readonly renew?: Renewal;
 }
 
 /** What a look at one backend found. */

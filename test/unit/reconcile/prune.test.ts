@@ -274,6 +274,22 @@ describe('what an apply never does by itself', () => {
     expect(bus.everything().queues).toMatchObject([{ ttl_ms: 1000 }]);
   });
 
+  test('what somebody made anew stays theirs, also when the profile changes it after that', async () => {
+    const world = pruneWorld();
+    const { bus } = world.backends;
+    const long = { queues: [{ name: 'frames', ttl_ms: 60_000, arguments: { 'x-max-length': 5 } }, { name: 'stays' }] };
+    await world.apply({ ...BEFORE, broker: long });
+    bus.dropQueue('frames');
+    await bus.ensureQueue({ name: 'frames', type: 'classic', ttl_ms: 1, arguments: {} });
+    await world.apply({ ...BEFORE, broker: long });
+    await bus.ensureQueue({ name: 'frames', type: 'classic', ttl_ms: 90_000, arguments: {} });
+    await world.approve(await world.preview(), true);
+    await world.apply({ ...BEFORE, broker: { queues: [{ name: 'stays' }] } });
+    const preview = await world.preview();
+    expect(named(preview)).toEqual([]);
+    expect(preview.components.flatMap(({ kept }) => kept.map(({ subject }) => subject))).toEqual(['queue frames']);
+  });
+
   test('a broker that can’t change a TTL says so', async () => {
     const world = pruneWorld({ bus: { alter_ttl: false } });
     await world.apply(BEFORE);
