@@ -3,13 +3,20 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { EventBus } from '../../shared/ports/event-bus.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createLocalBus } from '../../runtime-node/adapters/bus-local.ts';
+import type { EmbeddedBus, EventBus } from '../../shared/ports/event-bus.ts';
+import { createForwardBus } from '../../shared/reconcile/fall-forward/bus.ts';
 import { asPublished } from '../../shared/reconcile/fall-forward/bus-message.ts';
+import { eventBusSuite } from '../conformance/event-bus.suite.ts';
+import { createMemoryBacklog } from '../support/memory-backlog.ts';
+import { recordingLog } from '../support/recording-log.ts';
+import { seededRandom } from '../support/seeded-random.ts';
 import { type AmqpProxy, startAmqpProxy } from '../support/servers/amqp-proxy.ts';
-import { whyNoRabbitMq } from '../support/servers/rabbitmq.ts';
+import { type RabbitMq, startRabbitMq, whyNoRabbitMq } from '../support/servers/rabbitmq.ts';
+import { systemClock } from '../support/system-clock.ts';
 import { until } from '../support/until.ts';
-import { rabbitTests } from './event-bus.rabbitmq.support.ts';
+import { rabbitBus, rabbitTests } from './event-bus.rabbitmq.support.ts';
 
 const why = whyNoRabbitMq();
 if (why !== undefined) test.skip(`falling forward to RabbitMQ (${why})`, () => {});
@@ -124,6 +131,63 @@ describe.skipIf(why !== undefined)('falling forward to a real RabbitMQ', () => {
     await until('the end', async () => node.child.exitCode !== null);
     expect((await told()).filter((line) => line.startsWith('failed'))).toEqual([]);
     expect(await judge(rabbit.open())).toHaveLength(4000);
+  });
+});
+
+/** With an embedded bus in memory. */
+function besides(external: EventBus) {
+  const parts = { clock: systemClock, random: seededRandom(), log: recordingLog() };
+  const fallback: EmbeddedBus = createLocalBus({ path: ':memory:', ...parts });
+  const forward = createForwardBus({ external, fallback, backlog: createMemoryBacklog(), ...parts });
+  const ending = new AbortController();
+  return {
+    forward,
+    fallback,
+    async start() {
+      const running = forward.run(ending.signal);
+      await until('the broker', async () => forward.status().presence === 'present');
+      return async () => {
+        ending.abort();
+        await Promise.all([running, forward.port.close()]);
+      };
+    },
+  };
+}
+
+describe.skipIf(why !== undefined)('an embedded default beside a real RabbitMQ', () => {
+  let server: RabbitMq;
+  beforeAll(async () => {
+    server = await startRabbitMq();
+  }, 120_000);
+  afterAll(() => server.stop());
+
+  eventBusSuite('RabbitMQ that is present, with its embedded default', async () => {
+    const { forward, start } = besides(rabbitBus({ url: server.url() }));
+    const dispose = await start();
+    return { bus: forward.port, elapse: (ms: number) => systemClock.sleep(ms), dispose };
+  });
+
+  test('what dies of a queue there dies with the key that it had, and nothing is left of how it went over', async () => {
+    const external = rabbitBus({ url: server.url(), management_url: server.management_url });
+    const { forward, fallback, start } = besides(external);
+    for (const bus of [external, fallback]) {
+      await bus.ensureExchange({ name: 'f.events', type: 'topic' });
+      await bus.ensureExchange({ name: 'f.dead', type: 'topic' });
+      await bus.ensureQueue({ name: 'f.mortal', type: 'classic', dlx: 'f.dead', arguments: {} });
+      await bus.ensureQueue({ name: 'f.grave', type: 'classic', arguments: {} });
+      await bus.ensureBinding({ exchange: 'f.events', queue: 'f.mortal', key: 'order.#', arguments: {} });
+      await bus.ensureBinding({ exchange: 'f.dead', queue: 'f.grave', key: 'order.#', arguments: {} });
+    }
+    const body = new TextEncoder().encode('one');
+    await forward.port.publish({ exchange: 'f.events', key: 'order.new', message_id: 'one', body, headers: { tenant: 'a' } });
+    const dispose = await start();
+    const [delivery] = await forward.port.receive('f.mortal', { wait_ms: 5000 });
+    expect(delivery).toMatchObject({ exchange: 'f.events', key: 'order.new', message_id: 'one', headers: { tenant: 'a' } });
+    await forward.port.reject('f.mortal', delivery?.token ?? '', { requeue: false });
+    const [dead] = await forward.port.receive('f.grave', { wait_ms: 5000 });
+    expect(dead).toMatchObject({ exchange: 'f.dead', key: 'order.new', message_id: 'one', headers: { tenant: 'a' } });
+    expect((await server.list('list_exchanges', 'name')).filter((name) => name.startsWith('bootplane.'))).toEqual([]);
+    await dispose();
   });
 });
 
