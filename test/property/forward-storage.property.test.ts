@@ -196,13 +196,17 @@ test('whatever fails and whenever the node dies: what was acknowledged is in the
   timeout: 240_000,
 }, async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), fc.array(fc.nat(39), { maxLength: 250 }), async (steps, fates) => {
-      const world = new World(fates);
-      await world.start();
-      const run = new Run(world);
-      for (const one of steps) await run.take(one);
-      await run.finish();
-    }),
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 14, size: 'max' }),
+      fc.array(fc.nat(39), { maxLength: 200, size: 'max' }),
+      async (steps, fates) => {
+        const world = new World(fates);
+        await world.start();
+        const run = new Run(world);
+        for (const one of steps) await run.take(one);
+        await run.finish();
+      },
+    ),
     { numRuns: Number(process.env.FORWARD_RUNS ?? 250) },
   );
 });
