@@ -36,7 +36,8 @@ export async function readMany(
 
 /**
  * The ids of those that searches find. Among a few given objects Weaviate does not walk its graph: it measures the distance of each
- * that its vector index holds, so one search tells of all. That the way there works too is tried on some, picked by chance.
+ * that its vector index holds, so one search tells of all. That the way there works too is tried on some, picked by chance,
+ * and on all where one is missing: a crash leaves some out of the index, and others in it that nothing leads to.
  */
 export async function findIndexed(graphql: Graphql, layout: Layout, objects: readonly VectorObject[], random: Random): Promise<string[]> {
   const found = await Promise.all(
@@ -44,37 +45,36 @@ export async function findIndexed(graphql: Graphql, layout: Layout, objects: rea
       const [first] = some;
       if (first === undefined) return [];
       const near = nearest(layout, first.vector, some.length);
-      const ids = some.map(({ id }) => id);
-      const hits = await graphql.get(layout.name, `${near}, ${among(ids)}`, [...ownId(layout), '_additional { id }'].join(' '));
+      const hits = await graphql.get(layout.name, `${near}, ${among(idsOf(some))}`, [...ownId(layout), '_additional { id }'].join(' '));
       const indexed = new Set(hits.map((wire) => idOf(record(wire), record(record(wire)._additional).id)));
-      const missed = await walk(graphql, layout, pick(some, random), indexed);
-      return ids.filter((id) => indexed.has(id) && !missed.has(id));
+      const held = some.filter(({ id }) => indexed.has(id));
+      const isWhole = held.length === some.length && (await walk(graphql, layout, pick(held, random))).size === 0;
+      const missed = isWhole ? new Set<string>() : await walk(graphql, layout, held);
+      return idsOf(held).filter((id) => !missed.has(id));
     }),
   );
   return found.flat();
 }
 
 /** Of these objects, those that the nearest to their own vector is not. */
-async function walk(
-  graphql: Graphql,
-  layout: Layout,
-  objects: readonly VectorObject[],
-  indexed: ReadonlySet<string>,
-): Promise<Set<string>> {
-  const tried = objects.filter(({ id }) => indexed.has(id));
+async function walk(graphql: Graphql, layout: Layout, objects: readonly VectorObject[]): Promise<Set<string>> {
   const hits = await Promise.all(
-    tried.map(({ vector }) => graphql.get(layout.name, nearest(layout, vector, 1), '_additional { id distance }')),
+    objects.map(({ vector }) => graphql.get(layout.name, nearest(layout, vector, 1), '_additional { id distance }')),
   );
   const isMissed = (id: string, hit: unknown) => {
     const { id: uuid, distance } = record(record(hit)._additional);
     // Another that points the same way may stand for it.
     return uuid !== uuidOf(id) && !(Number(distance) <= SAME);
   };
-  return new Set(tried.flatMap(({ id }, index) => (isMissed(id, hits[index]?.[0]) ? [id] : [])));
+  return new Set(objects.flatMap(({ id }, index) => (isMissed(id, hits[index]?.[0]) ? [id] : [])));
 }
 
 function among(ids: readonly string[]): string {
   return `where: {path: ["id"], operator: ContainsAny, valueText: ${JSON.stringify(ids.map(uuidOf))}}`;
+}
+
+function idsOf(objects: readonly VectorObject[]): string[] {
+  return objects.map(({ id }) => id);
 }
 
 function pick<T>(all: readonly T[], random: Random): T[] {

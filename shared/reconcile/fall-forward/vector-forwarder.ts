@@ -9,6 +9,8 @@ import { settleIndex } from './vector-settle.ts';
 
 /** Objects of one step: what a crash may repeat. */
 const BATCH = 256;
+/** Groups that are proved once more when the external was away: what Weaviate acknowledged right before it was killed may be unfound. */
+const RECENT = 4;
 /** How many ids a message names. */
 const NAMED = 5;
 /** Errors that an object has, and not the backend. */
@@ -42,9 +44,17 @@ export class VectorForwarder {
   readonly #deps: ForwarderDeps;
   /** Classes of which it was said that something is missing. */
   readonly #saidMissing = new Set<string>();
+  /** What went over last. */
+  #recent: { readonly place: string; readonly ids: readonly string[] }[] = [];
+  #isDoubtful = false;
 
   constructor(deps: ForwarderDeps) {
     this.#deps = deps;
+  }
+
+  /** The external was away: it may have lost from its index what went over last. */
+  doubt(): void {
+    this.#isDoubtful = true;
   }
 
   /**
@@ -53,6 +63,7 @@ export class VectorForwarder {
    */
   async run(signal: AbortSignal): Promise<boolean> {
     const { ledger } = this.#deps;
+    if (this.#isDoubtful) await this.#proveAgain();
     const classes = new Map<string, ClassState | undefined>();
     let failure: unknown;
     for (let after = 0; !signal.aborted; ) {
@@ -67,6 +78,34 @@ export class VectorForwarder {
     }
     if (failure !== undefined) throw failure;
     return !signal.aborted && (await ledger.recount()).waiting === 0;
+  }
+
+  async #proveAgain(): Promise<void> {
+    const { external, fallback, locks, log } = this.#deps;
+    this.#isDoubtful = false;
+    try {
+      for (const { place, ids } of this.#recent) {
+        await locks.hold(place, ids, async () => {
+          const [own] = await fallback.readClasses([place]);
+          const [state] = await external.readClasses([place]);
+          if (own === undefined || state === undefined) return;
+          const ours = byId(await fallback.getMany(place, ids));
+          const isStill = (their: VectorObject) => {
+            const our = ours.get(their.id);
+            return our !== undefined && isSame(our, their, typesOf(own));
+          };
+          // Whoever deleted or replaced one since then meant it.
+          const same = (await external.getMany(place, ids)).filter(isStill);
+          await settleIndex({ external, log }, place, same, (one, other) => isSame(one, other, typesOf(own)));
+        });
+      }
+    } catch (error) {
+      if (kindOf(error) !== 'backend_away') log.warn(`vectors that went over could not be looked at once more: ${messageOf(error)}`);
+      else {
+        this.#isDoubtful = true;
+        throw error;
+      }
+    }
   }
 
   /** Resolves with an error that says nothing of the other classes. */
@@ -168,11 +207,13 @@ export class VectorForwarder {
       return [{ entry, state: 'forwarded', ...(settled.unfound.has(entry.key) ? { detail: UNFOUND } : {}) }];
     });
     await ledger.settle(endings);
+    const ids = endings.filter(({ state, entry }) => state === 'forwarded' && !entry.deleted).map(({ entry }) => entry.key);
+    if (ids.length > 0) this.#recent = [...this.#recent, { place, ids }].slice(-RECENT);
     this.#tell(place, endings);
     if (settled.unfound.size > 0) log.warn(`vectors of class ${place}, ${named([...settled.unfound])}: ${UNFOUND}`);
     if (settled.absent.size === 0) return;
-    const ids = named([...settled.absent]);
-    throw new VectorError('failed', `${external.backend.kind} said that it stored ${ids} of ${place}, and does not have them`);
+    const absent = named([...settled.absent]);
+    throw new VectorError('failed', `${external.backend.kind} said that it stored ${absent} of ${place}, and does not have them`);
   }
 
   #sayMissing(place: string, what: string): void {
@@ -215,6 +256,10 @@ function byId(objects: readonly VectorObject[]): ReadonlyMap<string, VectorObjec
 
 function kindOf(error: unknown): VectorErrorKind | undefined {
   return error instanceof VectorError ? error.kind : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function named(ids: readonly string[]): string {

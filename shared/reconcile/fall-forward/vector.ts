@@ -87,7 +87,10 @@ class ForwardIndex implements VectorIndex {
         await external.readClasses(['BootplaneProbe']);
       },
       forward: (signal) => forwarder.run(signal),
-      changed: () => tell?.({ kind: 'moved', message: `${this.#name}: ${this.presence.state}` }),
+      changed: () => {
+        if (this.presence.state === 'away') forwarder.doubt();
+        tell?.({ kind: 'moved', message: `${this.#name}: ${this.presence.state}` });
+      },
     });
   }
 

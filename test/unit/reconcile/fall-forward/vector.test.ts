@@ -235,6 +235,24 @@ describe('vectors that waited', () => {
     expect((await node.port.search('Frame', { vector: [1, 1] })).map(({ id }) => id).sort()).toEqual(['a', 'b']);
   });
 
+  it('and went over right before the external crashed are proved once more when it is back', async () => {
+    const { world, node } = await cutOff();
+    await node.port.upsert('Frame', [vector('a', 1), vector('b', 2), vector('c', 3), vector('d', 4)]);
+    await comeBack(world, node);
+    for (const id of ['a', 'b', 'c']) world.server.state.lost.set(id, 2);
+    await node.port.upsert('Frame', [vector('b', 20)]);
+    await node.port.delete('Frame', 'c');
+    world.server.state.isAway = true;
+    await refused(node.port.get('Frame', 'a'), 'backend_away');
+    await comeBack(world, node);
+    expect(await there(world)).toEqual([
+      ['a', 1],
+      ['b', 20],
+      ['d', 4],
+    ]);
+    expect(world.server.state.lost.has('a')).toBe(false);
+  });
+
   it('that no search will ever find are stored all the same, and that is said', async () => {
     const { world, node } = await cutOff();
     await node.port.upsert('Frame', [vector('a', 1)]);
