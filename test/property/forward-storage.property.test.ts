@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type ObjectStorage, StorageError } from '../../shared/ports/object-storage.ts';
-import { BUCKET, hashOf, KEYS, type Key, readValue, type Value, World } from './forward-storage.world.ts';
+import { BUCKET, FOREIGN, hashOf, KEYS, type Key, readValue, type Value, World } from './forward-storage.world.ts';
 
 type Call =
   | { readonly kind: 'put'; readonly key: Key; readonly stream: boolean; readonly if_absent: boolean }
@@ -65,7 +65,7 @@ class Run {
         await clock.advance(step.ms);
         return this.#world.revive();
       case 'foreign': {
-        const text = this.#text('foreign');
+        const text = this.#text(FOREIGN);
         this.#of(step.key).foreign.add(text);
         this.#ever.get(step.key)?.add(text);
         await store.put(BUCKET, step.key, new TextEncoder().encode(text));
@@ -93,8 +93,10 @@ class Run {
       may.set(one, new Set([...values, ...foreign, ...beside, ...any]));
     }
     for (const text of texts) this.#world.underWay.add(text);
+    for (const one of calls) if (one.kind === 'delete') this.#world.deleting.add(one.key);
     const outcomes = await this.#world.together(calls.map((one, index) => (port: ObjectStorage) => act(port, one, texts[index] ?? '')));
     this.#world.underWay.clear();
+    this.#world.deleting.clear();
     for (const one of KEYS) {
       const mine = effects.flatMap((effect, index) => (effect?.key === one ? [{ value: effect.value, outcome: outcomes[index] }] : []));
       this.#learn(one, mine);

@@ -9,6 +9,8 @@ import { SimulatedClock } from '../support/simulated-clock.ts';
 
 export const BUCKET = 'data';
 export const KEYS = ['a', 'b'] as const;
+/** What the texts of somebody else start with. */
+export const FOREIGN = 'foreign';
 export type Key = (typeof KEYS)[number];
 /** The text of an object, or `undefined` for none. */
 export type Value = string | undefined;
@@ -32,6 +34,7 @@ export class World {
   isAway = false;
   /** What callers store just now. Anything else that arrives may replace nothing. */
   readonly underWay = new Set<Value>();
+  readonly deleting = new Set<string>();
   readonly replaced: string[] = [];
   #fates: number[];
   #node: Incarnation | undefined;
@@ -107,6 +110,12 @@ export class World {
     return bytes;
   }
 
+  /** Notes a deletion of what somebody else wrote, later than its caller heard of it. */
+  async #watchDelete([, key]: Parameters<ObjectStorage['delete']>): Promise<void> {
+    const there = await readValue(this.store, key as Key);
+    if (there?.startsWith(FOREIGN) === true && !this.deleting.has(key)) this.replaced.push(`${there} by nothing`);
+  }
+
   #boot(): Incarnation {
     const death = Promise.withResolvers<void>();
     let isDead = false;
@@ -130,6 +139,7 @@ export class World {
             if (side === 'external' && (this.isAway || fate === 1 || fate === 4)) throw away();
             if (side === 'disk' && fate === 4) throw new StorageError('failed', 'the disk does not work');
             if (side === 'external' && method === 'put') args[2] = await this.#watchPut(args as Parameters<ObjectStorage['put']>);
+            if (side === 'external' && method === 'delete') await this.#watchDelete(args as Parameters<ObjectStorage['delete']>);
             const answer: unknown = await real.apply(target, args);
             if (fate === 2) die();
             if (isDead) return never();
