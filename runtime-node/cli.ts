@@ -14,7 +14,12 @@ export async function main(argv: readonly string[]): Promise<void> {
   for (const output of [process.stdout, process.stderr])
     output.on('error', words[0] === 'up' || words[0] === 'join' ? () => undefined : leaveQuietly);
   process.exitCode = await runCli(words, processIo());
+  // Nothing waits for a connection that a server far away does not let go.
+  setTimeout(() => process.exit(), LINGER_MS).unref();
 }
+
+/** How long a process may take to end after its command has. */
+const LINGER_MS = 1000;
 
 /** A reader that closes early (`bootplane events | head`) is no failure. */
 function leaveQuietly(error: NodeJS.ErrnoException): void {

@@ -45,6 +45,8 @@ export interface NodeForwardsParts {
   readonly vector?: Sides<VectorIndex>;
 }
 
+/** How long a stop waits for calls under way: one to an external that hangs would take a minute to give up. */
+const STOP_MS = 1000;
 /** The longest that an external counts as away so that what its embedded default held before is not taken for missing. */
 const HOLD_MS = 10_000;
 
@@ -75,7 +77,8 @@ export function createNodeForwards(parts: NodeForwardsParts): NodeForwards {
       vectors?.want((profile.vector?.classes ?? []).map(({ name }) => foldClassName(name)));
     },
     async run(signal) {
-      await Promise.all([objects?.run(signal), vectors?.run(signal), forwards.broker?.run(signal)]);
+      const ended = Promise.all([objects?.run(signal), vectors?.run(signal), forwards.broker?.run(signal)]);
+      await Promise.race([ended, endedAndOver(machine.clock, signal)]);
     },
   };
 }
@@ -108,6 +111,15 @@ function adopting(
       await Promise.all([adopted, forward?.run(signal)]);
     },
   };
+}
+
+/** Resolves a moment after `signal` has aborted. */
+async function endedAndOver(clock: Clock, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await clock.sleep(STOP_MS);
 }
 
 async function withinHold(clock: Clock, done: Promise<void>, signal: AbortSignal): Promise<void> {

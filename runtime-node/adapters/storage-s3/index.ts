@@ -64,6 +64,9 @@ export function createS3Storage(options: S3StorageOptions): S3Storage {
   }
 }
 
+/** How long `close` waits for what is under way. */
+const CLOSE_LIMIT_MS = 2000;
+
 export class S3Storage implements port.ObjectStorage {
   readonly backend: port.StorageBackend;
   readonly #place: Place;
@@ -232,7 +235,10 @@ export class S3Storage implements port.ObjectStorage {
     if (this.#closed) return;
     this.#closed = true;
     this.#requests.close();
-    await Promise.allSettled(this.#busy);
+    // What hangs ends with its connection.
+    const over = new AbortController();
+    await Promise.race([Promise.allSettled(this.#busy), this.#place.clock.sleep(CLOSE_LIMIT_MS, over.signal)]);
+    over.abort();
     this.#wire.close();
   }
 

@@ -121,7 +121,7 @@ class PresenceLoop implements Presence {
     this.#isWoken = false;
     this.#hasGrown = false;
     try {
-      await this.#probe(answered);
+      await this.#probe(answered, signal);
       const isEmpty = await this.#deps.forward(signal);
       if (!isEmpty || signal.aborted || this.#state === 'away') return 'later';
       if (this.#isWoken || this.#hasGrown) return 'again';
@@ -136,12 +136,13 @@ class PresenceLoop implements Presence {
   }
 
   /** An answer that is an error is an answer: callers get theirs too, instead of writing to the embedded default for ever. */
-  async #probe(answered: () => void): Promise<void> {
+  async #probe(answered: () => void, signal: AbortSignal): Promise<void> {
     try {
       await this.#deps.probe();
       if (this.#state === 'away') this.#toForwarding();
     } catch (error) {
-      if (this.#state === 'away' && !this.#deps.isAway(error)) this.#toForwarding();
+      // A port that is being closed says nothing about the external.
+      if (this.#state === 'away' && !signal.aborted && !this.#deps.isAway(error)) this.#toForwarding();
       throw error;
     } finally {
       answered();
