@@ -281,6 +281,7 @@ describe('Weaviate: what its answers mean', () => {
     ['store is read-only due to: memory usage too high', 'full'],
     ['write /data: no space left on device', 'full'],
     ['leader not found', 'backend_away'],
+    ['explorer: list class: search: tried to browse non-existing index for Frame', 'backend_away'],
     ['something that nobody knows', 'failed'],
   ])('of an object: %s', async (said, kind, word = '') => {
     const { url } = await scripted(({ url }) => (url === '/v1/batch/objects' ? { body: [STORED, failed(said)] } : { body: FRAME }));

@@ -118,9 +118,10 @@ const MEANINGS: readonly (readonly [RegExp, VectorErrorKind, string?])[] = [
     'Free space or memory there, then set its shards to READY again',
   ],
   [/vector (lengths|with length|dimensions)|inconsistent vector/i, 'bad_dimensions'],
-  [/leader not found|no leader|not ready|node .* unavailable/i, 'backend_away'],
+  // While it starts, Weaviate knows its classes before it has opened them.
+  [/leader not found|no leader|not ready|node .* unavailable|non-existing index/i, 'backend_away'],
   [
-    /could not find class|non-existing index|no schema is present|class .*not (found|present|exist)|find collection|Cannot query field .* on type .(Get|Aggregate)Objects/i,
+    /could not find class|no schema is present|class .*not (found|present|exist)|find collection|Cannot query field .* on type .(Get|Aggregate)Objects/i,
     'no_such_class',
   ],
   [/reserved|is not a valid (property|class) name|similar class/i, 'bad_name'],

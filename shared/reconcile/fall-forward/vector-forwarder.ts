@@ -63,9 +63,8 @@ export class VectorForwarder {
    */
   async run(signal: AbortSignal): Promise<boolean> {
     const { ledger } = this.#deps;
-    if (this.#isDoubtful) await this.#proveAgain();
     const classes = new Map<string, ClassState | undefined>();
-    let failure: unknown;
+    let failure = this.#isDoubtful ? await this.#proveAgain() : undefined;
     for (let after = 0; !signal.aborted; ) {
       const entries = await ledger.next(BATCH, after);
       const last = entries.at(-1);
@@ -80,32 +79,34 @@ export class VectorForwarder {
     return !signal.aborted && (await ledger.recount()).waiting === 0;
   }
 
-  async #proveAgain(): Promise<void> {
-    const { external, fallback, locks, log } = this.#deps;
+  /** Resolves with an error that says nothing of what waits. What could not be proved is tried again in the next pass. */
+  async #proveAgain(): Promise<unknown> {
     this.#isDoubtful = false;
     try {
-      for (const { place, ids } of this.#recent) {
-        await locks.hold(place, ids, async () => {
-          const [own] = await fallback.readClasses([place]);
-          const [state] = await external.readClasses([place]);
-          if (own === undefined || state === undefined) return;
-          const ours = byId(await fallback.getMany(place, ids));
-          const isStill = (their: VectorObject) => {
-            const our = ours.get(their.id);
-            return our !== undefined && isSame(our, their, typesOf(own));
-          };
-          // Whoever deleted or replaced one since then meant it.
-          const same = (await external.getMany(place, ids)).filter(isStill);
-          await settleIndex({ external, log }, place, same, (one, other) => isSame(one, other, typesOf(own)));
-        });
-      }
+      for (const group of this.#recent) await this.#proveGroup(group);
+      return undefined;
     } catch (error) {
-      if (kindOf(error) !== 'backend_away') log.warn(`vectors that went over could not be looked at once more: ${messageOf(error)}`);
-      else {
-        this.#isDoubtful = true;
-        throw error;
-      }
+      this.#isDoubtful = true;
+      if (kindOf(error) === 'backend_away') throw error;
+      return error;
     }
+  }
+
+  async #proveGroup({ place, ids }: { readonly place: string; readonly ids: readonly string[] }): Promise<void> {
+    const { external, fallback, locks, log } = this.#deps;
+    await locks.hold(place, ids, async () => {
+      const [own] = await fallback.readClasses([place]);
+      const [state] = await external.readClasses([place]);
+      if (own === undefined || state === undefined || state.unusable !== undefined) return;
+      const ours = byId(await fallback.getMany(place, ids));
+      const isEqual = (one: VectorObject, other: VectorObject) => isSame(one, other, typesOf(own));
+      // Whoever deleted or replaced one since then meant it.
+      const same = (await external.getMany(place, ids)).filter((their) => {
+        const our = ours.get(their.id);
+        return our !== undefined && isEqual(our, their);
+      });
+      await settleIndex({ external, log }, place, same, isEqual);
+    });
   }
 
   /** Resolves with an error that says nothing of the other classes. */
@@ -256,10 +257,6 @@ function byId(objects: readonly VectorObject[]): ReadonlyMap<string, VectorObjec
 
 function kindOf(error: unknown): VectorErrorKind | undefined {
   return error instanceof VectorError ? error.kind : undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function named(ids: readonly string[]): string {
