@@ -17,33 +17,59 @@ export interface Drain {
 }
 
 /**
- * Sends what is ready in a queue, in its order. A message is settled when it and all before it are sent,
- * so that after a failure the rest goes once more in its order. Rejects with the first failure.
+ * Sends what is ready in a queue, in its order, two batches at a time. A message is settled when it and all before it are
+ * sent, so that after a failure the rest goes once more in its order. Rejects with the first failure.
  */
-export async function drain({ bus, queue, window, limit, signal, send, settled }: Drain): Promise<void> {
-  let settling = Promise.resolve();
+export async function drain(task: Drain): Promise<void> {
+  const { bus, queue, window, limit, signal, send } = task;
+  let before: Promise<void> = Promise.resolve();
   try {
     for (let left = limit; left > 0 && !signal.aborted; ) {
-      const batch = await bus.receive(queue, { limit: Math.min(window(), left), visibility_ms: LEASE_MS });
+      const size = Math.min(window(), left);
+      const earlier = before;
+      if (size === 1) await earlier;
+      const batch = await bus.receive(queue, { limit: size, visibility_ms: LEASE_MS });
       if (batch.length === 0) return;
       left -= batch.length;
-      const failures = await Promise.all(batch.map((delivery) => send(delivery).then(() => undefined, toFailure)));
-      const failed = failures.findIndex((failure) => failure !== undefined);
-      const sent = failed === -1 ? batch : batch.slice(0, failed);
-      await settling;
-      // The next ones are on their way while these are written down.
-      settling = settleAll(bus, queue, sent).then(() => settled(sent.length));
-      settling.catch(() => undefined);
-      if (failed === -1) continue;
-      await putBack(bus, queue, batch.slice(failed));
-      throw failures[failed]?.error;
+      const sending = Promise.all(batch.map((delivery) => send(delivery).then(() => undefined, toFailure)));
+      before = finish(task, batch, sending, earlier);
+      before.catch(() => undefined);
+      // The next one is on its way while this one is confirmed and written down.
+      await earlier;
     }
   } finally {
-    await settling;
+    await before;
   }
 }
 
-function toFailure(error: unknown): { error: unknown } {
+/** Settles a batch, once the one before it is. */
+async function finish(
+  { bus, queue, settled }: Drain,
+  batch: readonly Delivery[],
+  sending: Promise<(Failure | undefined)[]>,
+  earlier: Promise<void>,
+): Promise<void> {
+  const failures = await sending;
+  try {
+    await earlier;
+  } catch (error) {
+    await putBack(bus, queue, batch);
+    throw error;
+  }
+  const failed = failures.findIndex((failure) => failure !== undefined);
+  const sent = failed === -1 ? batch : batch.slice(0, failed);
+  await settleAll(bus, queue, sent);
+  settled(sent.length);
+  if (failed === -1) return;
+  await putBack(bus, queue, batch.slice(failed));
+  throw failures[failed]?.error;
+}
+
+interface Failure {
+  readonly error: unknown;
+}
+
+function toFailure(error: unknown): Failure {
   return { error };
 }
 

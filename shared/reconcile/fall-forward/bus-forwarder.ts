@@ -17,7 +17,7 @@ import { isHeld, REFUSED, refusedMessage, toOrigin } from './bus-message.ts';
 import type { Passages } from './bus-passage.ts';
 import type { Presence } from './presence.ts';
 
-/** Messages of one queue on their way at once, and queues. */
+/** Messages of a batch, two of which are on their way at once, and queues at a time. */
 const WINDOW = 512;
 const QUEUES = 4;
 /** As many may be left when publishers are made to wait for the rest. */
