@@ -95,7 +95,15 @@ class SqliteBacklog implements Backlog {
     place: string,
     { prefix = '', after = '', limit }: { prefix?: string; after?: string; limit: number },
   ): Promise<Entry[]> {
-    return this.#read(() => this.#sql.list.all({ component, identity, place, prefix, after, limit }).map(toEntry));
+    return this.#read(() => {
+      const entries: Entry[] = [];
+      // Keys with one prefix stand together, so the first of another kind is the end.
+      for (const row of this.#sql.list.iterate({ component, identity, place, prefix, after, limit })) {
+        if (!row.key.startsWith(prefix)) break;
+        entries.push(toEntry(row));
+      }
+      return entries;
+    });
   }
 
   async next({ component, identity }: Target, limit: number, after = 0): Promise<Entry[]> {

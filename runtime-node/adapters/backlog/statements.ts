@@ -30,7 +30,7 @@ export function statements(database: Sqlite.Database) {
     // Texts compare by their UTF-8 bytes.
     list: database.prepare<[Range], EntryRow>(`
       select * from entries where component = @component and identity = @identity and place = @place and state = 'waiting'
-        and key > @after and key >= @prefix and substr(key, 1, length(@prefix)) = @prefix
+        and key > @after and key >= @prefix
       order by key limit @limit
     `),
     next: database.prepare<[string, string, number, number], EntryRow>(

@@ -23,6 +23,7 @@ const PAGE = 1000;
  * - A key that waits is written and read in the embedded default until it has gone over, also when the external answers
  *   again. Anything else is `backend_away` while it is away, never absent. `if_absent`, lists, and the deletion of what
  *   does not wait need the external.
+ * - While a key is copied, whoever writes to it or deletes it waits until that has ended. Then it goes to the external.
  * - Lists show what waits in its place once the external answers.
  * - Version ids of what was written while it was away are those of the embedded default. They stay good for reads.
  * - Counts as away until `run` has its first answer.
