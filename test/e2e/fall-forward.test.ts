@@ -163,7 +163,8 @@ describe.skipIf(why !== undefined)('a node whose externals are away', () => {
       'health ok',
       async () => {
         const now = await opened.node.health();
-        return now?.status === 'ok' ? now : undefined;
+        const isThere = Object.values(now?.backlog ?? {}).every(({ presence }) => presence === 'present');
+        return now?.status === 'ok' && isThere ? now : undefined;
       },
       90,
     );
