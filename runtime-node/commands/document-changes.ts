@@ -18,7 +18,8 @@ export function formatChanges(io: Io, kind: DocumentKind, changes: readonly Chan
 
 const REMOVAL: Record<DocumentKind, string> = {
   plan: 'Services that the plan no longer has are stopped where they run.',
-  profile: 'Nothing is deleted by this: what the profile no longer names stays as it is.',
+  profile:
+    'Nothing is deleted by this: what the profile no longer names stays as it is. `bootplane prune` shows what of it could be removed.',
 };
 
 /** `services/api/version` for `/services/0/version`: what a person calls it. */

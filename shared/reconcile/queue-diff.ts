@@ -46,7 +46,10 @@ function diffTtl(wanted: Queue, is: QueueState, capabilities: BusCapabilities): 
     needs: [queueSubject(wanted.name)],
   };
   if (after < before) {
-    const detail = `a TTL of ${after} ms would drop messages that now stay ${inWords(is.ttl_ms)}: left as it is. Change it by hand if that is meant`;
+    const meant = capabilities.alter_ttl
+      ? 'if that is meant, approve it with `bootplane prune`'
+      : 'give the queue a new name if that is meant';
+    const detail = `a TTL of ${after} ms would drop messages that now stay ${inWords(is.ttl_ms)}: left as it is; ${meant}`;
     return [{ ...view, kind: 'shorten-queue-ttl', safety: 'destroy', detail, data: { queue: withTtl(existing, wanted.ttl_ms) } }];
   }
   const data = { queue: withTtl(existing, wanted.ttl_ms) };

@@ -44,7 +44,8 @@ function diffVersioning({ wanted, is, capabilities }: Pair): StorageAction[] {
   const about = { subject: versioningSubject(bucket), before: is.versioning, data: { bucket }, needs: [bucketSubject(bucket)] };
   if (!wanted.versioning) {
     if (is.versioning !== 'enabled') return [];
-    const detail = 'suspending versioning makes overwrites and deletes final: left enabled. Suspend it by hand if that is meant';
+    const detail =
+      'suspending versioning makes overwrites and deletes final: left enabled; if that is meant, approve it with `bootplane prune`';
     return [{ ...about, kind: 'suspend-versioning', safety: 'destroy', after: 'suspended', detail }];
   }
   if (capabilities.versioning) return [{ ...about, kind: 'enable-versioning', safety: 'update', after: 'enabled' }];
@@ -107,7 +108,7 @@ function tighten(bucket: string, { rule, before }: RuleChange): StorageAction {
   const was = before === undefined ? '' : ` instead of "${before.prefix}" after ${before.expire_days}`;
   const detail =
     `rule ${rule.id} would expire "${rule.prefix}" after ${rule.expire_days} days${was}, which ends the life of objects earlier: ` +
-    'left as it is. Add a rule with a new id, or change it by hand if that is meant';
+    'left as it is. Add a rule with a new id, or, if that is meant, approve it with `bootplane prune`';
   const view = { subject: lifecycleSubject(bucket), before, after: rule, detail };
   return { ...view, kind: 'tighten-lifecycle-rule', safety: 'destroy', data: { bucket, rule }, needs: [] };
 }
