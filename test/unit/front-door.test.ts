@@ -34,6 +34,12 @@ describe('the front door of a node', () => {
     expect(node.sent).toEqual([]);
   });
 
+  it('shows and removes what it made itself, whoever leads: that is never passed on', async () => {
+    await node.call('GET /v1/reconcile/prune');
+    await node.call('POST /v1/reconcile/prune', { body: `{"hash":"${'a'.repeat(64)}"}`, headers: { 'content-type': 'application/json' } });
+    expect(node.sent).toEqual([]);
+  });
+
   it('vouches for a caller to the leader, and the fleet key stays with the node', async () => {
     const answer = await node.call('PUT /v1/cluster/plan', publish());
     expect([answer.status, (await answer.json()).generation]).toEqual([200, 1]);
