@@ -211,11 +211,9 @@ async function goesOver(forward: FallForward<unknown>, open: () => void): Promis
   open();
   const started = performance.now();
   const running = forward.run(ending.signal);
+  while (forward.status().presence === 'away') await clock.sleep(1);
   forward.wake();
-  while (forward.status().presence !== 'present' || forward.status().waiting > 0) {
-    await clock.sleep(5);
-    forward.wake();
-  }
+  while (forward.status().presence !== 'present' || forward.status().waiting > 0) await clock.sleep(5);
   const took = performance.now() - started;
   ending.abort();
   await running;

@@ -1,0 +1,217 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createAloneNotes } from '../../runtime-node/alone-notes.ts';
+import { backlogHealth } from '../../runtime-node/backlog-health.ts';
+import { createNodeForwards, type NodeForwards } from '../../runtime-node/fall-forward.ts';
+import { forwardReporter } from '../../runtime-node/forward-report.ts';
+import { createPresenceWatch } from '../../runtime-node/presence-watch.ts';
+import type { BacklogStatus } from '../../shared/contract/backlog.ts';
+import type { BootstrapEvent } from '../../shared/contract/event.ts';
+import { type ObjectStorage, StorageError } from '../../shared/ports/object-storage.ts';
+import type { Forwards } from '../../shared/reconcile/fall-forward/types.ts';
+import { ARTIFACT_BUCKET } from '../../shared/supervisor/store/artifacts.ts';
+import { createMemoryBacklog } from '../support/memory-backlog.ts';
+import { desiredProfile } from '../support/memory-environment.ts';
+import { memoryObjectStorage } from '../support/memory-object-storage.ts';
+import { STORAGE_WRITES, spyOn } from '../support/memory-spy.ts';
+import { memoryStateFiles } from '../support/memory-state-files.ts';
+import { recordingLog } from '../support/recording-log.ts';
+import { seededRandom } from '../support/seeded-random.ts';
+import { SimulatedClock } from '../support/simulated-clock.ts';
+
+const CALLS = [...STORAGE_WRITES, 'readBuckets', 'put', 'get', 'head', 'list'] as const;
+const bytes = (text: string) => new TextEncoder().encode(text);
+const textOf = async (storage: ObjectStorage, key: string) => new Response((await storage.get('captures', key)).body).text();
+
+let clock: SimulatedClock;
+let here: ObjectStorage;
+let there: ObjectStorage;
+let files: ReturnType<typeof memoryStateFiles>;
+let backlog: ReturnType<typeof createMemoryBacklog>;
+let isAway: boolean;
+
+beforeEach(async () => {
+  clock = new SimulatedClock();
+  here = memoryObjectStorage(clock);
+  there = memoryObjectStorage(clock);
+  files = memoryStateFiles();
+  backlog = createMemoryBacklog(clock);
+  isAway = false;
+  await here.ensureBucket('captures');
+  await here.put('captures', 'from before', bytes('before'));
+});
+
+/** What the node has after a start, until `end`. */
+function start({ isNew = false } = {}) {
+  const log = recordingLog();
+  const line = () => (isAway ? new StorageError('backend_away', 'nothing listens there') : undefined);
+  const external = spyOn<ObjectStorage>(there, [...CALLS], line).port;
+  const alone = createAloneNotes({ files, log });
+  const forwards = createNodeForwards({
+    ...{ machine: { clock, random: seededRandom(), log }, backlog, alone },
+    storage: { external, fallback: here, isNew },
+  });
+  const ending = new AbortController();
+  const running = forwards.run(ending.signal);
+  const end = async () => {
+    ending.abort();
+    await clock.advance(2000);
+    await running;
+  };
+  const storage = forwards.forwards.storage?.port as ObjectStorage;
+  return { forwards, storage, alone, end, log };
+}
+
+const known = async (forwards: NodeForwards) =>
+  forwards.prepared((await desiredProfile({ storage: { buckets: [{ name: 'captures' }] } })).body);
+
+describe('a node that gets an external for the first time', () => {
+  beforeEach(() => there.ensureBucket('captures'));
+
+  it('never says that what it held before is not there, and lets it go over', async () => {
+    const { forwards, storage, end } = start();
+    await expect(storage.get('captures', 'from before')).rejects.toMatchObject({ kind: 'backend_away' });
+    await known(forwards);
+    await clock.advance(3000);
+    expect(await textOf(storage, 'from before')).toBe('before');
+    expect(await textOf(there, 'from before')).toBe('before');
+    expect(forwards.forwards.storage?.status()).toMatchObject({ presence: 'present', waiting: 0, forwarded: 1 });
+    await end();
+  });
+
+  it('uses the external without a profile after a while, and enters what it held when there is one', async () => {
+    const { forwards, storage, end } = start();
+    await clock.advance(12_000);
+    await storage.put('captures', 'new', bytes('new'));
+    expect(await textOf(there, 'new')).toBe('new');
+    await known(forwards);
+    await clock.advance(3000);
+    expect(await textOf(there, 'from before')).toBe('before');
+    await end();
+  });
+
+  it('waits for nothing where its embedded default is new', async () => {
+    const { storage, end } = start({ isNew: true });
+    await clock.advance(1000);
+    await storage.put('captures', 'new', bytes('new'));
+    expect(await textOf(there, 'new')).toBe('new');
+    await end();
+  });
+
+  it('takes artifacts along, whose bucket no profile names', async () => {
+    await here.ensureBucket(ARTIFACT_BUCKET);
+    await here.put(ARTIFACT_BUCKET, 'sha', bytes('artifact'));
+    const { forwards, end } = start();
+    await known(forwards);
+    await clock.advance(20_000);
+    expect((await there.list(ARTIFACT_BUCKET)).objects.map(({ key }) => key)).toEqual(['sha']);
+    await end();
+  });
+});
+
+describe('a node that has had its external before', () => {
+  it('enters nothing again, but for what it wrote when it had none', async () => {
+    await there.ensureBucket('captures');
+    const first = start();
+    await known(first.forwards);
+    await clock.advance(3000);
+    await first.end();
+    await there.delete('captures', 'from before');
+    await here.put('captures', 'unseen', bytes('unseen'));
+    const second = start();
+    await known(second.forwards);
+    await clock.advance(3000);
+    expect((await there.list('captures')).objects).toEqual([]);
+    await second.end();
+    await createAloneNotes({ files, log: recordingLog() }).add(['storage', 'vector']);
+    const third = start();
+    await known(third.forwards);
+    await clock.advance(3000);
+    // What was deleted there since it had gone over does not come back.
+    expect((await there.list('captures')).objects.map(({ key }) => key)).toEqual(['unseen']);
+    expect([await third.alone.has('storage'), await third.alone.has('vector')]).toEqual([false, true]);
+    await third.end();
+  });
+});
+
+describe('who follows the externals', () => {
+  it('hears when one goes away and answers, and is told that', async () => {
+    await there.ensureBucket('captures');
+    isAway = true;
+    const { forwards, end } = start({ isNew: true });
+    const turns: boolean[] = [];
+    const events: BootstrapEvent[] = [];
+    forwards.onPresence((_, answers) => turns.push(answers));
+    forwards.onEvent(forwardReporter('node-1', forwards.forwards, (event) => events.push(event)));
+    await clock.advance(1000);
+    isAway = false;
+    await clock.advance(20_000);
+    isAway = true;
+    await forwards.forwards.storage?.port.head('captures', 'k').catch(() => undefined);
+    expect(turns).toEqual([true, false]);
+    expect(events.map(({ action, status }) => `${action} ${status}`)).toEqual([
+      'fall-forward pending',
+      'fall-forward applied',
+      'fall-forward pending',
+    ]);
+    await end();
+  });
+
+  it('is not told more than some conflicts one by one', () => {
+    const status: BacklogStatus = { presence: 'away', waiting: 0, forwarded: 0, conflicts: 0 };
+    const watch = createPresenceWatch(() => ({ storage: { status: () => status } }) as unknown as Forwards);
+    let told = 0;
+    watch.onEvent(() => {
+      told += 1;
+    });
+    for (let number = 0; number < 100; number += 1) watch.tell('storage', { kind: 'conflict', message: `${number}` });
+    expect(told).toBe(20);
+    watch.tell('storage', { kind: 'moved', message: 'still away' });
+    expect(told).toBe(20);
+  });
+});
+
+describe('a node whose external hangs', () => {
+  it('stops all the same', async () => {
+    const hanging = spyOn<ObjectStorage>(there, ['readBuckets'], () => 'never').port;
+    const machine = { clock, random: seededRandom(), log: recordingLog() };
+    const alone = createAloneNotes({ files, log: machine.log });
+    const forwards = createNodeForwards({ machine, backlog, alone, storage: { external: hanging, fallback: here, isNew: true } });
+    const ending = new AbortController();
+    const running = forwards.run(ending.signal);
+    await clock.advance(100);
+    ending.abort();
+    await clock.advance(1000);
+    await running;
+  });
+});
+
+describe('health', () => {
+  const of = (status: Partial<BacklogStatus>) => {
+    const external = { backend: { kind: 's3', identity: 'http://192.0.2.9:9000' } };
+    const forward = { external, status: () => ({ presence: 'present', waiting: 0, forwarded: 0, conflicts: 0, ...status }) };
+    return backlogHealth({ storage: forward } as unknown as Forwards);
+  };
+
+  it.each([
+    [{}, []],
+    [{ presence: 'forwarding' }, []],
+    [
+      { presence: 'away', reason: 'connection refused', waiting: 12 },
+      ['storage: s3 at http://192.0.2.9:9000 is away (connection refused): 12 objects wait on this node'],
+    ],
+    [
+      { presence: 'away', reason: 'late', waiting: 1 },
+      ['storage: s3 at http://192.0.2.9:9000 is away (late): 1 object waits on this node'],
+    ],
+    [{ presence: 'forwarding', waiting: 2 }, ['storage: 2 objects still go to s3 at http://192.0.2.9:9000']],
+    [
+      { conflicts: 1 },
+      [
+        'storage: 1 object did not go to s3 at http://192.0.2.9:9000, which holds something else in that place: the log and the events name what',
+      ],
+    ],
+  ] as const)('of %j waits for %j', (status, lines) => {
+    expect(of(status).waiting_for).toEqual(lines);
+    expect(of(status).backlog.storage).toMatchObject(status);
+  });
+});
