@@ -253,6 +253,25 @@ describe('vectors that waited', () => {
     expect(world.server.state.lost.has('a')).toBe(false);
   });
 
+  it('and could not be proved once more are looked at again', async () => {
+    const { world, node } = await cutOff();
+    await node.port.upsert('Frame', [vector('a', 1)]);
+    await comeBack(world, node);
+    world.server.state.lost.set('a', 2);
+    world.server.state.isAway = true;
+    await refused(node.port.get('Frame', 'a'), 'backend_away');
+    const { findable } = world.server.port;
+    world.server.port.findable = async () => {
+      throw new VectorError('failed', 'the index is not open yet');
+    };
+    world.server.state.isAway = false;
+    await world.clock.advance(60_000);
+    expect(node.status().presence).toBe('forwarding');
+    world.server.port.findable = findable;
+    await comeBack(world, node);
+    expect(world.server.state.lost.has('a')).toBe(false);
+  });
+
   it('that no search will ever find are stored all the same, and that is said', async () => {
     const { world, node } = await cutOff();
     await node.port.upsert('Frame', [vector('a', 1)]);
