@@ -55,6 +55,15 @@ class Run {
     this.#world = world;
   }
 
+  async start(held: readonly Key[]): Promise<void> {
+    const texts = new Map(held.map((one) => [one, this.#text('held')]));
+    for (const [one, text] of texts) {
+      this.#of(one).values = new Set([text]);
+      this.#ever.get(one)?.add(text);
+    }
+    await this.#world.start(texts);
+  }
+
   async take(step: Step): Promise<void> {
     const { clock, store } = this.#world;
     switch (step.kind) {
@@ -92,6 +101,7 @@ class Run {
       const any = (await this.#isConflict(one)) ? (this.#ever.get(one) ?? []) : [];
       may.set(one, new Set([...values, ...foreign, ...beside, ...any]));
     }
+    this.#world.told.length = 0;
     for (const text of texts) this.#world.underWay.add(text);
     for (const one of calls) if (one.kind === 'delete') this.#world.deleting.add(one.key);
     const outcomes = await this.#world.together(calls.map((one, index) => (port: ObjectStorage) => act(port, one, texts[index] ?? '')));
@@ -100,7 +110,8 @@ class Run {
     for (const one of KEYS) {
       const mine = effects.flatMap((effect, index) => (effect?.key === one ? [{ value: effect.value, outcome: outcomes[index] }] : []));
       this.#learn(one, mine);
-      if (await this.#isConflict(one)) may.set(one, new Set([...(may.get(one) ?? []), ...(this.#ever.get(one) ?? [])]));
+      const isTold = this.#world.told.some((message) => message.startsWith(`${BUCKET}/${one}:`));
+      if (isTold || (await this.#isConflict(one))) may.set(one, new Set([...(may.get(one) ?? []), ...(this.#ever.get(one) ?? [])]));
     }
     for (const [index, one] of calls.entries()) this.#judge(one, outcomes[index], may);
   }
@@ -199,12 +210,13 @@ test('whatever fails and whenever the node dies: what was acknowledged is in the
 }, async () => {
   await fc.assert(
     fc.asyncProperty(
+      fc.subarray([...KEYS]),
       fc.array(step, { minLength: 1, maxLength: 14, size: 'max' }),
       fc.array(fc.nat(39), { maxLength: 200, size: 'max' }),
-      async (steps, fates) => {
+      async (held, steps, fates) => {
         const world = new World(fates);
-        await world.start();
         const run = new Run(world);
+        await run.start(held);
         for (const one of steps) await run.take(one);
         await run.finish();
       },

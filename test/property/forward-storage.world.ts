@@ -36,6 +36,8 @@ export class World {
   readonly underWay = new Set<Value>();
   readonly deleting = new Set<string>();
   readonly replaced: string[] = [];
+  /** What was told as a conflict. A write that follows at once takes its place in the list. */
+  readonly told: string[] = [];
   #fates: number[];
   #node: Incarnation | undefined;
 
@@ -43,8 +45,14 @@ export class World {
     this.#fates = [...fates];
   }
 
-  async start(): Promise<void> {
+  /** `held`: what the embedded default held before there was an external, by key. */
+  async start(held: ReadonlyMap<Key, string> = new Map()): Promise<void> {
     for (const side of [this.store, this.fallback]) await side.ensureBucket(BUCKET);
+    for (const [key, text] of held) {
+      const { sha256: hash = '', size } = await this.fallback.put(BUCKET, key, new TextEncoder().encode(text));
+      const thing = { component: 'storage', identity: this.store.backend.identity, place: BUCKET, key } as const;
+      await this.backlog.add([{ ...thing, hash, size }], { if_unknown: true });
+    }
     this.#node = this.#boot();
   }
 
@@ -155,6 +163,7 @@ export class World {
       clock: this.clock,
       random: seededRandom(),
       log: recordingLog(),
+      tell: ({ kind, message }) => void (kind === 'conflict' && this.told.push(message)),
     });
     const ended = new AbortController();
     const running = forward.run(ended.signal);
