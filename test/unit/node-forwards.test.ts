@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createAloneNotes } from '../../runtime-node/alone-notes.ts';
 import { backlogHealth } from '../../runtime-node/backlog-health.ts';
 import { createNodeForwards, type NodeForwards } from '../../runtime-node/fall-forward.ts';
@@ -9,6 +9,8 @@ import type { BootstrapEvent } from '../../shared/contract/event.ts';
 import { type ObjectStorage, StorageError } from '../../shared/ports/object-storage.ts';
 import type { Forwards } from '../../shared/reconcile/fall-forward/types.ts';
 import { ARTIFACT_BUCKET } from '../../shared/supervisor/store/artifacts.ts';
+import { call } from '../runtime/harness.ts';
+import { startOnNode } from '../runtime/node-harness.ts';
 import { createMemoryBacklog } from '../support/memory-backlog.ts';
 import { desiredProfile } from '../support/memory-environment.ts';
 import { memoryObjectStorage } from '../support/memory-object-storage.ts';
@@ -213,5 +215,21 @@ describe('health', () => {
   ] as const)('of %j waits for %j', (status, lines) => {
     expect(of(status).waiting_for).toEqual(lines);
     expect(of(status).backlog.storage).toMatchObject(status);
+  });
+});
+
+describe('metrics', () => {
+  it('count what waits, by component', async () => {
+    const status: BacklogStatus = { presence: 'away', reason: 'gone', waiting: 12, forwarded: 3, conflicts: 1 };
+    const harness = await startOnNode({ health: async () => ({ status: 'degraded', backlog: { storage: status } }) });
+    onTestFinished(() => harness.close());
+    const { body } = await call(harness, 'GET /metrics');
+    for (const line of [
+      'bootplane_external_present{component="storage"} 0',
+      'bootplane_backlog{component="storage",state="waiting"} 12',
+      'bootplane_backlog{component="storage",state="forwarded"} 3',
+      'bootplane_backlog{component="storage",state="conflict"} 1',
+    ])
+      expect(body).toContain(`${line}\n`);
   });
 });
