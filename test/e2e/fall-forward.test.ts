@@ -20,6 +20,7 @@ import {
   whyNoExternals,
 } from './support/externals.ts';
 import { type Fleet, type Member, openFleet } from './support/fleet-process.ts';
+import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
 
 const PROFILE = parse(readFileSync(resolve('docs/examples/profile.yaml'), 'utf8'));
 const why = whyNoExternals();
@@ -232,6 +233,51 @@ describe('a node whose externals take calls and never answer', () => {
     expect((await messages.pull('alerts'))[0]?.message_id).toBe('m');
     expect(await opened.node.process?.end('SIGTERM')).toBe(0);
   }, 60_000);
+});
+
+describe.skipIf(why !== undefined)('a node that gets externals after it worked without', () => {
+  const KEY = 'a fleet key that is only for tests';
+  let externals: Externals;
+  let dataDir: string;
+  let node: NodeProcess | undefined;
+  beforeAll(async () => {
+    externals = await startExternals();
+    dataDir = await mkdtemp(join(tmpdir(), 'bootplane-before-'));
+    await writeFile(`${dataDir}/profile.seed.json`, JSON.stringify(PROFILE));
+  }, 180_000);
+  afterAll(async () => {
+    await node?.end('SIGKILL');
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
+    await externals?.stop();
+  }, 60_000);
+  const start = async (env: Readonly<Record<string, string>> = {}) => {
+    const args = ['--no-mdns', '--node-id', 'node-1', '--profile', `${dataDir}/profile.seed.json`];
+    node = await startNodeProcess({ dataDir, args, env: { BOOTPLANE_API_KEY: KEY, ...env } });
+    return { node, ...(await serviceOf({ url: node.url, node_id: 'node-1' }, KEY)) };
+  };
+
+  it('lets what it held go over, and never says meanwhile that it is not there', async () => {
+    const before = await start();
+    await until('its bucket', () => before.objects.put('captures', 'raw/0', text(0)));
+    await each(OBJECTS, 16, (index) => before.objects.put('captures', `raw/${index}`, text(index)));
+    await each(50, 1, (index) => before.messages.publish('cameras', { key: 'alert.fire', message_id: `m${index}` }));
+    expect(await before.node.end('SIGTERM')).toBe(0);
+
+    const after = await start(externals.env);
+    await until('all of it to go over', async () => {
+      // It is there, or that is not known yet.
+      const found = await after.objects.get('captures', 'raw/7').then(
+        (object) => object !== undefined,
+        (error) => error.problem?.code === 'backend_away',
+      );
+      expect(found).toBe(true);
+      const { body } = await after.node.client.health();
+      return body.status === 'ok' && body.backlog?.storage?.forwarded === OBJECTS && body.backlog.broker?.presence === 'present';
+    });
+    const found = await objectsIn(externals.store, 'captures');
+    for (const [index, key] of objectKeys(OBJECTS).entries()) expect(found.get(key), key).toBe(md5(text(index)));
+    expect(inOrder(await messagesIn(externals.broker, 'alerts'))).toEqual(Array.from({ length: 50 }, (_, index) => `m${index}`));
+  }, 120_000);
 });
 
 describe.skipIf(why !== undefined)('two nodes whose shared externals are away', () => {

@@ -41,7 +41,7 @@ export async function startExternals(): Promise<Externals> {
 }
 
 /** As a service of the node would be connected. */
-export async function serviceOf({ url, node_id }: Member, key: string, service = 'hello'): Promise<Services> {
+export async function serviceOf({ url, node_id }: Pick<Member, 'url' | 'node_id'>, key: string, service = 'hello'): Promise<Services> {
   const keys = await deriveFleetKeys('default', key);
   return connectServices({ url, token: await keys.serviceToken(node_id, service) });
 }
