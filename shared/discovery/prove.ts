@@ -137,7 +137,8 @@ function explain(error: unknown): Challenged {
 function limited(fetch: Fetch): Fetch {
   return async (request) => {
     const response = await fetch(request);
-    if (response.body === null) return response;
+    // HTTP reads no more than was announced, and a stream of our own costs more than all the rest of a short answer.
+    if (response.body === null || Number(response.headers.get('content-length') ?? Number.NaN) <= MAX_ANSWER_BYTES) return response;
     let bytes = 0;
     const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(chunk, controller) {

@@ -121,6 +121,23 @@ describe('what others can make a node do', () => {
 });
 
 describe('a node of a large site', () => {
+  it('asks only some of those that are heard and too busy to answer, and leads as long as none of them does', async () => {
+    const asked: string[] = [];
+    for (let index = 1; index <= 40; index += 1) {
+      const address = `198.51.100.${index}`;
+      fleet.strangers.set(address, ({ signal }) => {
+        asked.push(address);
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+      });
+      await fleet.lan.join(address).advertise(await advertOf(`n${index}`, address, 0));
+    }
+    const node = fleet.machine('x');
+    await node.boot();
+    await fleet.until(() => node.state.leads, TTL_MS);
+    expect(new Set(asked).size).toBeGreaterThan(6);
+    expect(asked.length).toBeLessThanOrEqual(20);
+  });
+
   it('writes down no look that changed nothing, whoever was asked', async () => {
     const machines = await fleet.booted(12);
     const [, follower] = machines as [FleetMachine, FleetMachine];
