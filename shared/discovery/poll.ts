@@ -3,6 +3,7 @@ import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import type { NodePlan } from '../contract/plan.ts';
 import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
+import { OutdatedError } from './failure.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
 import { matches } from './select.ts';
 import type { Exchange } from './sync-exchange.ts';
@@ -25,7 +26,7 @@ export async function poll(node: NodeContext, client: Client, exchange: Exchange
     desired = answer.desired;
     if (isOutdated(node, answer.body)) {
       if (ask < MAX_ASKS) continue;
-      throw new Error(`its plan answers are of epoch ${answer.body.epoch}, though it is known to be past that`);
+      throw new OutdatedError(`its plan answers are of epoch ${answer.body.epoch}, though it is known to be past that`);
     }
     await follow(node, answer.body);
     isSettled = await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, answer.body);

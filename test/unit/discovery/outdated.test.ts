@@ -83,4 +83,28 @@ describe('a plan answer that was under way while its leader began a later epoch'
     expect(follower.state.epoch).toBeGreaterThan(epoch);
     expect(plans).toBe(2);
   });
+
+  it('and comes again and again is no answer of that leader: the node looks for another, above what it has seen', async () => {
+    const [a, b, c] = await fleet.booted(3);
+    const machines = [a, b, c].filter((machine) => machine !== undefined);
+    const leader = machines.find(({ state }) => state.leads);
+    const [follower, other] = machines.filter((machine) => machine !== leader);
+    if (leader === undefined || follower === undefined || other === undefined) throw new Error(fleet.standing());
+    const old = await leader.client.plan(follower.node_id);
+    leader.kill();
+    await leader.boot();
+    await fleet.until(() => follower.state.epoch > old.body.epoch && other.state.epoch === follower.state.epoch, 4 * TTL_MS);
+    const { epoch } = follower.state;
+    // Its machine has lost its disk: what answers there now passes calls on to somebody who does not know that it led.
+    intercept(leader, async (request, answer) =>
+      new URL(request.url).pathname === '/v1/nodes/plan' ? Response.json(old.body) : request.url.includes('leader') ? noLeader() : answer(),
+    );
+    follower.discovery.poke();
+    other.discovery.poke();
+    await fleet.until(() => follower.state.epoch > epoch && other.state.epoch === follower.state.epoch, 4 * TTL_MS);
+  });
 });
+
+function noLeader(): Response {
+  return Response.json({ type: 'about:blank', title: 'x', status: 404, detail: 'x', code: 'no_leader' }, { status: 404 });
+}
