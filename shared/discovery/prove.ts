@@ -41,7 +41,10 @@ export interface Proved {
   readonly follows?: KnownLeader;
 }
 
-export type Challenged = { readonly proved: Proved } | { readonly outcome: 'rejected' | 'no_answer'; readonly detail: string };
+/** `isSilent`: nothing came, not even a refusal, so it may be there and busy. */
+export type Challenged =
+  | { readonly proved: Proved }
+  | { readonly outcome: 'rejected' | 'no_answer'; readonly detail: string; readonly isSilent?: boolean };
 
 export interface ChallengeOptions {
   readonly deps: Pick<DiscoveryDeps, 'config' | 'fleetKeys' | 'fetch' | 'clock' | 'random'>;
@@ -129,8 +132,9 @@ function explain(error: unknown): Challenged {
     const { status, code, detail } = error.problem;
     return { outcome: 'rejected', detail: `it answered ${status} ${code}: ${detail}` };
   }
-  const answered = error instanceof UnreachableError && error.kind === 'not_understood';
-  return { outcome: answered ? 'rejected' : 'no_answer', detail: messageOf(error) };
+  const kind = error instanceof UnreachableError ? error.kind : undefined;
+  if (kind === 'not_understood') return { outcome: 'rejected', detail: messageOf(error) };
+  return { outcome: 'no_answer', detail: messageOf(error), isSilent: kind === 'no_answer' };
 }
 
 /** Gives up on an answer that is far longer than any of this API's. */

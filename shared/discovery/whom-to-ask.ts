@@ -4,8 +4,8 @@ import type { Round, StepContext } from './round.ts';
 
 /** A follower whose leader is well asks only so many others, so that a large site does not ask all of all. */
 const SAMPLED_PEERS = 3;
-/** It asks only so many of those that told of something new: each of them points to the leader that it follows. */
-const HINTED_PEERS = 8;
+/** It asks only so many of those that told of something new, the first that was heard first: each of them points to the leader that it follows. */
+const HINTED_PEERS = 3;
 const SAMPLED_AT_BOOT = 6;
 /** So many who answered and knew of no leader speak for those who were heard beside them. */
 const ENOUGH_WITNESSES = 3;
