@@ -8,6 +8,8 @@ import { createLook } from './look.ts';
 import { claimOwn, leadBy } from './own-supervisor.ts';
 import type { StepContext, StepResult } from './round.ts';
 
+const HEARD_AT_ONCE = 3;
+
 /** Elects this node: waits for its turn, looks a last time, and claims in its own Supervisor above every epoch that it has ever seen. */
 export async function locateSelf(context: StepContext): Promise<StepResult> {
   const { deps, signal } = context;
@@ -22,12 +24,21 @@ export async function locateSelf(context: StepContext): Promise<StepResult> {
     // Another may have been elected while this node looked: what it says of itself is heard before anything is claimed.
     if (isMyTurn && looks > 0 && heard.length === 0 && silent.length === 0) return elect(context);
     const before = isMyTurn && looks === 0 ? turn.before : [];
-    const last = await lookLast(context, [...heard, ...silent, ...before], silent.length === 0 ? turn.timeout_ms : 2 * turn.timeout_ms);
+    const last = await lookLast(
+      context,
+      [...foremost(heard), ...silent, ...before],
+      silent.length === 0 ? turn.timeout_ms : 2 * turn.timeout_ms,
+    );
     if ('outcome' in last) return last;
     if (isMyTurn) looks += 1;
     silent = turn.looks > 1 && looks < turn.looks ? last.silent : [];
   }
   return { outcome: 'off', detail: 'the node stops' };
+}
+
+/** A few of a whole site that tells the same speak for it: each points to the leader that it follows. */
+function foremost(heard: readonly Candidate[]): Candidate[] {
+  return heard.toSorted((a, b) => (b.epoch ?? 0) - (a.epoch ?? 0)).slice(0, HEARD_AT_ONCE);
 }
 
 /** Where none of these leads: those of whom nothing came. */

@@ -47,10 +47,11 @@ function isWitnessed({ heard, proved }: Round, { node_id }: Candidate): boolean 
 /**
  * For a node that follows nobody. Whoever was heard in this round is there, and a few of them were asked. Where too few of
  * those answered it asks a few more, not all: a site that boots at once is busy, and all the more when everybody asks everybody.
+ * Who has never seen an epoch neither leads nor knows who does.
  */
 function beyondThoseHeard(round: Round, candidates: readonly Candidate[]): Candidate[] {
   const { heard, proved, asked } = round;
-  const open = [...heard.values()].filter(({ url }) => !asked.has(url));
+  const open = [...heard.values()].filter(({ url, epoch = 0 }) => epoch > 0 && !asked.has(url));
   const more = proved.size >= ENOUGH_WITNESSES ? [] : open.toSorted((a, b) => (b.epoch ?? 0) - (a.epoch ?? 0)).slice(0, SAMPLED_AT_BOOT);
   return [...more, ...candidates.filter(({ node_id }) => node_id === undefined || !heard.has(node_id))];
 }

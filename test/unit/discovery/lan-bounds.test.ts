@@ -121,22 +121,30 @@ describe('what others can make a node do', () => {
 });
 
 describe('a node of a large site', () => {
-  it('asks only some of those that are heard and too busy to answer, and leads as long as none of them does', async () => {
-    const asked: string[] = [];
-    for (let index = 1; index <= 40; index += 1) {
-      const address = `198.51.100.${index}`;
-      fleet.strangers.set(address, ({ signal }) => {
-        asked.push(address);
-        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
-      });
-      await fleet.lan.join(address).advertise(await advertOf(`n${index}`, address, 0));
-    }
-    const node = fleet.machine('x');
-    await node.boot();
-    await fleet.until(() => node.state.leads, TTL_MS);
-    expect(new Set(asked).size).toBeGreaterThan(6);
-    expect(asked.length).toBeLessThanOrEqual(25);
-  });
+  it.each([
+    ['that have seen leaders', 3, 12],
+    ['that are as new as itself', 0, 6],
+  ])(
+    'asks only some of those that are heard, %s, and too busy to answer, and leads as long as none of them does',
+    async (_, epoch, some) => {
+      const asked: string[] = [];
+      for (let index = 1; index <= 40; index += 1) {
+        const address = `198.51.100.${index}`;
+        fleet.strangers.set(address, ({ signal }) => {
+          asked.push(address);
+          return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+        });
+        await fleet.lan.join(address).advertise(await advertOf(`n${index}`, address, epoch));
+      }
+      const node = fleet.machine('x');
+      await node.boot();
+      await fleet.until(() => node.state.leads, TTL_MS);
+      // The first of those that come before it, and of those that told of an epoch: three times.
+      const atLast = 3 * (3 + epoch);
+      expect(asked.length).toBeGreaterThanOrEqual(some);
+      expect(asked.length).toBeLessThanOrEqual(some + atLast);
+    },
+  );
 
   it('does not lead beside one that it heard of, and that was only too busy to answer in time', async () => {
     const address = '198.51.100.1';
