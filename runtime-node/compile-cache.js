@@ -2,6 +2,7 @@
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 
 /** A node runs for months and may end by kill -9: its cache is written once its start, and that of others beside it, is over. */
 const LOOK_EVERY_MS = 10_000;
