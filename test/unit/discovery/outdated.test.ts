@@ -14,7 +14,7 @@ const cloud = () => createClient({ url: CLOUD, credential: FLEET_KEY, fetch: fle
 /** A node that no packet reaches holds the lease of the cloud. */
 async function claimAtCloud(node_id: string): Promise<void> {
   await cloud().register({ node_id, host: node_id, ip: '192.0.2.99', capabilities: [], versions: {} });
-  const { body } = await cloud().claim({ node_id, url: 'http://192.0.2.99:7420' });
+  const { body } = await cloud().claim({ node_id, url: 'http://192.0.2.99:7420' }, 'default');
   expect(body).toMatchObject({ granted: true, node_id });
 }
 
@@ -49,7 +49,7 @@ describe('a look that began before the cloud told of a later epoch', () => {
     let challenges = 0;
     intercept(a, async (request, answer) => {
       if (request.url.includes('challenge') && challenges++ === 0) {
-        await cloud().release({ node_id: 'c', epoch: 1 });
+        await cloud().release({ node_id: 'c', epoch: 1 }, 'default');
         await claimAtCloud('d');
         b.discovery.poke();
         await fleet.clock.sleep(500);
