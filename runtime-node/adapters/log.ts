@@ -1,7 +1,5 @@
-import { createRequire } from 'node:module';
 import type { Writable } from 'node:stream';
 import picocolors from 'picocolors';
-import type { Logger } from 'pino';
 import { toTimestamp } from '../../shared/contract/ids.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Log, LogFields } from '../../shared/ports/log.ts';
@@ -9,7 +7,7 @@ import { redactText, safeFields } from './log-fields.ts';
 import { isRepetition, type Level, textLine } from './log-text.ts';
 
 export interface NodeLogOptions {
-  /** `text` for people, `json` (one object per line, by pino) for programs. */
+  /** `text` for people, `json` (one object per line) for programs. */
   readonly format: 'text' | 'json';
   readonly clock: Pick<Clock, 'now'>;
   /** Default: standard output. */
@@ -75,20 +73,13 @@ function textWriter(stream: Writable & { readonly isTTY?: boolean }, { clock, co
   };
 }
 
+/** Written here, since a library for it costs each start 35 ms and 9 MB, and the fields are made safe in any case. */
 function jsonWriter(stream: Writable, { clock }: NodeLogOptions): WriteLine {
-  // Loaded only when asked for: it costs 35 ms and 9 MB of every start otherwise. The cast: require knows no types.
-  const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino');
-  const logger: Logger = pino(
-    {
-      level: 'debug',
-      base: null,
-      messageKey: 'message',
-      timestamp: () => `,"time":${JSON.stringify(timestampOf(clock.now()))}`,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    stream,
-  );
-  return (level, message, own, inherited) => logger[level](withoutReserved(safeFields({ ...inherited, ...own })), redactText(message));
+  return (level, message, own, inherited) => {
+    const fields = withoutReserved(safeFields({ ...inherited, ...own }));
+    const line = { level, time: timestampOf(clock.now()), ...fields, message: redactText(message) };
+    stream.write(`${JSON.stringify(line)}\n`);
+  };
 }
 
 /** A field must not stand in the object twice. */

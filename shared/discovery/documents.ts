@@ -10,7 +10,10 @@ export interface Held<K extends DocumentKind> extends Verified<K> {
   readonly etag?: string;
 }
 
-/** The last good desired documents of this node, in memory and on disk. */
+/**
+ * The last good desired documents of this node. One that is kept is shown when it is on the disk: what was applied must
+ * not be older after a power cut. Where the disk refuses it (it is full), it is shown all the same.
+ */
 export interface Documents {
   /** The Cluster Plan with the answer that was made from it; never one without the other. */
   readonly plan: { readonly held: Held<'plan'>; readonly answer: NodePlan } | undefined;
@@ -39,12 +42,12 @@ export async function openDocuments(deps: OpenDeps): Promise<Documents> {
     },
     async keepPlan(held, answer) {
       if (plan?.held === held && JSON.stringify(plan.answer) === JSON.stringify(answer)) return;
-      plan = { held, answer };
       await writeJsonFile(deps, FILES.plan, { ...toKept(held), answer });
+      plan = { held, answer };
     },
     async keepProfile(held) {
-      profile = held;
       await writeJsonFile(deps, FILES.profile, toKept(held));
+      profile = held;
     },
   };
 }

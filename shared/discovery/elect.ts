@@ -10,9 +10,13 @@ export interface Turn {
   readonly before: readonly Candidate[];
   /** For the answer to the last look, milliseconds. */
   readonly timeout_ms: number;
+  /** How often those that are asked last are, as long as nothing comes of them, not even a refusal. */
+  readonly looks: number;
 }
 
 const BOOT_LOOK_MS = 500;
+/** Whoever was heard at boot is there, and may lead by now: where it is only busy, a second leader would make it busier. */
+const BOOT_LOOKS = 3;
 /** Of those before this node at boot the first are asked: the others would have followed one of them. */
 const ASKED_LAST = 3;
 const TAKEOVER_LOOK_MS = 150;
@@ -36,6 +40,7 @@ function turnAtBoot({ deps, round }: StepContext): Turn {
     wait_ms: Math.max(isLed ? LOWER_LEADER_MS : 0, bootWaitMs(before.length, deps.random.next())),
     before: asked.map(({ url, node_id }) => ({ url, node_id, via: 'peer' })),
     timeout_ms: BOOT_LOOK_MS,
+    looks: BOOT_LOOKS,
   };
 }
 
@@ -49,6 +54,7 @@ function turnInSuccession({ deps }: StepContext, { gone, gone_url, successors }:
     wait_ms: takeoverWaitMs(before.length, isSuccessor, deps.random.next()),
     before: asked.map((one) => ({ ...one, via: 'peer' })),
     timeout_ms: TAKEOVER_LOOK_MS,
+    looks: 1,
   };
 }
 

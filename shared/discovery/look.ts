@@ -23,6 +23,8 @@ export interface Look {
   /** Resolves when all who were added have answered or not. */
   settled(): Promise<void>;
   readonly found: readonly Found[];
+  /** Those of whom nothing came in time, and no refusal either. */
+  readonly silent: readonly Candidate[];
   readonly traced: readonly TracedCandidate[];
 }
 
@@ -34,6 +36,7 @@ export function createLook(context: LocateContext, { timeout_ms, asked = new Set
   const own = [originOf(context.deps.config.advertise_url()), originOf(context.deps.self.url)];
   const waiting: Candidate[] = [];
   const found: Found[] = [];
+  const silent: Candidate[] = [];
   const traced: TracedCandidate[] = [];
   let running = 0;
   let onIdle: (() => void) | undefined;
@@ -41,11 +44,14 @@ export function createLook(context: LocateContext, { timeout_ms, asked = new Set
   const trace = (one: TracedCandidate) => {
     if (traced.length < MAX_TRACED) traced.push(one);
   };
-  const take = ({ url, node_id, via }: Candidate, answer: Challenged) => {
+  const take = (candidate: Candidate, answer: Challenged) => {
+    const { url, node_id, via } = candidate;
     if (!('proved' in answer)) {
+      const { isSilent, ...told } = answer;
       const isCut = life.signal.aborted && answer.outcome === 'no_answer';
+      if (isSilent && !isCut) silent.push(candidate);
       const named = node_id === undefined ? {} : { node_id };
-      return trace({ url, ...named, ...answer, ...(isCut ? { detail: 'not waited for: another one was found first' } : {}) });
+      return trace({ url, ...named, ...told, ...(isCut ? { detail: 'not waited for: another one was found first' } : {}) });
     }
     const one = { ...answer.proved, via };
     found.push(one);
@@ -69,6 +75,7 @@ export function createLook(context: LocateContext, { timeout_ms, asked = new Set
   const look: Look = {
     signal: life.signal,
     found,
+    silent,
     traced,
     add(candidate) {
       const url = originOf(candidate.url);

@@ -3,6 +3,7 @@ import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import type { NodePlan } from '../contract/plan.ts';
 import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
+import { OutdatedError } from './failure.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
 import { matches } from './select.ts';
 import type { Exchange } from './sync-exchange.ts';
@@ -23,6 +24,10 @@ export async function poll(node: NodeContext, client: Client, exchange: Exchange
   for (let ask = 1; !isSettled && ask <= MAX_ASKS; ask += 1) {
     const answer = await client.plan(node.deps.identity.node_id);
     desired = answer.desired;
+    if (isOutdated(node, answer.body)) {
+      if (ask < MAX_ASKS) continue;
+      throw new OutdatedError(`its plan answers are of epoch ${answer.body.epoch}, though it is known to be past that`);
+    }
     await follow(node, answer.body);
     isSettled = await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, answer.body);
   }
@@ -40,6 +45,12 @@ function describePlan({ standing, documents }: NodeContext): string {
       ? 'no Cluster Plan'
       : `plan ${plan.held.document.meta.generation} (here: ${plan.answer.services.map(({ name }) => name).join(', ') || 'nothing'})`;
   return `${standing.role()}, ${services}, ${profile === undefined ? 'no Environment Profile' : `profile ${profile.document.meta.generation}`}`;
+}
+
+/** It was under way while a look or another answer told of a later epoch. Only the cloud, which may be restored from a backup, leads back. */
+function isOutdated({ standing: { located, token } }: NodeContext, { epoch }: NodePlan): boolean {
+  if (located?.source === 'cloud') return false;
+  return epoch < Math.max(located?.leader?.epoch ?? 0, token?.epoch ?? 0);
 }
 
 async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Promise<void> {

@@ -41,7 +41,10 @@ export interface Proved {
   readonly follows?: KnownLeader;
 }
 
-export type Challenged = { readonly proved: Proved } | { readonly outcome: 'rejected' | 'no_answer'; readonly detail: string };
+/** `isSilent`: nothing came, not even a refusal, so it may be there and busy. */
+export type Challenged =
+  | { readonly proved: Proved }
+  | { readonly outcome: 'rejected' | 'no_answer'; readonly detail: string; readonly isSilent?: boolean };
 
 export interface ChallengeOptions {
   readonly deps: Pick<DiscoveryDeps, 'config' | 'fleetKeys' | 'fetch' | 'clock' | 'random'>;
@@ -129,15 +132,17 @@ function explain(error: unknown): Challenged {
     const { status, code, detail } = error.problem;
     return { outcome: 'rejected', detail: `it answered ${status} ${code}: ${detail}` };
   }
-  const answered = error instanceof UnreachableError && error.kind === 'not_understood';
-  return { outcome: answered ? 'rejected' : 'no_answer', detail: messageOf(error) };
+  const kind = error instanceof UnreachableError ? error.kind : undefined;
+  if (kind === 'not_understood') return { outcome: 'rejected', detail: messageOf(error) };
+  return { outcome: 'no_answer', detail: messageOf(error), isSilent: kind === 'no_answer' };
 }
 
 /** Gives up on an answer that is far longer than any of this API's. */
 function limited(fetch: Fetch): Fetch {
   return async (request) => {
     const response = await fetch(request);
-    if (response.body === null) return response;
+    // HTTP reads no more than was announced, and a stream of our own costs more than all the rest of a short answer.
+    if (response.body === null || Number(response.headers.get('content-length') ?? Number.NaN) <= MAX_ANSWER_BYTES) return response;
     let bytes = 0;
     const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(chunk, controller) {

@@ -123,9 +123,9 @@ function unhurried({ look_again_ms, ...located }: Located): Located {
 }
 
 /** A look takes a while, and a plan that came meanwhile may have told of a higher epoch than what the look has found. */
-function isOvertaken({ node, located }: Session, { source, leader }: Located): boolean {
+function isOvertaken({ node }: Session, { source, leader }: Located): boolean {
   const { token } = node.standing;
-  if (located.source === 'cloud' || source === 'cloud' || leader === undefined || token === undefined) return false;
+  if (source === 'cloud' || leader === undefined || token === undefined) return false;
   return leader.epoch < token.epoch;
 }
 

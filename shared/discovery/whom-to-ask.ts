@@ -1,11 +1,11 @@
 import type { Candidate } from './candidate.ts';
 import type { Located } from './located.ts';
-import type { StepContext } from './round.ts';
+import type { Round, StepContext } from './round.ts';
 
 /** A follower whose leader is well asks only so many others, so that a large site does not ask all of all. */
 const SAMPLED_PEERS = 3;
-/** It asks only so many of those that told of something new: each of them points to the leader that it follows. */
-const HINTED_PEERS = 8;
+/** It asks only so many of those that told of something new, the first that was heard first: each of them points to the leader that it follows. */
+const HINTED_PEERS = 3;
 const SAMPLED_AT_BOOT = 6;
 /** So many who answered and knew of no leader speak for those who were heard beside them. */
 const ENOUGH_WITNESSES = 3;
@@ -31,16 +31,29 @@ export function peersToAsk({ deps, current, peers, round, standing }: StepContex
   const isWell = current !== undefined && current.lease === undefined && current.source !== 'cloud';
   const hinted = isWell ? round.hinted.toSorted((a, b) => (b.epoch ?? 0) - (a.epoch ?? 0)).slice(0, HINTED_PEERS) : round.hinted;
   if (round.isHinted) return [...hinted];
-  const isWitnessed = ({ node_id }: Candidate) =>
-    round.proved.size >= ENOUGH_WITNESSES && node_id !== undefined && round.heard.has(node_id);
   const known = [...deps.config.peers.map((url) => ({ url })), ...peers.list(), ...(standing.answer?.successors ?? [])];
-  const candidates = known
-    .map((peer): Candidate => ({ ...peer, via: 'peer' }))
-    .filter((one) => !round.asked.has(new URL(one.url).origin) && !isWitnessed(one));
-  if (!isWell) return [...hinted, ...candidates];
+  const candidates = known.map((peer): Candidate => ({ ...peer, via: 'peer' })).filter((one) => !round.asked.has(new URL(one.url).origin));
+  if (current === undefined) return beyondThoseHeard(round, [...hinted, ...candidates]);
+  if (!isWell) return [...hinted, ...candidates.filter((one) => !isWitnessed(round, one))];
   const from = Math.floor(deps.random.next() * candidates.length);
   const sampled = [...candidates.slice(from), ...candidates.slice(0, from)].slice(0, SAMPLED_PEERS);
   return [...hinted, ...followedOf(current, 'peer'), ...sampled];
+}
+
+function isWitnessed({ heard, proved }: Round, { node_id }: Candidate): boolean {
+  return proved.size >= ENOUGH_WITNESSES && node_id !== undefined && heard.has(node_id);
+}
+
+/**
+ * For a node that follows nobody. Whoever was heard in this round is there, and a few of them were asked. Where too few of
+ * those answered it asks a few more, not all: a site that boots at once is busy, and all the more when everybody asks everybody.
+ * Who has never seen an epoch neither leads nor knows who does.
+ */
+function beyondThoseHeard(round: Round, candidates: readonly Candidate[]): Candidate[] {
+  const { heard, proved, asked } = round;
+  const open = [...heard.values()].filter(({ url, epoch = 0 }) => epoch > 0 && !asked.has(url));
+  const more = proved.size >= ENOUGH_WITNESSES ? [] : open.toSorted((a, b) => (b.epoch ?? 0) - (a.epoch ?? 0)).slice(0, SAMPLED_AT_BOOT);
+  return [...more, ...candidates.filter(({ node_id }) => node_id === undefined || !heard.has(node_id))];
 }
 
 /** The leader that is followed, to be asked like any other. */

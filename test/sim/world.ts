@@ -45,6 +45,8 @@ export class World {
   readonly keys: FleetKeys;
   readonly cloud: Cloud | undefined;
   readonly machines: Machine[] = [];
+  /** Copies that were taken away again. */
+  readonly #gone: Machine[] = [];
   /** Hosts that are not of the fleet. */
   readonly strangers: (Host & { readonly origin: string })[] = [];
   /** How long a write takes on the disk of a machine, milliseconds; 0 where it is not there. */
@@ -98,6 +100,7 @@ export class World {
     machine.powerOff();
     machine.isGone = true;
     this.machines.splice(this.machines.indexOf(machine), 1);
+    this.#gone.push(machine);
   }
 
   /** Lets simulated time pass; `observe` is called whenever something has happened. */
@@ -114,7 +117,7 @@ export class World {
   }
 
   close(): void {
-    for (const { disk } of this.machines) disk.database.close();
+    for (const { disk } of [...this.machines, ...this.#gone]) disk.database.close();
     this.cloud?.file.close();
   }
 

@@ -21,7 +21,8 @@ export const credentialsToProved: Invariant = ({ world, broken, count }) => {
     onAnswer({ from, to, url, headers }, status, body) {
       const isChallenge = url.pathname === '/v1/leader' && url.searchParams.has('challenge');
       if (!isChallenge || headers.has('authorization')) return;
-      const isNode = world.machines.some(({ name }) => name === to);
+      // It may be gone by the time its answer arrives: a copy that was taken away meanwhile has proved itself all the same.
+      const isNode = proved.has(to);
       const hasProof = (status === 200 || status === 404) && body.includes('"proof":');
       count(`challenge ${isNode ? (hasProof ? 'proved' : 'not proved') : 'answered by a stranger'}`);
       if (isNode && hasProof) proved.get(from)?.add(url.origin);

@@ -274,6 +274,36 @@ describe('what is validly published', () => {
     expect(machine.trace).toEqual(['apply 4: web']);
   });
 
+  it.each(['plan', 'profile'] as const)(
+    'as a %s is applied when it is on the disk: a power cut leads back to nothing older',
+    async (kind) => {
+      const { machine, boot } = await running();
+      const { files, clock, own } = machine;
+      const { write } = files;
+      files.write = async (name, text) => {
+        if (name === `${kind}.json`) await clock.sleep(500);
+        return write(name, text);
+      };
+      own.publish(kind === 'plan' ? await planOf(['web'], { generation: 4 }) : await profileOf(['more'], { generation: 4 }));
+      boot.discovery.poke();
+      await machine.elapse(400);
+      expect(unchanged(machine)).toEqual([]);
+      expect(boot.discovery.state().generations[kind]).toBe(3);
+      await machine.elapse(400);
+      expect(unchanged(machine)).toEqual([kind === 'plan' ? 'apply 4: web' : 'environment 4: more']);
+      expect(boot.discovery.state().generations[kind]).toBe(4);
+    },
+  );
+
+  it('is applied also where the disk is full and does not take it', async () => {
+    const { machine, boot } = await running();
+    machine.files.write = () => Promise.reject(new Error('ENOSPC: no space left on device'));
+    machine.own.publish(await planOf(['web'], { generation: 4 }));
+    boot.discovery.poke();
+    await machine.elapse(1_000);
+    expect(unchanged(machine)).toEqual(['apply 4: web']);
+  });
+
   it('is fetched once: unchanged documents cost no body', async () => {
     const { machine } = await running();
     machine.own.calls.length = 0;

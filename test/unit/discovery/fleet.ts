@@ -42,7 +42,7 @@ export class Fleet {
   readonly cut = new Set<string>();
   /** Addresses whose news stall, while all else of them goes through. */
   readonly muted = new Set<string>();
-  /** Says which packets are lost beside those of `cut`. */
+  /** Says which packets are lost beside those of `cut`, also on the way to `CLOUD`. */
   partition: ((from: string, to: string) => boolean) | undefined;
   /** What answers at an address where no node of ours is. */
   readonly strangers = new Map<string, Fetch>();
@@ -119,7 +119,7 @@ export class Fleet {
         ? this.cloud.supervisor.fetch
         : (this.strangers.get(hostname) ?? this.machines.get(hostname)?.running?.answer);
       const isKnown = this.machines.has(hostname) || this.strangers.has(hostname);
-      const isSilent = isToCloud ? !this.cloud.reachable || this.cut.has(from) : this.isCut(from, hostname) || !isKnown;
+      const isSilent = isToCloud ? !this.cloud.reachable || this.isCut(from, CLOUD) : this.isCut(from, hostname) || !isKnown;
       if (isSilent) return aborted(request.signal);
       if (answers === undefined) throw refused(hostname);
       this.onRequest?.(from, to, request);

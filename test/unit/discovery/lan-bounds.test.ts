@@ -121,6 +121,46 @@ describe('what others can make a node do', () => {
 });
 
 describe('a node of a large site', () => {
+  it.each([
+    ['that have seen leaders', 3, 12],
+    ['that are as new as itself', 0, 6],
+  ])(
+    'asks only some of those that are heard, %s, and too busy to answer, and leads as long as none of them does',
+    async (_, epoch, some) => {
+      const asked: string[] = [];
+      for (let index = 1; index <= 40; index += 1) {
+        const address = `198.51.100.${index}`;
+        fleet.strangers.set(address, ({ signal }) => {
+          asked.push(address);
+          return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+        });
+        await fleet.lan.join(address).advertise(await advertOf(`n${index}`, address, epoch));
+      }
+      const node = fleet.machine('x');
+      await node.boot();
+      await fleet.until(() => node.state.leads, TTL_MS);
+      // The first of those that come before it, and of those that told of an epoch: three times.
+      const atLast = 3 * (3 + epoch);
+      expect(asked.length).toBeGreaterThanOrEqual(some);
+      expect(asked.length).toBeLessThanOrEqual(some + atLast);
+    },
+  );
+
+  it('does not lead beside one that it heard of, and that was only too busy to answer in time', async () => {
+    const address = '198.51.100.1';
+    const began = fleet.clock.monotonic();
+    fleet.strangers.set(address, async (request) => {
+      // Busy with its own start, as far as a newcomer can tell.
+      await fleet.clock.sleep(began + 3500 - fleet.clock.monotonic(), request.signal);
+      return proveToLead(request, 'a', { epoch: 1, nodes_heard: 1 });
+    });
+    await fleet.lan.join(address).advertise(await advertOf('a', address, 1));
+    const node = fleet.machine('x');
+    await node.boot();
+    await fleet.until(() => node.state.source !== undefined, TTL_MS);
+    expect(node.state).toMatchObject({ leads: false, leader_node_id: 'a' });
+  });
+
   it('writes down no look that changed nothing, whoever was asked', async () => {
     const machines = await fleet.booted(12);
     const [, follower] = machines as [FleetMachine, FleetMachine];

@@ -46,6 +46,17 @@ describe('remembered peers', () => {
   const open = (files = memoryStateFiles(), log = recordingLog()) => openPeers({ files, log, clock }, self);
   const peer = (index: number) => ({ url: `http://192.0.3.${index}:7420`, node_id: `n${index}` });
 
+  const countedFiles = () => {
+    const files = memoryStateFiles();
+    const { write } = files;
+    let written = 0;
+    files.write = (name, text) => {
+      written += 1;
+      return write(name, text);
+    };
+    return { files, writes: () => written };
+  };
+
   it('are at most 64, the one met last first, one address for each node, and never the node itself', async () => {
     const peers = await open();
     for (let index = 0; index < 80; index += 1) await peers.remember([peer(index)]);
@@ -67,36 +78,24 @@ describe('remembered peers', () => {
   });
 
   it('are written each while there are few, and once in a minute where nodes come and go all the time', async () => {
-    const files = memoryStateFiles();
-    let writes = 0;
-    const { write } = files;
-    files.write = (name, text) => {
-      writes += 1;
-      return write(name, text);
-    };
+    const { files, writes } = countedFiles();
     const peers = await open(files);
     for (let index = 0; index < 200; index += 1) await peers.hearOf(peer(index));
-    expect(writes).toBe(8);
+    expect(writes()).toBe(8);
     for (let index = 0; index < 200; index += 1) await peers.remember([peer(index)]);
-    expect(writes).toBe(8);
+    expect(writes()).toBe(8);
     await clock.advance(60_000);
     await peers.remember([]);
-    expect(writes).toBe(9);
+    expect(writes()).toBe(9);
     expect((await open(files)).list()).toEqual(peers.list());
   });
 
   it('are on disk, written only when an address comes or goes; a damaged file is set aside', async () => {
-    const files = memoryStateFiles();
-    let writes = 0;
-    const { write } = files;
-    files.write = (name, text) => {
-      writes += 1;
-      return write(name, text);
-    };
+    const { files, writes } = countedFiles();
     const peers = await open(files);
     await peers.remember([peer(1), peer(2)]);
     await peers.remember([peer(2), peer(1)]);
-    expect(writes).toBe(1);
+    expect(writes()).toBe(1);
     expect((await open(files)).list()).toEqual([peer(1), peer(2)]);
     files.texts.set('peers.json', '{"peers":[{"url":"no');
     const log = recordingLog();

@@ -208,6 +208,32 @@ describe('a bounded fetch', () => {
     expect(below?.aborted).toBe(true);
   });
 
+  it('waits longer by as much as its machine notices the time late, at most twice as long', async () => {
+    const slow = new SimulatedClock();
+    const late = (late_ms: number) => {
+      let is_first = true;
+      const sleep = (ms: number, signal?: AbortSignal) => {
+        const more_ms = is_first ? late_ms : 0;
+        is_first = false;
+        return slow.sleep(ms + more_ms, signal);
+      };
+      return { now: () => slow.now(), monotonic: () => slow.monotonic(), trusted: () => true, sleep };
+    };
+    const answered_after = (ms: number, late_ms: number) => {
+      const fetch = () => slow.sleep(ms).then(() => new Response('late'));
+      const call = boundedFetch({ fetch, clock: late(late_ms), timeout_ms: () => 1000, signal: NEVER })(new Request('http://x/'));
+      return call.then((response) => response.text(), String);
+    };
+    const answers = Promise.all([
+      answered_after(1500, 400),
+      answered_after(1900, 400),
+      answered_after(5900, 5000),
+      answered_after(9000, 5000),
+    ]);
+    await slow.advance(10_000);
+    expect(await answers).toEqual(['late', expect.stringContaining('no answer'), 'late', expect.stringContaining('no answer')]);
+  });
+
   it('rejects when it is given up', async () => {
     const abort = new AbortController();
     const call = bounded(() => new Promise(() => undefined), abort.signal)(new Request('http://x/'));

@@ -142,6 +142,20 @@ describe('services with a count', () => {
     expect(lost.length + [...before.values()].flat().length).toBe(6);
     for (const { trace } of others) expect(trace).not.toContain('stop');
   });
+
+  it('run on another node within five TTLs when the only copy was on a node that is lost', async () => {
+    const machines = await fleet.booted(3);
+    const [leader] = fleet.leaders();
+    const plan = { services: [{ name: 'one', version: '1', command: ['sleep', '1'], placement: { count: 1, roles: ['worker'] } }] };
+    await leader?.client.publish('plan', plan, { if_match: 0 });
+    await fleet.elapse(2 * TTL_MS);
+    const [lost, ...more] = machines.filter((machine) => runs(machine).length > 0);
+    expect(more).toEqual([]);
+    lost?.kill();
+    await fleet.elapse(5 * TTL_MS);
+    const copies = machines.flatMap((machine) => runs(machine));
+    expect(copies).toEqual(['one']);
+  });
 });
 
 /** In the order in which they take over, as all of them were told. */
