@@ -72,7 +72,9 @@ export class VectorForwarder {
       after = last.number;
       for (const [place, group] of Map.groupBy(entries, (entry) => entry.place)) {
         if (signal.aborted) return false;
-        failure ??= await this.#try(place, group, classes);
+        // Each has its try, whatever failed before.
+        const failed = await this.#try(place, group, classes);
+        failure ??= failed;
       }
     }
     if (failure !== undefined) throw failure;

@@ -194,6 +194,23 @@ describe('vectors that waited', () => {
     expect(await world.remote.count('Frame')).toBe(20);
   });
 
+  it('of a class that the external fails do not hold up those of another class', async () => {
+    const world = await vectorWorld();
+    for (const index of [world.fallback, world.remote]) await index.ensureClass({ ...CLASS, name: 'Broken' });
+    const { upsert } = world.server.port;
+    world.server.port.upsert = (name, objects) =>
+      name === 'Broken' ? Promise.reject(new VectorError('failed', 'its shard is read-only')) : upsert(name, objects);
+    world.server.state.isAway = true;
+    const node = world.start();
+    await world.clock.advance(1);
+    await node.port.upsert('Broken', [vector('a', 1)]);
+    await node.port.upsert('Frame', [vector('b', 2)]);
+    world.server.state.isAway = false;
+    await world.clock.advance(60_000);
+    expect(await there(world)).toEqual([['b', 2]]);
+    expect(node.status()).toMatchObject({ presence: 'forwarding', waiting: 1, forwarded: 1 });
+  });
+
   it('leave other content where it is, and tell of it once; the same content is no conflict', async () => {
     const { world, node } = await cutOff();
     await node.port.upsert('Frame', [vector('a', 1), vector('b', 2), { id: 'c', vector: [0.1, 0.2], meta: { n: 3 } }]);
