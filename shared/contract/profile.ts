@@ -44,9 +44,16 @@ export const LifecycleRule = z
   .meta({ id: 'LifecycleRule' });
 export type LifecycleRule = z.infer<typeof LifecycleRule>;
 
+/** The tag of a bucket that records who made it, where the store keeps tags. Nobody's: it is not shown with the others and can't be set with them. */
+export const MAKER_TAG = 'bootplane-made-by';
+
 const Tags = z
   .record(z.string().min(1).max(128, 'must have at most 128 characters (S3)'), z.string().max(256, 'must have at most 256 characters (S3)'))
-  .refine((tags) => Object.keys(tags).length <= 50, 'must have at most 50 tags (S3)')
+  .refine((tags) => Object.keys(tags).length <= 49, 'must have at most 49 tags (S3 takes 50, and one records who made the bucket)')
+  .refine((tags) => !Object.hasOwn(tags, MAKER_TAG), {
+    path: [MAKER_TAG],
+    message: 'is kept for bootplane, which records there who made a bucket: use another name',
+  })
   .refine((tags) => Object.keys(tags).every((name) => !name.startsWith('aws:')), 'names must not start with aws: (reserved by S3)');
 
 export const Bucket = z

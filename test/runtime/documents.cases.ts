@@ -242,6 +242,13 @@ export function documentCases(start: Start): void {
         await refused('plan', { services: [service('a', more)] }, pointer);
       });
 
+      it('the tag that records who made a bucket, and more tags than fit beside it', async () => {
+        const tagged = (tags: Record<string, string>) => ({ storage: { buckets: [{ name: 'logs', tags }] } });
+        const tags = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`tag-${index}`, 'x']));
+        await refused('profile', tagged({ 'bootplane-made-by': 'me' }), '/storage/buckets/0/tags/bootplane-made-by');
+        await refused('profile', tagged(tags(50)), '/storage/buckets/0/tags');
+      });
+
       it('a key that nobody knows, with its pointer', async () => {
         await refused(
           'plan',

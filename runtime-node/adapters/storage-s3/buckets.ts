@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { LifecycleRule } from '../../../shared/contract/profile.ts';
+import { type LifecycleRule, MAKER_TAG } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import type { BucketState } from '../../../shared/ports/object-storage.ts';
@@ -18,7 +18,7 @@ import {
 import { merge } from './merge.ts';
 import type { Requests } from './requests.ts';
 import { eachOf } from './slots.ts';
-import { hasTags, MAKER_TAG, readTags, type Tags, writeTags } from './tag-document.ts';
+import { hasTags, readTags, type Tags, writeTags } from './tag-document.ts';
 import { textOf } from './xml.ts';
 
 export type Feature = 'versioning' | 'lifecycle' | 'tags';

@@ -1,4 +1,4 @@
-import type { LifecycleRule } from '../../../shared/contract/profile.ts';
+import { type LifecycleRule, MAKER_TAG } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import { whyNoMaker } from '../../../shared/ports/maker.ts';
@@ -18,7 +18,6 @@ import { Removals } from './removal.ts';
 import { Regions, Requests } from './requests.ts';
 import { Signer } from './signer.ts';
 import { Slots } from './slots.ts';
-import { MAKER_TAG } from './tag-document.ts';
 import { Wire } from './wire.ts';
 
 export interface S3StorageOptions {

@@ -1,8 +1,5 @@
 import { escapeXml, parseXml, textOf } from './xml.ts';
 
-/** Records who made a bucket. Nobody's tag: it is not shown with the others and can't be set with them. */
-export const MAKER_TAG = 'bootplane-made-by';
-
 export type Tags = Readonly<Record<string, string>>;
 
 export function readTags(text: string): Record<string, string> {
