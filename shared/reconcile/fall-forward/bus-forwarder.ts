@@ -66,22 +66,23 @@ export class Forwarder {
     this.#waiting = Math.max(0, this.#waiting - 1);
   }
 
-  /** True when publishes go to the external and nothing is left but what it has no place for. */
+  /** True when publishes go to the external and nothing waits. They go there also while something waits that has no place there yet. */
   async forward(signal: AbortSignal): Promise<boolean> {
     const { gate, declarations, environment, passages } = this.#parts;
     const isDeclared = await declarations.forward();
     const isComplete = await environment.isComplete();
     await this.#drainAll(signal);
     const left = await this.#left();
-    if (!isDeclared || !isComplete || signal.aborted) return false;
-    if (gate.isOver) return left === 0;
-    if (left > REST) return false;
-    const isOver = await gate.switchOver(async () => {
+    if (!gate.isOver && (signal.aborted || !isComplete || left > REST || !(await this.#switchOver(signal)))) return false;
+    await passages.close();
+    return isDeclared && isComplete && !signal.aborted && this.#waiting === 0;
+  }
+
+  #switchOver(signal: AbortSignal): Promise<boolean> {
+    return this.#parts.gate.switchOver(async () => {
       await this.#drainAll(signal);
       return !signal.aborted && (await this.#left()) === 0;
     });
-    if (isOver) await passages.close();
-    return isOver;
   }
 
   /** Counts what waits, and answers how many of them have somewhere to go. */

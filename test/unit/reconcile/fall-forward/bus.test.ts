@@ -251,16 +251,17 @@ describe('the environment', () => {
     await send(it, 'left', 'old', '');
     await send(it, 'new');
     it.line.isCut = false;
-    await it.present();
-    expect(here(it)).toMatchObject({ presence: 'present', waiting: 1 });
-    expect(await idsAt(it.broker, 'orders')).toEqual(['new']);
+    await it.clock.advance(120_000);
+    expect(here(it)).toMatchObject({ presence: 'forwarding', waiting: 1 });
+    await send(it, 'direct');
+    expect(await idsAt(it.broker, 'orders')).toEqual(['new', 'direct']);
     const [left] = await it.bus.receive('old', { visibility_ms: 1000 });
     expect(left?.message_id).toBe('left');
-    await it.clock.advance(2000);
 
+    // Whoever leads makes it again, and tells this node nothing of it.
     await it.broker.ensureQueue({ name: 'old', type: 'classic', arguments: {} });
-    it.forward.wake();
-    await it.until('the message', () => here(it).waiting === 0);
+    await it.present();
+    expect(here(it).waiting).toBe(0);
     expect(await idsAt(it.broker, 'old')).toEqual(['left']);
   });
 
@@ -287,6 +288,23 @@ describe('the environment', () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  it('is not missed for ever: a declaration that waits for an exchange nobody makes keeps no publishes here', async () => {
+    const it = await begin({ isCut: true });
+    await environment(it);
+    await it.fallback.ensureExchange({ name: 'dropped', type: 'topic' });
+    await it.bus.ensureBinding({ exchange: 'dropped', queue: 'orders', key: '#', arguments: {} });
+    it.line.isCut = false;
+    await it.clock.advance(120_000);
+    expect(here(it)).toMatchObject({ presence: 'forwarding', waiting: 1 });
+    await send(it, 'direct');
+    expect((await it.fallback.holdings()).filter(({ ready }) => ready > 0)).toEqual([]);
+    expect(await idsAt(it.broker, 'orders')).toEqual(['direct']);
+    await it.broker.ensureExchange({ name: 'dropped', type: 'topic' });
+    await it.present();
+    expect(here(it)).toMatchObject({ waiting: 0, conflicts: 0 });
+    expect((await send(it, 'bound', 'any', 'dropped')).routed).toBe(true);
   });
 
   it('reports what was declared while it was away and is another one there', async () => {
