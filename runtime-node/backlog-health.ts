@@ -31,9 +31,12 @@ function troubles(
   const count = (number: number) => `${number} ${THINGS[component][number === 1 ? 0 : 1]}`;
   const wait = waiting === 0 ? 'what is written waits on this node' : `${count(waiting)} ${waiting === 1 ? 'waits' : 'wait'} on this node`;
   const refused = `${count(conflicts)} did not go to ${external}, which holds something else in that place: the log and the events name what`;
+  const error = reason === undefined ? '' : ` answers with an error: ${reason}`;
+  const going = `${count(waiting)} still ${waiting === 1 ? 'goes' : 'go'} to ${external}${error === '' ? '' : `, which${error}`}`;
   return [
     ...(presence === 'away' ? [`${external} is away (${reason ?? 'it does not answer'}): ${wait}`] : []),
-    ...(presence !== 'away' && waiting > 0 ? [`${count(waiting)} still ${waiting === 1 ? 'goes' : 'go'} to ${external}`] : []),
+    ...(presence !== 'away' && waiting > 0 ? [going] : []),
+    ...(presence !== 'away' && waiting === 0 && error !== '' ? [`${external}${error}`] : []),
     ...(conflicts > 0 ? [refused] : []),
   ];
 }

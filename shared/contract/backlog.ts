@@ -16,7 +16,7 @@ export type Presence = z.infer<typeof Presence>;
 export const BacklogStatus = z
   .object({
     presence: Presence,
-    /** Why it counts as away, in words. */
+    /** In words why it counts as away; or, where it answers, the error that keeps what waits from going over. */
     reason: z.string().optional(),
     waiting: Count,
     forwarded: Count,

@@ -57,6 +57,10 @@ describe('with a node that has externals', () => {
     const next = findings(await site.run(['doctor', '--json']));
     expect(next['storage (s3)']).toMatchObject({ status: 'fail', detail: expect.stringContaining('the access key is not known') });
     expect(next['broker (rabbitmq)']).toMatchObject({ status: 'ok', detail: expect.stringContaining('3 gone over') });
+    const refusing = { ...present, presence: 'forwarding', reason: 'the password is wrong' };
+    site.own.set('GET /healthz', { ...HEALTH, backlog: { broker: refusing } });
+    const last = findings(await site.run(['doctor', '--json']));
+    expect(last['broker (rabbitmq)']).toMatchObject({ status: 'fail', detail: expect.stringContaining('the password is wrong') });
   });
 });
 

@@ -207,6 +207,11 @@ describe('health', () => {
     ],
     [{ presence: 'forwarding', waiting: 2 }, ['storage: 2 objects still go to s3 at http://192.0.2.9:9000']],
     [
+      { presence: 'forwarding', waiting: 2, reason: 'wrong keys' },
+      ['storage: 2 objects still go to s3 at http://192.0.2.9:9000, which answers with an error: wrong keys'],
+    ],
+    [{ presence: 'forwarding', reason: 'wrong keys' }, ['storage: s3 at http://192.0.2.9:9000 answers with an error: wrong keys']],
+    [
       { conflicts: 1 },
       [
         'storage: 1 object did not go to s3 at http://192.0.2.9:9000, which holds something else in that place: the log and the events name what',

@@ -26,7 +26,7 @@ export interface PresenceDeps {
 /** Whether an external answers now, and what follows from that. */
 export interface Presence {
   readonly state: PresenceState;
-  /** Why it counts as away. */
+  /** Why it counts as away; or, where it answers, the error of the last try to let go over what waits. */
   readonly reason: string | undefined;
   /** Runs a call to the external. Where it turns out to be away this is known at once, and the error goes on to the caller. */
   call<T>(work: () => Promise<T>): Promise<T>;
@@ -123,6 +123,7 @@ class PresenceLoop implements Presence {
     try {
       await this.#probe(answered, signal);
       const isEmpty = await this.#deps.forward(signal);
+      if (this.#state !== 'away') this.#reason = undefined;
       if (!isEmpty || signal.aborted || this.#state === 'away') return 'later';
       if (this.#isWoken || this.#hasGrown) return 'again';
       if (this.#state === 'forwarding') this.#deps.log.info(`${this.#deps.name}: nothing waits any more`);
@@ -130,7 +131,7 @@ class PresenceLoop implements Presence {
       return 'done';
     } catch (error) {
       if (this.#deps.isAway(error)) this.#toAway(error);
-      else if (!signal.aborted) this.#deps.log.warn(`${this.#deps.name}: what waits could not go over yet: ${messageOf(error)}`);
+      else if (!signal.aborted) this.#refused(error);
       return 'later';
     }
   }
@@ -168,6 +169,12 @@ class PresenceLoop implements Presence {
     if (!wasHere) return;
     this.#deps.log.warn(`${this.#deps.name} is away: the embedded default takes what is written, and keeps it: ${this.#reason}`);
     this.#wake?.();
+  }
+
+  /** It answers, and its answer is an error: people have to see that, for it may be the same one for ever. */
+  #refused(error: unknown): void {
+    if (this.#state !== 'away') this.#reason = messageOf(error);
+    this.#deps.log.warn(`${this.#deps.name}: what waits could not go over yet: ${messageOf(error)}`);
   }
 
   #toForwarding(): void {

@@ -1,5 +1,5 @@
 import type { BacklogStatus } from '../../contract/backlog.ts';
-import { type GetOptions, type ObjectStorage, StorageError } from '../../ports/object-storage.ts';
+import { type GetOptions, type ObjectStorage, type RemoveBucketOptions, StorageError } from '../../ports/object-storage.ts';
 import { createPresence } from './presence.ts';
 import { StorageBacklog } from './storage-backlog.ts';
 import { forwardObjects } from './storage-forwarder.ts';
@@ -51,7 +51,7 @@ export function createForwardStorage(deps: ForwardDeps<ObjectStorage>): FallForw
   const parts: StorageParts = { external, fallback, backlog, presence, locks: new KeyLocks(), log, name };
   const status = (): BacklogStatus => {
     const { state, reason } = presence;
-    return { presence: state, ...(state === 'away' && reason !== undefined ? { reason } : {}), ...backlog.counts };
+    return { presence: state, ...(reason === undefined ? {} : { reason }), ...backlog.counts };
   };
   return {
     ...{ port: createPort(parts, conflict), external, fallback, status },
@@ -111,7 +111,7 @@ async function removeBucket(
   parts: StorageParts,
   conflict: (message: string) => void,
   bucket: string,
-  options: { if_empty?: boolean } = {},
+  options: RemoveBucketOptions = {},
 ): Promise<void> {
   const { backlog, name } = parts;
   if (options.if_empty === true && (await backlog.list(bucket, { limit: 1 })).length > 0)

@@ -125,6 +125,20 @@ describe('the way of an external', () => {
     expect(external.forwards).toBe(0);
     expect(external.probes).toBeLessThan(20);
     expect(log.lines.some(({ message }) => message.includes('these keys are wrong'))).toBe(true);
+    expect(presence.reason).toBe('these keys are wrong');
+    external.probe = async () => {};
+    await clock.advance(10_000);
+    expect([presence.state, presence.reason]).toEqual(['present', undefined]);
+  });
+
+  test('that lets nothing go over says why, until something else keeps it', async () => {
+    const { clock, presence, external } = start();
+    external.forward = () => Promise.reject(new Error('no space left on it'));
+    await clock.advance(60_000);
+    expect([presence.state, presence.reason]).toEqual(['forwarding', 'no space left on it']);
+    external.forward = async () => false;
+    await clock.advance(10_000);
+    expect([presence.state, presence.reason]).toEqual(['forwarding', undefined]);
   });
 
   test('one that goes away while something goes over is away, and the rest goes over later', async () => {
