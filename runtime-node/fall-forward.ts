@@ -94,7 +94,16 @@ function adopting(
   { component, external, isNew, page }: Side,
 ): Pick<Adoption, 'want' | 'run'> {
   const target = { component, identity: external.backend.identity };
-  const adoption = createAdoption({ ...machine, backlog, target, page });
+  const entering: AdoptDeps['backlog'] = {
+    isComplete: (of) => backlog.isComplete(of),
+    complete: (of) => backlog.complete(of),
+    async add(entries, options) {
+      await backlog.add(entries, options);
+      // An external that has all is asked alone: from now on what was entered is read here until it has gone over.
+      forward?.wake();
+    },
+  };
+  const adoption = createAdoption({ ...machine, backlog: entering, target, page });
   const adopt = async (signal: AbortSignal) => {
     await adoption.run(signal);
     if (signal.aborted) return;

@@ -16,6 +16,7 @@ import { desiredProfile } from '../support/memory-environment.ts';
 import { memoryObjectStorage } from '../support/memory-object-storage.ts';
 import { STORAGE_WRITES, spyOn } from '../support/memory-spy.ts';
 import { memoryStateFiles } from '../support/memory-state-files.ts';
+import { memoryVectorIndex } from '../support/memory-vector-index.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
@@ -97,6 +98,38 @@ describe('a node that gets an external for the first time', () => {
     await storage.put('captures', 'new', bytes('new'));
     expect(await textOf(there, 'new')).toBe('new');
     await end();
+  });
+
+  it('reads each vector as soon as it is entered, also where entering all of them takes long', async () => {
+    const [own, theirs] = [memoryVectorIndex(), memoryVectorIndex()];
+    for (const index of [own, theirs]) await index.ensureClass({ name: 'Frame', dimensions: 1, properties: [] });
+    const id = (number: number) => `0000000${number}`.slice(-4);
+    await own.upsert(
+      'Frame',
+      Array.from({ length: 600 }, (_, number) => ({ id: id(number), vector: [1], meta: {} })),
+    );
+    const [next, never] = [Promise.withResolvers<void>(), new Promise<never>(() => undefined)];
+    const list: typeof own.list = async (name, options = {}) => {
+      if (options.after === id(255)) await next.promise;
+      if (options.after === id(511)) await never;
+      return own.list(name, options);
+    };
+    const log = recordingLog();
+    const machine = { clock, random: seededRandom(), log };
+    const vector = { external: theirs, fallback: { ...own, list }, isNew: false };
+    const forwards = createNodeForwards({ machine, backlog, alone: createAloneNotes({ files, log }), vector });
+    const ending = new AbortController();
+    const running = forwards.run(ending.signal);
+    forwards.prepared((await desiredProfile({ vector: { classes: [{ name: 'Frame', dimensions: 1, properties: [] }] } })).body);
+    await clock.advance(30_000);
+    expect(forwards.forwards.vector?.status()).toMatchObject({ presence: 'present', forwarded: 256 });
+    next.resolve();
+    await clock.advance(1000);
+    expect(await forwards.forwards.vector?.port.get('Frame', id(300))).toMatchObject({ id: id(300) });
+    expect(forwards.forwards.vector?.status()).toMatchObject({ forwarded: 512 });
+    ending.abort();
+    await clock.advance(2000);
+    await running;
   });
 
   it('takes artifacts along, whose bucket no profile names', async () => {
