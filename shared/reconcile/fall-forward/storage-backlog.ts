@@ -40,7 +40,7 @@ export class StorageBacklog {
 
   async settle({ number }: Entry, state: 'forwarded' | 'conflict', detail?: string): Promise<void> {
     await this.#do(() => this.#backlog.settle(this.#target, [{ number, state, ...(detail === undefined ? {} : { detail }) }]));
-    await this.recount();
+    await this.#countAnew();
   }
 
   next(limit: number, after: number): Promise<Entry[]> {
@@ -53,7 +53,12 @@ export class StorageBacklog {
 
   async #add(entry: Omit<NewEntry, keyof Target>): Promise<void> {
     await this.#do(() => this.#backlog.add([{ ...this.#target, ...entry }]));
-    await this.recount();
+    await this.#countAnew();
+  }
+
+  /** What is noted is noted, also where it can't be counted just now: each pass over what waits counts again. */
+  async #countAnew(): Promise<void> {
+    await this.recount().catch(() => undefined);
   }
 
   async #do<T>(work: () => Promise<T>): Promise<T> {

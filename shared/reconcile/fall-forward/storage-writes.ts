@@ -52,8 +52,12 @@ async function keep(parts: StorageParts, { bucket, key, body, options }: Order, 
     if (!isKind(error, 'no_such_bucket')) throw error;
     throw awayError(parts, `bucket ${bucket} is not in the embedded default, which takes only what the profile names`);
   });
-  await backlog.add(bucket, info);
-  presence.grown();
+  try {
+    await backlog.add(bucket, info);
+  } finally {
+    // Also where that failed: it may be noted all the same, and would wait while nobody looks.
+    presence.grown();
+  }
   return info;
 }
 
@@ -92,9 +96,12 @@ async function deleteWaiting(parts: StorageParts, entry: Entry): Promise<void> {
     }
   }
   // First the entry: from then on it counts as deleted, whatever the embedded default still holds.
-  if (entry.deleted !== true) await backlog.addDeletion(entry);
-  await dropKept(parts, entry);
-  presence.grown();
+  try {
+    if (entry.deleted !== true) await backlog.addDeletion(entry);
+    await dropKept(parts, entry);
+  } finally {
+    presence.grown();
+  }
 }
 
 /** Hides it in the embedded default, unless that was done: a second time would put a second marker where versions are kept. */

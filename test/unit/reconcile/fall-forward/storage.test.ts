@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import type { Backlog } from '../../../../shared/ports/backlog.ts';
 import { StorageError } from '../../../../shared/ports/object-storage.ts';
 import { memoryObjectStorage } from '../../../support/memory-object-storage.ts';
 import { SimulatedClock } from '../../../support/simulated-clock.ts';
@@ -538,6 +539,56 @@ test('a backlog that can not be written refuses the write, and what it does not 
   await expect(node.port.get('data', 'a')).rejects.toMatchObject(away);
 });
 
+describe('a write that was under way while all that waited went over', () => {
+  /** Stores in the embedded default only once `release` is called: by then the external is back, and nothing waits any more. */
+  const startLate = async () => {
+    const node = await start({ isAway: true });
+    const held = Promise.withResolvers<void>();
+    const { put } = node.fallback;
+    Object.assign(node.fallback, { put: (...args: Parameters<typeof put>) => held.promise.then(() => put(...args)) });
+    const writing = node.port.put('data', 'a', bytesOf('one'));
+    await node.comeBack();
+    expect(node.forward.status()).toMatchObject({ presence: 'present', waiting: 0 });
+    return { node, writing, release: held.resolve };
+  };
+  const goesOver = async (node: Node) => {
+    await node.clock.advance(60_000);
+    expect(node.forward.status()).toEqual({ presence: 'present', waiting: 0, forwarded: 1, conflicts: 0 });
+    expect(await textOf(node.store, 'a')).toBe('one');
+  };
+
+  test('is acknowledged when it is noted, and goes over, though what waits can not be counted just then', async () => {
+    const { node, writing, release } = await startLate();
+    failOnce(node.backlog, 'counts', 'before');
+    release();
+    await expect(writing).resolves.toMatchObject({ key: 'a' });
+    await goesOver(node);
+  });
+
+  test('goes over also when the answer of the disk that it is noted got lost', async () => {
+    const { node, writing, release } = await startLate();
+    failOnce(node.backlog, 'add', 'after');
+    release();
+    await expect(writing).rejects.toMatchObject({ kind: 'failed' });
+    await goesOver(node);
+  });
+});
+
+test('a conflict is told once, though what waits can not be counted just then', async () => {
+  const node = await start({ isAway: true });
+  await node.store.put('data', 'a', bytesOf('theirs'));
+  await node.port.put('data', 'a', bytesOf('ours'));
+  const { settle } = node.backlog;
+  const settleThenFail: typeof settle = async (...args) => {
+    await settle(...args);
+    failOnce(node.backlog, 'counts', 'before');
+  };
+  Object.assign(node.backlog, { settle: settleThenFail });
+  await node.comeBack();
+  expect(node.conflicts()).toEqual([expect.stringContaining('data/a: the external holds another object')]);
+  expect(node.forward.status()).toEqual({ presence: 'present', waiting: 0, forwarded: 0, conflicts: 1 });
+});
+
 test('many writers to one key while all goes over end with one of their bodies, and no conflict', async () => {
   const node = await start({ isAway: true });
   await node.port.put('data', 'a', bytesOf('first'));
@@ -556,4 +607,15 @@ test('many writers to one key while all goes over end with one of their bodies, 
 
 function wrapped<Args extends unknown[], T>(_real: (...args: Args) => Promise<T>, error: StorageError) {
   return (..._args: Args): Promise<T> => Promise.reject(error);
+}
+
+/** The next call of this kind fails, before it does anything or after it has done all. */
+function failOnce(backlog: Backlog, method: 'add' | 'counts', when: 'before' | 'after'): void {
+  const real = backlog[method] as (...args: unknown[]) => Promise<unknown>;
+  const failing = async (...args: unknown[]) => {
+    Object.assign(backlog, { [method]: real });
+    if (when === 'after') await real(...args);
+    throw new Error('the disk does not work');
+  };
+  Object.assign(backlog, { [method]: failing });
 }
