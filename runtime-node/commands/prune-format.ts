@@ -11,7 +11,7 @@ export function formatPreview(io: Io, preview: PrunePreview, include_non_empty: 
   const { components, refused, hash, generation } = preview;
   const colors = colorsFor(io);
   const actions = components.flatMap((one) => one.actions);
-  const filled = actions.filter(({ evidence }) => !evidence.empty).length;
+  const filled = actions.filter(({ evidence: { empty, unguarded } }) => !empty || unguarded === true).length;
   return [
     ...components.flatMap((component) => formatComponent(io, component)),
     ...(refused.length === 0 ? [] : ['', ...refused.map((why) => colors.red(`Nothing may be removed now: ${oneLine(why)}`))]),
@@ -22,7 +22,7 @@ export function formatPreview(io: Io, preview: PrunePreview, include_non_empty: 
 
 function sumUp(count: number, filled: number, generation: number | undefined, include_non_empty: boolean): string {
   const stays = include_non_empty ? '' : `, which ${filled === 1 ? 'stays' : 'stay'} without --include-non-empty`;
-  const rest = filled === 0 ? 'all of it empty' : `${filled} of them not empty${stays}`;
+  const rest = filled === 0 ? 'all of it empty' : `${filled} of them not, or not surely, empty${stays}`;
   return `${count} ${count === 1 ? 'action' : 'actions'} by profile generation ${generation}, ${rest}.`;
 }
 
@@ -62,7 +62,8 @@ const UNITS: Record<Holding, readonly [one: string, many: string]> = {
   unacked: ['message handed out', 'messages handed out'],
 };
 
-function formatEvidence(colors: Colors, { empty, holds, at_least }: PruneEvidence): string {
+function formatEvidence(colors: Colors, { empty, unguarded, holds, at_least }: PruneEvidence): string {
+  if (unguarded === true) return colors.yellow('empty now, but what comes to it just as it goes is lost with it');
   if (empty) return colors.green('nothing is lost by it');
   const parts = Object.entries(UNITS).flatMap(([name, [one, many]]) => {
     // The keys of UNITS are those of Holding, which Object.entries forgets.

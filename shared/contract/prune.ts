@@ -12,6 +12,8 @@ export const PruneEvidence = z
   .object({
     /** Nothing would be lost. Else the action needs `include_non_empty`. */
     empty: z.boolean(),
+    /** It is empty now, and its backend can't refuse to remove it when that has just changed: needs `include_non_empty` too. */
+    unguarded: z.literal(true).optional(),
     holds: z.partialRecord(Holding, Count),
     /** There is more than was counted. */
     at_least: z.literal(true).optional(),

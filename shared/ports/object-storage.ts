@@ -25,10 +25,10 @@ export interface ObjectStorage {
   /**
    * Removes a bucket; one that is not there is no error. With `if_empty` one that holds an object, a version, a delete
    * marker or an unfinished upload is refused (`not_empty`) by the store itself, as it removes: nothing that was stored
-   * before is lost. Without it all that the bucket holds goes first. Where that breaks off, the bucket may be left with a
-   * part of it; the same call again goes on.
+   * before is lost. Without it all that the bucket holds goes first. Where that breaks off, or `signal` aborts, the bucket may
+   * be left with a part of it; the same call again goes on.
    */
-  removeBucket(name: string, options?: { if_empty?: boolean }): Promise<void>;
+  removeBucket(name: string, options?: RemoveBucketOptions): Promise<void>;
   /** Removes the rules of these ids, keeps all others exactly as they are. Ids or a bucket that are not there are no error. */
   removeLifecycleRules(name: string, ids: readonly string[]): Promise<void>;
   /** Removes the tags of these names, keeps all others. Names or a bucket that are not there are no error. */
@@ -103,6 +103,12 @@ export interface BucketStats {
 }
 
 export type ObjectBody = Uint8Array | ReadableStream<Uint8Array>;
+
+export interface RemoveBucketOptions {
+  readonly if_empty?: boolean;
+  /** Nothing more is removed after it; what the store holds invisibly by then may still be tidied away. */
+  readonly signal?: AbortSignal;
+}
 
 export interface PutOptions {
   readonly if_absent?: boolean;

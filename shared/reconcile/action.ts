@@ -32,12 +32,12 @@ export type Executors<C extends Catalogue<C>, Port> = {
   readonly [K in ExecutableKind<C>]: (port: Port, data: C[K]['data']) => Promise<void>;
 } & { readonly [K in Exclude<keyof C & string, ExecutableKind<C>>]?: never };
 
-/** An action with what runs it; without `execute` it is shown and skipped. */
+/** An action with what runs it; without `execute` it is shown and skipped. Its signal aborts when the run no longer waits for it. */
 export interface PlannedAction {
   readonly view: ActionView;
   readonly needs: readonly string[];
   readonly probe?: Probe;
-  readonly execute?: () => Promise<void>;
+  readonly execute?: (signal: AbortSignal) => Promise<void>;
 }
 
 /** Gives each action its executor, if its kind has one. `ended`: called after each that ended well, before it counts as done. */

@@ -9,14 +9,17 @@ export class DeadlineError extends Error {
   }
 }
 
-/** Settles as `call` does, or rejects with `DeadlineError` after `limit_ms`, so that one hung backend holds up nothing else. */
-export async function withDeadline<T>(clock: Clock, limit_ms: number, call: () => Promise<T>): Promise<T> {
+/**
+ * Settles as `call` does, or rejects with `DeadlineError` after `limit_ms`, so that one hung backend holds up nothing else.
+ * The signal aborts then: work of many steps must not go on when nobody waits for it any more.
+ */
+export async function withDeadline<T>(clock: Clock, limit_ms: number, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const over = new AbortController();
   const late = clock.sleep(limit_ms, over.signal).then((): never => {
     throw new DeadlineError(limit_ms);
   });
   try {
-    return await Promise.race([call(), late]);
+    return await Promise.race([call(over.signal), late]);
   } finally {
     // Ends the sleep; its rejection is nobody's business any more.
     late.catch(() => {});

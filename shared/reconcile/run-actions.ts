@@ -104,7 +104,7 @@ async function runOne({ view, needs, probe, execute }: Executable, run: RunState
   return probe === undefined ? result : { ...result, probe };
 }
 
-async function tryOne(view: ActionView, execute: () => Promise<void>, { clock, call_limit_ms }: RunOptions) {
+async function tryOne(view: ActionView, execute: Executable['execute'], { clock, call_limit_ms }: RunOptions) {
   const started = clock.monotonic();
   const took = () => Math.max(0, clock.monotonic() - started);
   try {

@@ -95,6 +95,16 @@ for (const base of [CEPH, CONFIGURED]) {
       expect((await ours.readBuckets([bucket]))[0]?.made_by).toBeUndefined();
     });
 
+    test('removes nothing more of a bucket once it is told to end, and goes on with the rest when it is asked again', async () => {
+      const bucket = await newBucket();
+      const keys = ['a', 'b', 'line\nbreak', 'tab\t'];
+      for (const key of keys) await put(bucket, key);
+      await expect(ours.removeBucket(bucket, { signal: AbortSignal.abort() })).rejects.toMatchObject({ kind: 'failed' });
+      expect((await ours.list(bucket)).objects.map(({ key }) => key)).toEqual(keys.toSorted());
+      await ours.removeBucket(bucket, { signal: new AbortController().signal });
+      expect(await ours.readBuckets([bucket])).toEqual([]);
+    });
+
     test('removes versions, markers, odd keys and unfinished uploads, by many in one request', async () => {
       const bucket = await newBucket();
       const upload = () => aws(store, 'create-multipart-upload', '--bucket', bucket, '--key', 'never/ended');

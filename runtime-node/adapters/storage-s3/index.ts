@@ -139,11 +139,11 @@ export class S3Storage implements port.ObjectStorage {
     });
   }
 
-  removeBucket(name: string, { if_empty = false }: { if_empty?: boolean } = {}): Promise<void> {
+  removeBucket(name: string, { if_empty = false, signal }: port.RemoveBucketOptions = {}): Promise<void> {
     return this.#do(`remove bucket ${name}`, async () => {
       if (!canExist(name)) return;
       if (if_empty) await this.#removals.removeEmpty(name);
-      else await this.#removals.removeWhole(name);
+      else await this.#removals.removeWhole(name, signal);
     });
   }
 

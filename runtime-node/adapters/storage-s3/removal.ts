@@ -60,20 +60,20 @@ export class Removals {
     }
   }
 
-  /** Where it breaks off, the same again goes on. */
-  async removeWhole(bucket: string): Promise<void> {
+  /** Where it breaks off, the same again goes on. After `signal` no request is begun. */
+  async removeWhole(bucket: string, signal?: AbortSignal): Promise<void> {
     try {
-      await this.#emptyAndRemove(bucket);
+      await this.#emptyAndRemove(bucket, signal);
     } catch (error) {
       if (!isFailure(error, 'NoSuchBucket')) throw error;
     }
   }
 
-  async #emptyAndRemove(bucket: string): Promise<void> {
+  async #emptyAndRemove(bucket: string, signal?: AbortSignal): Promise<void> {
     for (let round = 0, idle = 0; round < ROUNDS && idle < LOOKS; round += 1) {
-      const removed = await this.#empty(bucket);
+      const removed = await this.#empty(bucket, signal);
       try {
-        return await this.#removeBucket(bucket);
+        return await this.#removeBucket(bucket, signal);
       } catch (error) {
         if (!isFailure(error, 'BucketNotEmpty')) throw error;
       }
@@ -86,8 +86,9 @@ export class Removals {
     );
   }
 
-  async #removeBucket(bucket: string): Promise<void> {
+  async #removeBucket(bucket: string, signal?: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
+      refuseLate(bucket, signal);
       try {
         await this.#parts.requests.order({ method: 'DELETE', bucket, repeat: true });
         return;
@@ -99,22 +100,26 @@ export class Removals {
   }
 
   /** How much there was. */
-  async #empty(bucket: string): Promise<number> {
+  async #empty(bucket: string, signal?: AbortSignal): Promise<number> {
     const { requests, concurrency } = this.#parts;
     let removed = 0;
     for await (const page of everythingIn(requests, bucket)) {
-      await this.#removeAll(bucket, page);
+      await this.#removeAll(bucket, page, signal);
       removed += page.length;
     }
     for (;;) {
       const { uploads, more } = await listUploads(requests, bucket);
-      await eachOf(uploads, concurrency, ({ key, upload_id }) => this.#abort(bucket, key, upload_id));
+      await eachOf(uploads, concurrency, async ({ key, upload_id }) => {
+        refuseLate(bucket, signal);
+        await this.#abort(bucket, key, upload_id);
+      });
       removed += uploads.length;
       if (!more || uploads.length === 0) return removed;
     }
   }
 
-  async #removeAll(bucket: string, page: readonly Listed[]): Promise<void> {
+  async #removeAll(bucket: string, page: readonly Listed[], signal?: AbortSignal): Promise<void> {
+    refuseLate(bucket, signal);
     const batch = this.#singly ? [] : page.filter(({ key }) => fitsXml(key));
     const left = new Set(page);
     try {
@@ -124,7 +129,10 @@ export class Removals {
       if (!isFailure(error, 'NotImplemented', 'MethodNotAllowed')) throw error;
       this.#singly = true;
     }
-    await eachOf([...left], this.#parts.concurrency, (one) => this.#removeOne(bucket, one));
+    await eachOf([...left], this.#parts.concurrency, async (one) => {
+      refuseLate(bucket, signal);
+      await this.#removeOne(bucket, one);
+    });
   }
 
   async #removeMany(bucket: string, batch: readonly Listed[]): Promise<void> {
@@ -167,6 +175,11 @@ const GONE: readonly string[] = ['NoSuchKey', 'NoSuchVersion', 'NoSuchUpload'];
 /** Keys that come through any server's XML as they are. */
 function fitsXml(key: string): boolean {
   return !/[\p{Cc}\uFFFE\uFFFF]/u.test(key) && key.trim() === key;
+}
+
+/** The bucket may be in use again by now: what is in it is not what was meant to go. */
+function refuseLate(bucket: string, signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new StorageError('failed', `the removal of bucket ${bucket} was broken off: the same again goes on`);
 }
 
 function notEmpty(bucket: string, what: string): StorageError {

@@ -1,13 +1,12 @@
-import { canonicalJson } from '../../contract/canonical.ts';
 import { OVERLAY } from '../../contract/data.ts';
 import type { Made } from '../../contract/made.ts';
 import type { Binding, BrokerProfile, Exchange, Queue } from '../../contract/profile.ts';
 import type { PruneEvidence, PruneKept } from '../../contract/prune.ts';
-import type { EventBus, ExchangeState, QueueState, Topology } from '../../ports/event-bus.ts';
+import type { BusCapabilities, EventBus, ExchangeState, QueueState, Topology } from '../../ports/event-bus.ts';
 import { type BrokerAction, bindingSubject, exchangeSubject, queueSubject, ttlSubject } from '../broker-actions.ts';
 import { bindingKey, diffBroker } from '../broker-diff.ts';
 import { mapFew } from './each.ts';
-import { type Findings, type Known, NO_LONGER_NAMED, NOTHING_LOST, type Removal, refuseGrown } from './types.ts';
+import { type Findings, type Known, NO_LONGER_NAMED, NOTHING_LOST, type Removal, refuseChanged, refuseGrown, textOf } from './types.ts';
 
 /** What this node made of a topology, and the profile does not name. */
 interface Unnamed {
@@ -31,9 +30,11 @@ export async function findInBroker(bus: EventBus, desired: BrokerProfile, { owne
     queues: unique([...[...desired.queues, ...unnamed.queues].map(({ name }) => name), ...ends.map(({ queue }) => queue)]),
     bindings: [...desired.bindings, ...unnamed.bindings],
   });
-  const queues = sortQueues(unnamed, actual);
+  const queues = sortQueues(unnamed, actual, bus.capabilities);
   const exchanges = sortExchanges(unnamed, actual, queues.stays);
-  const bindings = unnamed.bindings.filter((binding) => isThere(binding, actual));
+  // The bindings that were made here went with the queue or exchange that somebody removed.
+  const isTheirs = ({ queue, exchange }: Binding) => queues.anew.has(queue) || exchanges.anew.has(exchange);
+  const bindings = unnamed.bindings.filter((binding) => isThere(binding, actual) && !isTheirs(binding));
   const shorter = diffBroker(desired, actual, bus.capabilities).filter((action) => action.kind === 'shorten-queue-ttl');
   const [alterable, fixed] = bus.capabilities.alter_ttl ? [shorter, []] : [[], shorter];
   return {
@@ -44,7 +45,7 @@ export async function findInBroker(bus: EventBus, desired: BrokerProfile, { owne
       ...exchanges.leaving.map((state) => removeExchange(bus, state, { bindings, queues: queues.leaving })),
     ],
     kept: [...fixed.map(ttlFixed), ...queues.kept, ...exchanges.kept],
-    gone: [...queues.gone, ...exchanges.gone, ...bindingsGone(unnamed.bindings, actual)],
+    gone: [...queues.gone, ...exchanges.gone, ...unnamed.bindings.filter(isTheirs).map(toMade), ...bindingsGone(unnamed.bindings, actual)],
   };
 }
 
@@ -73,49 +74,72 @@ interface Sorted<State> {
   readonly leaving: readonly State[];
   readonly kept: readonly PruneKept[];
   readonly gone: readonly Made[];
+  /** Names of those that somebody removed and somebody made anew: theirs, and forgotten. */
+  readonly anew: ReadonlySet<string>;
 }
 
-function sortQueues(unnamed: Unnamed, actual: Topology): Sorted<QueueState> & { readonly stays: readonly QueueState[] } {
+function sortQueues(
+  unnamed: Unnamed,
+  actual: Topology,
+  capabilities: BusCapabilities,
+): Sorted<QueueState> & { readonly stays: readonly QueueState[] } {
   const states = new Map(actual.queues.map((state) => [state.name, state]));
   const pairs = unnamed.queues.flatMap((made) => {
     const is = states.get(made.name);
-    return is === undefined ? [] : [{ is, why: whyQueueStays(made, is) }];
+    return is === undefined ? [] : [{ is, anew: whyQueueIsAnew(made, is, capabilities) }];
   });
-  const leaving = pairs.flatMap(({ is, why }) => (why === undefined ? [is] : []));
+  const leaving = pairs.flatMap(({ is, anew }) => (anew === undefined && is.unread === undefined ? [is] : []));
+  const anew = new Set(pairs.flatMap((pair) => (pair.anew === undefined ? [] : [pair.is.name])));
   return {
     leaving,
+    anew,
     stays: actual.queues.filter((state) => !leaving.includes(state)),
-    kept: pairs.flatMap(({ is, why }) => (why === undefined ? [] : [{ subject: queueSubject(is.name), detail: why }])),
-    gone: unnamed.queues.filter(({ name }) => !states.has(name)).map((queue) => ({ kind: 'queue', queue })),
+    kept: pairs.flatMap(({ is, anew }) => keep(queueSubject(is.name), anew ?? (is.unread && UNREAD))),
+    gone: unnamed.queues.filter(({ name }) => !states.has(name) || anew.has(name)).map((queue) => ({ kind: 'queue', queue })),
   };
 }
 
-function whyQueueStays(made: Queue, is: QueueState): string | undefined {
-  if (is.unread !== undefined) return UNREAD;
+function keep(subject: string, detail: string | undefined): PruneKept[] {
+  return detail === undefined ? [] : [{ subject, detail }];
+}
+
+/** By what nobody can change of a queue that exists. */
+function whyQueueIsAnew(made: Queue, is: QueueState, { alter_ttl }: BusCapabilities): string | undefined {
+  if (is.unread !== undefined) return undefined;
   if (is.differs !== undefined) return `it is not as bootplane made it: ${is.differs.join(', ')}`;
-  const fixed = ({ type, dlx, arguments: args }: Pick<QueueState, 'type' | 'dlx' | 'arguments'>) =>
-    canonicalJson({ type, dlx: dlx ?? '', arguments: args });
-  return fixed(made) === fixed(is) ? undefined : 'its type, dlx or arguments are not as bootplane made it: somebody else made it anew';
+  const fixed = ({ type, dlx, ttl_ms, arguments: args }: Pick<QueueState, 'type' | 'dlx' | 'ttl_ms' | 'arguments'>) =>
+    textOf({ type, dlx, arguments: args, ttl_ms: alter_ttl ? undefined : ttl_ms });
+  if (fixed(made) === fixed(is)) return undefined;
+  return `its type, dlx${alter_ttl ? '' : ', message TTL'} or arguments are not as bootplane made it: somebody else made it anew`;
 }
 
 function sortExchanges(unnamed: Unnamed, actual: Topology, stays: readonly QueueState[]): Sorted<ExchangeState> {
   const states = new Map(actual.exchanges.map((state) => [state.name, state]));
   const pairs = unnamed.exchanges.flatMap((made) => {
     const is = states.get(made.name);
-    return is === undefined ? [] : [{ is, why: whyExchangeStays(made, is, stays) }];
+    if (is === undefined) return [];
+    const anew = whyExchangeIsAnew(made, is);
+    return [{ is, anew, why: anew ?? whyExchangeStays(is, stays) }];
   });
+  const anew = new Set(pairs.flatMap((pair) => (pair.anew === undefined ? [] : [pair.is.name])));
   return {
     leaving: pairs.flatMap(({ is, why }) => (why === undefined ? [is] : [])),
-    kept: pairs.flatMap(({ is, why }) => (why === undefined ? [] : [{ subject: exchangeSubject(is.name), detail: why }])),
-    gone: unnamed.exchanges.filter(({ name }) => !states.has(name)).map((exchange) => ({ kind: 'exchange', exchange })),
+    anew,
+    kept: pairs.flatMap(({ is, why }) => keep(exchangeSubject(is.name), why)),
+    gone: unnamed.exchanges.filter(({ name }) => !states.has(name) || anew.has(name)).map((exchange) => ({ kind: 'exchange', exchange })),
   };
 }
 
-function whyExchangeStays(made: Exchange, is: ExchangeState, stays: readonly QueueState[]): string | undefined {
-  if (is.unread !== undefined) return UNREAD;
+/** By what nobody can change of an exchange that exists. */
+function whyExchangeIsAnew(made: Exchange, is: ExchangeState): string | undefined {
+  if (is.unread !== undefined) return undefined;
   if (is.differs !== undefined) return `it is not as bootplane made it: ${is.differs.join(', ')}`;
-  if (is.type !== made.type) return `it was ${made.type} and is ${is.type}: somebody else made it anew`;
-  const queue = stays.find(({ dlx }) => dlx === made.name);
+  return is.type === made.type ? undefined : `it was ${made.type} and is ${is.type}: somebody else made it anew`;
+}
+
+function whyExchangeStays(is: ExchangeState, stays: readonly QueueState[]): string | undefined {
+  if (is.unread !== undefined) return UNREAD;
+  const queue = stays.find(({ dlx }) => dlx === is.name);
   return queue === undefined ? undefined : `queue ${queue.name} dead-letters into it`;
 }
 
@@ -128,7 +152,11 @@ function isThere(binding: Binding, { exchanges, queues, bindings, bindings_unrea
 
 function bindingsGone(bindings: readonly Binding[], actual: Topology): Made[] {
   if (actual.bindings_unread !== undefined) return [];
-  return bindings.filter((binding) => !isThere(binding, actual)).map((binding) => ({ kind: 'binding', binding }));
+  return bindings.filter((binding) => !isThere(binding, actual)).map(toMade);
+}
+
+function toMade(binding: Binding): Made {
+  return { kind: 'binding', binding };
 }
 
 function removeBinding(bus: EventBus, binding: Binding, { bindings_unread }: Topology): Removal {
@@ -142,13 +170,20 @@ function removeBinding(bus: EventBus, binding: Binding, { bindings_unread }: Top
   };
 }
 
-async function removeQueue(bus: EventBus, { differs: _, ...before }: QueueState, bindings: readonly Binding[]): Promise<Removal> {
+async function removeQueue(bus: EventBus, before: QueueState, bindings: readonly Binding[]): Promise<Removal> {
   const { name } = before;
-  const evidence = await evidenceOf(bus, name);
+  const held = await evidenceOf(bus, name);
+  const isGuarded = held.empty && bus.capabilities.removes_if_empty.some((type) => type === before.type);
+  const evidence: PruneEvidence = held.empty && !isGuarded ? { ...held, unguarded: true } : held;
   return {
     view: { kind: 'remove-queue', safety: 'destroy', subject: queueSubject(name), before, detail: NO_LONGER_NAMED, evidence },
     needs: bindings.filter(({ queue }) => queue === name).map(bindingSubject),
-    execute: () => bus.removeQueue(name, { if_empty: evidence.empty, if_unused: true }),
+    async execute() {
+      // Of what the broker itself keeps while it holds anything, no message can be lost. To ask costs a read of all that it has.
+      const { queues } = isGuarded ? { queues: [] } : await bus.readTopology({ exchanges: [], queues: [name], bindings: [] });
+      refuseChanged(before, queues[0]);
+      await bus.removeQueue(name, { if_empty: evidence.empty, if_unused: true });
+    },
     forget: { kind: 'queue', queue: asMade(before) },
   };
 }

@@ -1,4 +1,4 @@
-import type { PruneOutcome, PruneResultItem } from '../../contract/prune.ts';
+import type { PruneEvidence, PruneOutcome, PruneResultItem } from '../../contract/prune.ts';
 import type { ComponentOutcome } from '../../contract/status.ts';
 import { openRun, type RunDeps, tell } from '../component-run.ts';
 import { type ActionResult, runActions } from '../run-actions.ts';
@@ -44,7 +44,8 @@ async function executePart(deps: ExecuteDeps, part: Surveyed, desired: Desired<u
   const actions = part.removals.map((removal) => ({
     view: removal.view,
     needs: removal.needs,
-    execute: () => remove(deps, part, removal, approval).catch((error) => throwAgain(error, () => stayed.add(removal))),
+    execute: (signal: AbortSignal) =>
+      remove(deps, part, removal, { ...approval, signal }).catch((error) => throwAgain(error, () => stayed.add(removal))),
   }));
   const done = (result: ActionResult) => {
     const removal = removals.get(result.view.subject);
@@ -78,12 +79,12 @@ async function remove(
   { whyNot, ownership, log }: ExecuteDeps,
   part: Surveyed,
   { view, execute, forget, renew }: Removal,
-  { include_non_empty }: Approval,
+  { include_non_empty, signal }: Approval & { readonly signal: AbortSignal },
 ): Promise<void> {
   const why = whyNot(part);
   if (why !== undefined) throw new StaysError(why);
-  if (!view.evidence.empty && !include_non_empty) throw new StaysError('it is not empty, and that was not approved');
-  await execute();
+  if (!include_non_empty) refuseLoss(view.evidence);
+  await execute(signal);
   const { name } = part.place;
   try {
     if (forget !== undefined) await ownership.forget(name, [forget]);
@@ -92,4 +93,9 @@ async function remove(
     // The next look finds that it is not there, or another way.
     log.warn('what was pruned could not be taken out of the record', { subject: view.subject, error });
   }
+}
+
+function refuseLoss({ empty, unguarded }: PruneEvidence): void {
+  if (!empty) throw new StaysError('it is not empty, and that was not approved');
+  if (unguarded === true) throw new StaysError('its backend can’t make sure that it is empty as it goes, and that was not approved');
 }

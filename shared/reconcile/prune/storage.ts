@@ -5,7 +5,7 @@ import type { BucketState, ObjectStorage } from '../../ports/object-storage.ts';
 import { bucketSubject, type StorageAction, versioningSubject } from '../storage-actions.ts';
 import { diffStorage } from '../storage-diff.ts';
 import { mapFew } from './each.ts';
-import { type Findings, type Known, NO_LONGER_NAMED, NOTHING_LOST, type Removal, refuseGrown } from './types.ts';
+import { type Findings, type Known, NO_LONGER_NAMED, NOTHING_LOST, type Removal, refuseChanged, refuseGrown } from './types.ts';
 
 type Part = Extract<Made, { kind: 'lifecycle_rule' | 'tag' }>;
 
@@ -25,8 +25,10 @@ export async function findInStorage(storage: ObjectStorage, desired: StorageProf
   const there = names.flatMap((name) => states.get(name) ?? []);
   const leaving = there.filter(isOurs);
   const left = new Set(leaving.map(({ name }) => name));
-  const fates = parts.filter(({ bucket }) => !left.has(bucket)).map((part) => judge(storage, desired, part, states.get(part.bucket)));
-  const foreign = there.filter((state) => !isOurs(state) && made.has(state.name));
+  const anew = new Set([...states.values()].filter((state) => made.has(state.name) && !isOurs(state)).map(({ name }) => name));
+  const fates = parts
+    .filter(({ bucket }) => !left.has(bucket))
+    .map((part): Fate => (anew.has(part.bucket) ? { gone: part } : judge(storage, desired, part, states.get(part.bucket))));
   const absent = names.filter((name) => made.has(name) && !states.has(name));
   return {
     removals: [
@@ -34,9 +36,9 @@ export async function findInStorage(storage: ObjectStorage, desired: StorageProf
       ...fates.flatMap((fate) => ('removal' in fate ? [fate.removal] : [])),
       ...(await mapFew(leaving, (state) => removeBucket(storage, state))),
     ],
-    kept: [...foreign.map(madeAnew), ...fates.flatMap((fate) => ('kept' in fate ? [fate.kept] : []))],
+    kept: [...there.filter(({ name }) => anew.has(name)).map(madeAnew), ...fates.flatMap((fate) => ('kept' in fate ? [fate.kept] : []))],
     gone: [
-      ...[...absent, ...foreign.map(({ name }) => name)].map((name) => ({ kind: 'bucket', name }) as const),
+      ...[...absent, ...anew].map((name) => ({ kind: 'bucket', name }) as const),
       ...fates.flatMap((fate) => ('gone' in fate ? [fate.gone] : [])),
     ],
   };
@@ -51,13 +53,18 @@ function candidates({ capabilities }: ObjectStorage, desired: StorageProfile, { 
   return { made, names: [...names].filter((name) => !named.has(name)), parts };
 }
 
-async function removeBucket(storage: ObjectStorage, { made_by: _, ...before }: BucketState): Promise<Removal> {
+async function removeBucket(storage: ObjectStorage, state: BucketState): Promise<Removal> {
+  const { made_by: _, ...before } = state;
   const { name } = before;
   const evidence = await evidenceOf(storage, name);
   return {
     view: { kind: 'remove-bucket', safety: 'destroy', subject: bucketSubject(name), before, detail: NO_LONGER_NAMED, evidence },
     needs: [],
-    execute: () => storage.removeBucket(name, { if_empty: evidence.empty }),
+    async execute(signal) {
+      const [is] = await storage.readBuckets([name]);
+      refuseChanged(state, is);
+      await storage.removeBucket(name, { if_empty: evidence.empty, signal });
+    },
     forget: { kind: 'bucket', name },
   };
 }

@@ -1,4 +1,4 @@
-import { canonicalJson, sha256Hex } from '../../contract/canonical.ts';
+import { sha256Hex } from '../../contract/canonical.ts';
 import type { EnvironmentProfile } from '../../contract/profile.ts';
 import type { PruneComponent } from '../../contract/prune.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -7,7 +7,7 @@ import { withDeadline } from '../deadline.ts';
 import type { PartDeps } from '../part.ts';
 import type { Desired } from '../types.ts';
 import { describeError } from '../wording.ts';
-import type { Findings, FormerNames, PrunePlace, Removal } from './types.ts';
+import { type Findings, type FormerNames, type PrunePlace, type Removal, textOf } from './types.ts';
 
 export interface SurveyDeps extends Pick<PartDeps, 'reconciledBy'> {
   readonly node_id: string;
@@ -101,6 +101,5 @@ async function hashOf(node_id: string, { generation, hash }: Desired<unknown>, p
     is_open: failed === undefined && closed === undefined && reconciled_by === undefined,
     actions: actions.map(({ kind, subject, before, after, evidence }) => ({ kind, subject, before, after, empty: evidence.empty })),
   }));
-  // Absent values have no place in canonical JSON.
-  return sha256Hex(canonicalJson(JSON.parse(JSON.stringify({ purpose: 'prune', node_id, generation, profile: hash, backends }))));
+  return sha256Hex(textOf({ purpose: 'prune', node_id, generation, profile: hash, backends }));
 }

@@ -1,4 +1,5 @@
 import type { BacklogStatus, EnvironmentComponentName } from '../../contract/backlog.ts';
+import { canonicalJson } from '../../contract/canonical.ts';
 import type { Made } from '../../contract/made.ts';
 import type { EnvironmentProfile } from '../../contract/profile.ts';
 import type { PruneAction, PruneEvidence, PruneKept } from '../../contract/prune.ts';
@@ -11,9 +12,9 @@ export interface Removal {
   readonly needs: readonly string[];
   /**
    * Rejects with `StaysError` or with an error of the port. `view.evidence.empty` was approved: then the backend itself
-   * refuses to remove it where it is not empty any more.
+   * refuses to remove it where it is not empty any more, but for what is `unguarded`. Nothing more goes after `signal`.
    */
-  execute(): Promise<void>;
+  execute(signal: AbortSignal): Promise<void>;
   /** It was made here, and is not there any more. */
   readonly forget?: Made;
   /** It was made here, and is another way now. */
@@ -69,4 +70,14 @@ export const NO_LONGER_NAMED = 'bootplane made it, and the profile no longer nam
 /** What is approved as empty is looked at once more where the backend can't do that itself. */
 export async function refuseGrown(approved: PruneEvidence, read: () => Promise<PruneEvidence>): Promise<void> {
   if (approved.empty && !(await read()).empty) throw new StaysError('it is not empty any more');
+}
+
+/** A run takes its time, and what somebody has made anew since the look is theirs. `is`: as it stands now, if it does. */
+export function refuseChanged(was: unknown, is: unknown): void {
+  if (is !== undefined && textOf(is) !== textOf(was)) throw new StaysError('it is not any more what was shown');
+}
+
+/** The same for the same values; what is absent and what is undefined are one. */
+export function textOf(value: unknown): string {
+  return canonicalJson(JSON.parse(JSON.stringify(value)));
 }

@@ -4,7 +4,7 @@ import type { ClassState, VectorIndex } from '../../ports/vector-index.ts';
 import { classSubject } from '../vector-actions.ts';
 import { foldClassName } from '../vector-diff.ts';
 import { mapFew } from './each.ts';
-import { type Findings, type Known, NO_LONGER_NAMED, type Removal } from './types.ts';
+import { type Findings, type Known, NO_LONGER_NAMED, type Removal, refuseChanged } from './types.ts';
 
 /** The vector index: classes. A property can't be taken out of a class, so it stays. Reads only. */
 export async function findInVector(index: VectorIndex, desired: VectorProfile, { made_by, owned, former }: Known): Promise<Findings> {
@@ -28,14 +28,21 @@ export async function findInVector(index: VectorIndex, desired: VectorProfile, {
   };
 }
 
-async function removeClass(index: VectorIndex, { made_by: _, ...before }: ClassState): Promise<Removal> {
+async function removeClass(index: VectorIndex, { made_by, ...before }: ClassState): Promise<Removal> {
   const { name } = before;
+  const { records_maker, removes_if_empty } = index.capabilities;
   const objects = await index.count(name);
-  const evidence: PruneEvidence = { empty: objects === 0, holds: { objects } };
+  const empty = objects === 0;
+  const evidence: PruneEvidence = { empty, holds: { objects }, ...(empty && !removes_if_empty ? { unguarded: true } : {}) };
   return {
     view: { kind: 'remove-class', safety: 'destroy', subject: classSubject(name), before, detail: NO_LONGER_NAMED, evidence },
     needs: [],
-    execute: () => index.removeClass(name, { if_empty: evidence.empty }),
+    async execute() {
+      // Objects that are stored add properties, so that only who made it tells whether it is another one.
+      const [is] = records_maker ? await index.readClasses([name]) : [];
+      refuseChanged({ made_by }, is && { made_by: is.made_by });
+      await index.removeClass(name, { if_empty: empty });
+    },
     forget: { kind: 'class', name },
   };
 }

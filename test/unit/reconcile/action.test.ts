@@ -43,7 +43,7 @@ describe('executors', () => {
       executors,
       box,
     );
-    for (const { execute } of planned) await execute?.();
+    for (const { execute } of planned) await execute?.(new AbortController().signal);
     expect(box).toEqual(['paint car red', 'build car']);
     expect(planned.map(({ execute }) => execute !== undefined)).toEqual([true, false, true]);
     expect(planned.map(({ view }) => view)).toStrictEqual([
