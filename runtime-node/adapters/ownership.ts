@@ -56,15 +56,16 @@ class SqliteOwnership implements Ownership {
   }
 
   note(backend: BackendName, made: readonly Made[]): Promise<void> {
-    return this.#write(backend, made.map(alone), ({ note }) => note);
+    return this.#write(backend, made.map(alone), ({ note }) => note, false);
   }
 
   renew(backend: BackendName, changes: readonly Renewal[]): Promise<void> {
-    return this.#write(backend, changes, ({ renew }) => renew);
+    return this.#write(backend, changes, ({ renew }) => renew, false);
   }
 
   forget(backend: BackendName, made: readonly Made[]): Promise<void> {
-    return this.#write(backend, made.map(alone), ({ forget }) => forget);
+    // A note that came back would claim what somebody else makes there.
+    return this.#write(backend, made.map(alone), ({ forget }) => forget, true);
   }
 
   async list({ component, identity }: BackendName): Promise<Made[]> {
@@ -84,7 +85,12 @@ class SqliteOwnership implements Ownership {
     this.#opened?.database.close();
   }
 
-  async #write(backend: BackendName, changes: readonly Renewal[], which: (sql: Statements) => Sqlite.Statement<[Row]>): Promise<void> {
+  async #write(
+    backend: BackendName,
+    changes: readonly Renewal[],
+    which: (sql: Statements) => Sqlite.Statement<[Row]>,
+    durable: boolean,
+  ): Promise<void> {
     if (changes.length === 0) return;
     const { sql, commit } = this.#open();
     const statement = which(sql);
@@ -92,7 +98,7 @@ class SqliteOwnership implements Ownership {
     const work = () => {
       for (const row of rows) statement.run(row);
     };
-    await commit.run(work, { durable: false });
+    await commit.run(work, { durable });
   }
 
   #open(): ReturnType<typeof open> {

@@ -5,7 +5,7 @@ import type { Made } from '../contract/made.ts';
  * What this node made on its backends: the only things that it may ever remove. What is not in here was there before, or
  * was made by somebody else.
  * Default: SQLite on the disk of the node. What a call resolves with outlives the process; a loss of power may take the
- * last moments along, and what is forgotten counts as foreign. Each may reject with an `Error`.
+ * last notes along, which then count as foreign, and never brings back what was told to be forgotten. Each may reject with an `Error`.
  */
 export interface Ownership {
   /** Notes what was just made. What was noted of the same place before is replaced. */
