@@ -16,12 +16,15 @@ import { createForwardIndex } from '../shared/reconcile/fall-forward/vector.ts';
 import { foldClassName } from '../shared/reconcile/vector-diff.ts';
 import { ARTIFACT_BUCKET } from '../shared/supervisor/store/artifacts.ts';
 import type { AloneNotes } from './alone-notes.ts';
+import { strandedIn } from './backlog-health.ts';
 import { createPresenceWatch, type PresenceWatch } from './presence-watch.ts';
 import { messageOf } from './thrown.ts';
 
 /** What a node does about externals that may be away. */
 export interface NodeForwards extends Pick<PresenceWatch, 'onPresence' | 'onEvent'> {
   readonly forwards: Forwards;
+  /** What waits for externals that are configured no more, in words; known a moment after `run`. */
+  readonly stranded: readonly string[];
   /** The profile to which the embedded defaults were just brought. */
   prepared(profile: EnvironmentProfile): void;
   /** Probes the externals and lets go over what waits, until `signal` aborts. Never rejects. */
@@ -68,8 +71,14 @@ export function createNodeForwards(parts: NodeForwardsParts): NodeForwards {
   watch.onPresence((component, answers) => {
     if (answers && component === 'storage') void ensureArtifacts(forwards.storage, machine.log);
   });
+  const stranded: string[] = [];
+  const tellStranded = async () => {
+    stranded.push(...(await strandedIn(backlog, forwards)));
+    for (const line of stranded) machine.log.warn(line);
+  };
   return {
     forwards,
+    stranded,
     onPresence: watch.onPresence,
     onEvent: watch.onEvent,
     prepared(profile) {
@@ -77,6 +86,9 @@ export function createNodeForwards(parts: NodeForwardsParts): NodeForwards {
       vectors?.want((profile.vector?.classes ?? []).map(({ name }) => foldClassName(name)));
     },
     async run(signal) {
+      tellStranded().catch((error: unknown) =>
+        machine.log.warn(`what waits for other externals could not be looked up: ${messageOf(error)}`),
+      );
       const ended = Promise.all([objects?.run(signal), vectors?.run(signal), forwards.broker?.run(signal)]);
       await Promise.race([ended, endedAndOver(machine.clock, signal)]);
     },

@@ -17,10 +17,22 @@ export interface HealthParts {
   readonly set_aside: readonly FileSetAside[];
   /** Of the components with an external. */
   readonly forwards?: Forwards;
+  /** What waits for externals that are configured no more, in words. */
+  readonly stranded?: readonly string[];
 }
 
 /** `GET /healthz` of a node: `degraded` names everything that is not as it should be. */
-export function nodeHealth({ state, environment, services, storage, bus, vector, set_aside, forwards }: HealthParts): Health {
+export function nodeHealth({
+  state,
+  environment,
+  services,
+  storage,
+  bus,
+  vector,
+  set_aside,
+  forwards,
+  stranded = [],
+}: HealthParts): Health {
   const own = services.status();
   const components = { ...environment.status(), ...(own === undefined ? {} : { services: own }) };
   const reports = services.reports();
@@ -28,6 +40,7 @@ export function nodeHealth({ state, environment, services, storage, bus, vector,
   const waiting_for = [
     ...state.waiting_for,
     ...(externals?.waiting_for ?? []),
+    ...stranded,
     ...Object.entries(components).flatMap(([name, { status, message }]) =>
       status === 'failed' ? [`${name}: ${message ?? 'failed'}`] : [],
     ),

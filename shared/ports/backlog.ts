@@ -29,6 +29,8 @@ export interface Backlog {
   counts(target: Target): Promise<BacklogCounts>;
   /** Those whose place in the external was taken by something else, oldest first. */
   conflicts(target: Target, limit: number): Promise<Entry[]>;
+  /** What waits for other externals of the component than this one, by identity: an address was changed before all had gone over. */
+  elsewhere(target: Target): Promise<{ readonly identity: string; readonly waiting: number }[]>;
   close(): Promise<void>;
 }
 

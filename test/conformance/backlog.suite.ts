@@ -25,6 +25,7 @@ export function backlogSuite(name: string, makeHarness: () => Promise<BacklogHar
     describe('what was there before', () => unknownTests(backlog));
     describe('ends', () => endTests(backlog));
     describe('lists by key', () => listTests(backlog));
+    describe('other externals', () => otherTests(backlog));
   });
 }
 
@@ -204,6 +205,19 @@ function endTests(backlog: Get): void {
     const all = await backlog().next(HERE, 10);
     for (const { number } of all) await backlog().settle(HERE, [{ number, state: 'conflict', detail: `number ${number}` }]);
     expect((await backlog().conflicts(HERE, 2)).map(({ key }) => key)).toEqual(['b', 'a']);
+  });
+}
+
+function otherTests(backlog: Get): void {
+  test('are named with what waits for them, those of the same component alone', async () => {
+    expect(await backlog().elsewhere(HERE)).toEqual([]);
+    await backlog().add([entry('a'), entry('b')]);
+    for (const target of OTHERS) await backlog().add([entry('a', target), entry('c', target)]);
+    expect(await backlog().elsewhere(HERE)).toEqual([{ identity: 'https://other.example', waiting: 2 }]);
+    const [other] = OTHERS as [Target];
+    for (const { number } of await backlog().next(other, 10)) await backlog().settle(other, [{ number, state: 'forwarded' }]);
+    expect(await backlog().elsewhere(HERE)).toEqual([]);
+    expect(await backlog().elsewhere(other)).toEqual([{ identity: HERE.identity, waiting: 2 }]);
   });
 }
 

@@ -58,6 +58,13 @@ export function createMemoryBacklog(clock: Pick<Clock, 'now'> = { now: () => Dat
     async conflicts(target, limit) {
       return of(target, 'conflict').slice(0, limit);
     },
+    async elsewhere({ component, identity }) {
+      const others = entries.filter((one) => one.component === component && one.identity !== identity && one.state === 'waiting');
+      const groups = Map.groupBy(others, (one) => one.identity);
+      return [...groups]
+        .map(([name, some]) => ({ identity: name, waiting: some.length }))
+        .sort((a, b) => (a.identity < b.identity ? -1 : 1));
+    },
     async close() {},
   };
 }

@@ -220,6 +220,33 @@ describe('a node whose external hangs', () => {
   });
 });
 
+describe('a node whose external got another address before all had gone over', () => {
+  it('says what waits for the old one', async () => {
+    const old = { component: 'storage', identity: 'http://192.0.2.9:9000' } as const;
+    await backlog.add([{ ...old, place: 'captures', key: 'a', hash: '11', size: 1 }]);
+    const { forwards, log, end } = start();
+    await clock.advance(0);
+    expect(forwards.stranded).toEqual([
+      'storage: 1 object waits on this node for http://192.0.2.9:9000, and memory at memory is configured: configure that address again until all has gone over',
+    ]);
+    expect(log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)).toEqual(forwards.stranded);
+    await end();
+  });
+
+  it('says nothing of what has gone over, or waits for the one of now', async () => {
+    isAway = true;
+    const { forwards, storage, end } = start({ isNew: true });
+    await clock.advance(3000);
+    await storage.put('captures', 'a', bytes('a'));
+    await end();
+    expect(forwards.stranded).toEqual([]);
+    const again = start();
+    await clock.advance(0);
+    expect(again.forwards.stranded).toEqual([]);
+    await again.end();
+  });
+});
+
 describe('health', () => {
   const of = (status: Partial<BacklogStatus>) => {
     const external = { backend: { kind: 's3', identity: 'http://192.0.2.9:9000' } };

@@ -130,6 +130,10 @@ class SqliteBacklog implements Backlog {
     return this.#read(() => this.#sql.conflicts.all(component, identity, limit).map(toEntry));
   }
 
+  async elsewhere({ component, identity }: Target): Promise<{ identity: string; waiting: number }[]> {
+    return this.#read(() => this.#sql.elsewhere.all(component, identity));
+  }
+
   /** Waits for changes under way. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -43,6 +43,10 @@ export function statements(database: Sqlite.Database) {
     totals: database.prepare<[string, string], { state: string; count: number }>(
       'select state, count from totals where component = ? and identity = ?',
     ),
+    elsewhere: database.prepare<[string, string], { identity: string; waiting: number }>(`
+      select identity, count as waiting from totals
+      where component = ? and identity <> ? and state = 'waiting' and count > 0 order by identity
+    `),
     conflicts: database.prepare<[string, string, number], EntryRow>(
       "select * from entries where component = ? and identity = ? and state = 'conflict' order by number limit ?",
     ),
