@@ -53,7 +53,7 @@ export class VectorLedger {
     const entries = await Promise.all(last.map(async (object) => ({ ...this.#target, place, ...(await contentOf(object)) })));
     for (const { key } of entries) this.#remember(before.get(key));
     await this.#try((backlog) => backlog.add(entries));
-    await this.recount();
+    await this.#countAnew();
   }
 
   /** What waited is deleted, and the external must not have it either. */
@@ -61,7 +61,7 @@ export class VectorLedger {
     const { place, key, hash } = before;
     this.#remember(before);
     await this.#try((backlog) => backlog.add([{ ...this.#target, place, key, hash, size: 0, deleted: true }]));
-    await this.recount();
+    await this.#countAnew();
   }
 
   /** Whether content of this hash in the external came from here, and was replaced here since. */
@@ -74,7 +74,12 @@ export class VectorLedger {
     const ended = endings.map(({ entry: { number }, ...ending }): Ended => ({ number, ...ending }));
     await this.#try((backlog) => backlog.settle(this.#target, ended));
     for (const { entry } of endings) this.#replaced.delete(nameOf(entry.place, entry.key));
-    await this.recount();
+    await this.#countAnew();
+  }
+
+  /** What is noted is noted, also where it can't be counted just now: each pass over what waits counts again. */
+  async #countAnew(): Promise<void> {
+    await this.recount().catch(() => undefined);
   }
 
   #remember(before: Entry | undefined): void {

@@ -156,8 +156,11 @@ class ForwardIndex implements VectorIndex {
         if (entry !== undefined) await this.#ledger.settle([{ entry, state: 'forwarded', detail: 'deleted in the external' }]);
         return;
       }
-      if (!entry.deleted) await this.#ledger.addDeletion(entry);
-      this.presence.grown();
+      try {
+        if (!entry.deleted) await this.#ledger.addDeletion(entry);
+      } finally {
+        this.presence.grown();
+      }
       // What is noted is what counts. Nobody reads it there any more.
       await this.#deps.fallback.delete(place, id).catch(() => undefined);
     });
@@ -251,8 +254,12 @@ class ForwardIndex implements VectorIndex {
 
   async #note(place: string, objects: readonly VectorObject[], before: Waiting): Promise<void> {
     if (objects.length === 0) return;
-    await this.#ledger.add(place, objects, before);
-    this.presence.grown();
+    try {
+      await this.#ledger.add(place, objects, before);
+    } finally {
+      // Also where that failed: it may be noted all the same, and while nothing waits nobody looks for it.
+      this.presence.grown();
+    }
   }
 
   /** What was there before the external was, and is now written there anew. */

@@ -331,6 +331,72 @@ describe('vectors that waited', () => {
   });
 });
 
+describe('an upsert that was under way while all that waited went over', () => {
+  /** Stores in the embedded default only once `release` is called: by then the external is back, and nothing waits any more. */
+  async function late() {
+    const world = await vectorWorld();
+    world.server.state.isAway = true;
+    const held = Promise.withResolvers<void>();
+    const { upsert } = world.fallback;
+    Object.assign(world.fallback, { upsert: (...args: Parameters<typeof upsert>) => held.promise.then(() => upsert(...args)) });
+    const node = world.start();
+    await world.clock.advance(1);
+    const writing = node.port.upsert('Frame', [vector('a', 1)]);
+    await comeBack(world, node);
+    expect(node.status()).toMatchObject({ presence: 'present', waiting: 0 });
+    return { world, node, writing, release: held.resolve };
+  }
+
+  async function goesOver({ world, node }: { world: VectorWorld; node: Node }): Promise<void> {
+    await world.clock.advance(60_000);
+    expect(node.status()).toMatchObject({ presence: 'present', waiting: 0, forwarded: 1, conflicts: 0 });
+    expect(await there(world)).toEqual([['a', 1]]);
+  }
+
+  it('is acknowledged when it is noted, and goes over, though what waits can not be counted just then', async () => {
+    const { writing, release, ...sides } = await late();
+    failOnce(sides.world, 'counts', 'before');
+    release();
+    await writing;
+    await goesOver(sides);
+  });
+
+  it('goes over also when the answer of the disk that it is noted got lost', async () => {
+    const { writing, release, ...sides } = await late();
+    failOnce(sides.world, 'add', 'after');
+    release();
+    await refused(writing, 'failed', 'the disk does not work');
+    await goesOver(sides);
+  });
+});
+
+it('a conflict of vectors is told once, though what waits can not be counted just then', async () => {
+  const { world, node } = await cutOff();
+  await world.remote.upsert('Frame', [vector('a', 9)]);
+  await node.port.upsert('Frame', [vector('a', 1)]);
+  const { settle } = world.backlog;
+  const settleThenFail: typeof settle = async (...args) => {
+    await settle(...args);
+    failOnce(world, 'counts', 'before');
+  };
+  Object.assign(world.backlog, { settle: settleThenFail });
+  await comeBack(world, node);
+  const told = world.events.filter(({ kind }) => kind === 'conflict').map(({ message }) => message);
+  expect(told).toEqual([expect.stringContaining('vectors of class Frame could not go over, a')]);
+  expect(node.status()).toMatchObject({ presence: 'present', waiting: 0, conflicts: 1 });
+});
+
+/** The next call of this kind fails, before it does anything or after it has done all. */
+function failOnce({ backlog }: VectorWorld, method: 'add' | 'counts', when: 'before' | 'after'): void {
+  const real = backlog[method] as (...args: unknown[]) => Promise<unknown>;
+  const failing = async (...args: unknown[]) => {
+    Object.assign(backlog, { [method]: real });
+    if (when === 'after') await real(...args);
+    throw new Error('the disk does not work');
+  };
+  Object.assign(backlog, { [method]: failing });
+}
+
 describe('while vectors go over', () => {
   /** In the forwarding state, with `a` and `b` waiting and `x` and `y` there. */
   async function halfway() {
