@@ -5,6 +5,7 @@ import type { Log } from '../../../shared/ports/log.ts';
 import type { BucketState } from '../../../shared/ports/object-storage.ts';
 import { messageOf } from '../../thrown.ts';
 import { header } from './answers.ts';
+import { eachOf } from './concurrency.ts';
 import { isFailure } from './failure.ts';
 import {
   type LifecycleDocument,
@@ -17,7 +18,6 @@ import {
 } from './lifecycle-document.ts';
 import { merge } from './merge.ts';
 import type { Requests } from './requests.ts';
-import { eachOf } from './slots.ts';
 import { hasTags, readTags, type Tags, writeTags } from './tag-document.ts';
 import { textOf } from './xml.ts';
 

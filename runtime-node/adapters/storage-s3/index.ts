@@ -5,6 +5,7 @@ import { whyNoMaker } from '../../../shared/ports/maker.ts';
 import type * as port from '../../../shared/ports/object-storage.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
+import { Slots } from '../../../shared/reconcile/slots.ts';
 import { messageOf } from '../../thrown.ts';
 import { checkBucketName, keyBytes } from '../storage-fs/keys.ts';
 import { Buckets, type Feature } from './buckets.ts';
@@ -17,7 +18,6 @@ import { Objects } from './reads.ts';
 import { Removals } from './removal.ts';
 import { Regions, Requests } from './requests.ts';
 import { Signer } from './signer.ts';
-import { Slots } from './slots.ts';
 import { Wire } from './wire.ts';
 
 export interface S3StorageOptions {
@@ -87,7 +87,7 @@ export class S3Storage implements port.ObjectStorage {
     const path_style = options.path_style ?? !endpoint.amazon;
     this.#signer = new Signer(endpoint, options, { path_style, clock, regionOf: (bucket) => regions.of(bucket) });
     this.#wire = new Wire({ endpoint, ca, clock, timeout_ms });
-    const slots = new Slots(concurrency, WAITING);
+    const slots = new Slots(concurrency, refuseCrowd);
     this.#requests = new Requests({ signer: this.#signer, wire: this.#wire, slots, regions, clock, random });
     this.#buckets = new Buckets(this.#requests, { clock, log, concurrency, region });
     this.#removals = new Removals({ requests: this.#requests, clock, concurrency });
@@ -296,4 +296,9 @@ function refuseMakerTag(names: readonly string[]): void {
       'bad_name',
       `the tag ${MAKER_TAG} is kept for bootplane, which records there who made a bucket: use another name`,
     );
+}
+
+function refuseCrowd(waiting: number): void {
+  if (waiting >= WAITING)
+    throw new StorageError('backend_away', `${WAITING} requests wait for the object storage already: it is too slow or away; try again`);
 }

@@ -5,12 +5,12 @@ import { type ObjectBody, type ObjectInfo, type PutOptions, StorageError } from 
 import type { Random } from '../../../shared/ports/random.ts';
 import { messageOf } from '../../thrown.ts';
 import { header } from './answers.ts';
+import { Turns } from './concurrency.ts';
 import { isFailure } from './failure.ts';
 import { newestVersions } from './listing.ts';
 import { objectHeaders, putIdOf, UNVERSIONED, versionOf } from './object-info.ts';
 import { partsOf } from './parts.ts';
 import type { Requests } from './requests.ts';
-import { Turns } from './slots.ts';
 import { Upload } from './upload.ts';
 
 /** What the store answered to whoever stored an object: its version, and when. */

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import { type BucketStats, MAX_COUNTED, StorageError } from '../../../shared/ports/object-storage.ts';
+import { eachOf } from './concurrency.ts';
 import { isFailure } from './failure.ts';
 import { everythingIn, type Listed, listUploads } from './listing.ts';
 import type { Requests } from './requests.ts';
-import { eachOf } from './slots.ts';
 import { escapeXml, textOf } from './xml.ts';
 
 /** How often a bucket that is said not to be empty, and shows nothing, is looked at again: some stores show what was for a while. */

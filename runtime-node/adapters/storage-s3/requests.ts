@@ -3,12 +3,12 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import type { Random } from '../../../shared/ports/random.ts';
+import type { Slots } from '../../../shared/reconcile/slots.ts';
 import { codeOf } from '../../thrown.ts';
 import { failureOf, header, readDocument } from './answers.ts';
 import { NETWORK } from './errors.ts';
 import { isFailure, S3Failure } from './failure.ts';
 import type { Ask, Signer } from './signer.ts';
-import type { Slots } from './slots.ts';
 import type { Wire } from './wire.ts';
 import type { XmlElement } from './xml.ts';
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../ports/clock.ts';
 import { BusError, type Consumer, type Delivery, type EventBus } from '../../ports/event-bus.ts';
 import type { Log } from '../../ports/log.ts';
+import { Slots } from '../slots.ts';
 import { asPublished, marked, type Side } from './bus-message.ts';
 import { isDeclaredIn } from './bus-receiver.ts';
 import type { Presence } from './presence.ts';
@@ -30,6 +31,7 @@ export interface ConsumerParts {
 export class ForwardConsumer implements Consumer {
   readonly #parts: ConsumerParts;
   readonly #stopping = new AbortController();
+  /** Handlers under way on both sides together. */
   readonly #slots: Slots;
   readonly #leaving = new Set<Promise<void>>();
   #external: Consumer | undefined;
@@ -107,9 +109,9 @@ export class ForwardConsumer implements Consumer {
 
   #handler(side: Side) {
     const { handler, settled } = this.#parts;
-    if (side === 'external') return (delivery: Delivery) => this.#slots.use(() => handler(marked(side, asPublished(delivery))));
+    if (side === 'external') return (delivery: Delivery) => this.#slots.run(() => handler(marked(side, asPublished(delivery))));
     return async (delivery: Delivery) => {
-      await this.#slots.use(() => handler(marked(side, delivery)));
+      await this.#slots.run(() => handler(marked(side, delivery)));
       settled();
     };
   }
@@ -121,28 +123,6 @@ export class ForwardConsumer implements Consumer {
     const later = isWaiting ? [this.#parts.clock.sleep(RETRY_MS, either)] : [];
     await Promise.race([this.#parts.changed(either), ...later]);
     over.abort();
-  }
-}
-
-/** Handlers under way on both sides together. */
-class Slots {
-  readonly #waiting: (() => void)[] = [];
-  #free: number;
-
-  constructor(size: number) {
-    this.#free = size;
-  }
-
-  async use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
   }
 }
 

@@ -1,39 +1,3 @@
-import { StorageError } from '../../../shared/ports/object-storage.ts';
-
-/** Lets `size` calls run at a time and at most `waiting` stand in line. */
-export class Slots {
-  readonly #waiting: number;
-  readonly #queue: (() => void)[] = [];
-  #free: number;
-
-  constructor(size: number, waiting: number) {
-    this.#free = size;
-    this.#waiting = waiting;
-  }
-
-  /** First come, first served. */
-  async run<T>(call: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await this.#wait();
-    try {
-      return await call();
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
-  }
-
-  #wait(): Promise<void> {
-    if (this.#queue.length >= this.#waiting)
-      throw new StorageError(
-        'backend_away',
-        `${this.#waiting} requests wait for the object storage already: it is too slow or away; try again`,
-      );
-    return new Promise((resolve) => this.#queue.push(resolve));
-  }
-}
-
 /** `work` on each item, `size` at a time, results in order. The first error ends it once those under way have settled. */
 export async function eachOf<Item, Result>(items: readonly Item[], size: number, work: (item: Item) => Promise<Result>): Promise<Result[]> {
   const results: Result[] = [];
