@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createSqliteBacklog } from '../../runtime-node/adapters/backlog/index.ts';
 import type { Entry } from '../../shared/ports/backlog.ts';
+import { killAfter } from '../support/kill-after.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
 
@@ -27,28 +25,13 @@ interface Told {
   readonly settled?: true;
 }
 
-/** Runs the writer until it has told `lines` things, kills it, and answers with all that it told. */
-async function killAfter(path: string, round: number, lines: number): Promise<Told[]> {
-  const telling = join(folder, `told-${round}`);
-  const child = spawn(process.execPath, [WRITER, path, `${round}`, telling], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  let told = 0;
-  for await (const _line of createInterface({ input: child.stdout })) {
-    told += 1;
-    if (told === lines) child.kill('SIGKILL');
-  }
-  expect((await exited)[1]).toBe('SIGKILL');
-  const text = await readFile(telling, 'utf8');
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line): Told => JSON.parse(line));
-}
-
 it('what a call resolved with is there after kill -9, a batch whole or not at all', { timeout: 60_000 }, async () => {
   const path = join(folder, 'backlog.sqlite');
   const told: Told[] = [];
-  for (const [round, lines] of [7, 150, 900].entries()) told.push(...(await killAfter(path, round, lines)));
+  for (const [round, lines] of [7, 150, 900].entries()) {
+    const writer = { program: WRITER, path, round, telling: join(folder, `told-${round}`) };
+    for (const line of await killAfter(writer, lines)) told.push(JSON.parse(line));
+  }
 
   const backlog = createSqliteBacklog({ path, clock: new SimulatedClock(), log: recordingLog() });
   const waiting = new Map((await backlog.next(HERE, 1_000_000)).map((entry): [string, Entry] => [entry.key, entry]));

@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createLocalBus } from '../../runtime-node/adapters/bus-local.ts';
 import type { Delivery, EventBus } from '../../shared/ports/event-bus.ts';
+import { killAfter } from '../support/kill-after.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
@@ -20,20 +18,6 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** Runs the writer until it has told `lines` things, kills it, and answers with all that it told. */
-async function killAfter(path: string, round: number, lines: number): Promise<string[]> {
-  const telling = join(folder, `told-${round}`);
-  const child = spawn(process.execPath, [WRITER, path, `${round}`, telling], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  let told = 0;
-  for await (const _line of createInterface({ input: child.stdout })) {
-    told += 1;
-    if (told === lines) child.kill('SIGKILL');
-  }
-  expect((await exited)[1]).toBe('SIGKILL');
-  return (await readFile(telling, 'utf8')).trimEnd().split('\n');
-}
-
 async function drain(bus: EventBus): Promise<Delivery[]> {
   const all: Delivery[] = [];
   for (let some = await bus.receive('work', { limit: 1000 }); some.length > 0; some = await bus.receive('work', { limit: 1000 }))
@@ -44,7 +28,8 @@ async function drain(bus: EventBus): Promise<Delivery[]> {
 it('has every confirmed message after kill -9, and none that was acknowledged', { timeout: 60_000 }, async () => {
   const path = join(folder, 'bus.db');
   const told: string[] = [];
-  for (const [round, lines] of [7, 333, 1500].entries()) told.push(...(await killAfter(path, round, lines)));
+  for (const [round, lines] of [7, 333, 1500].entries())
+    told.push(...(await killAfter({ program: WRITER, path, round, telling: join(folder, `told-${round}`) }, lines)));
   const named = (word: string) => new Set(told.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1)));
   const [confirmed, acking, acked] = [named('confirmed'), named('acking'), named('acked')];
   expect(acked.size).toBeGreaterThan(100);

@@ -57,7 +57,7 @@ class MemoryBus implements MemoryEventBus {
     this.#clock = clock;
     this.capabilities = capabilities;
     // Methods are handed around one by one (spies): bind those that use private state.
-    for (const name of METHODS) Object.defineProperty(this, name, { value: this.#guarded(this[name]), enumerable: true });
+    for (const name of BUS_METHODS) Object.defineProperty(this, name, { value: this.#guarded(this[name]), enumerable: true });
     for (const name of ALWAYS) Object.defineProperty(this, name, { value: this[name].bind(this), enumerable: true });
   }
 
@@ -252,7 +252,8 @@ class MemoryBus implements MemoryEventBus {
   }
 }
 
-const METHODS = [
+/** What a bus does while it is open. */
+export const BUS_METHODS = [
   'readTopology',
   'ensureExchange',
   'ensureQueue',

@@ -3,28 +3,11 @@ import { BusError, type EmbeddedBus, type EventBus, type OutgoingMessage } from 
 import { createForwardBus } from '../../../../shared/reconcile/fall-forward/bus.ts';
 import type { FallForward, ForwardEvent } from '../../../../shared/reconcile/fall-forward/types.ts';
 import { createMemoryBacklog } from '../../../support/memory-backlog.ts';
-import { type MemoryEventBus, memoryEventBus } from '../../../support/memory-event-bus.ts';
+import { BUS_METHODS, type MemoryEventBus, memoryEventBus } from '../../../support/memory-event-bus.ts';
 import { type Call, spyOn } from '../../../support/memory-spy.ts';
 import { recordingLog } from '../../../support/recording-log.ts';
 import { seededRandom } from '../../../support/seeded-random.ts';
 import { SimulatedClock } from '../../../support/simulated-clock.ts';
-
-const CALLS = [
-  'readTopology',
-  'ensureExchange',
-  'ensureQueue',
-  'ensureBinding',
-  'removeQueue',
-  'removeExchange',
-  'removeBinding',
-  'ensureConfirms',
-  'publish',
-  'receive',
-  'ack',
-  'reject',
-  'consume',
-  'queueStats',
-] as const;
 
 /** The external's line: while it is cut all calls reject, until it is mended. */
 export interface Line {
@@ -80,7 +63,7 @@ export async function forwardHarness({
       return broker.publish(message);
     },
   };
-  const { port, calls } = spyOn(recorded, CALLS, (call) => {
+  const { port, calls } = spyOn(recorded, BUS_METHODS, (call) => {
     const how = line.isCut ? undefined : line.cutAt?.(call);
     if (how !== undefined) line.isCut = true;
     return line.isCut && how !== 'after' ? away() : undefined;
