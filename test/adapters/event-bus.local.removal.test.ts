@@ -64,6 +64,20 @@ it('starts without waiting for what a crash has left, and discards it by itself'
   expect([countRows('entries'), countRows('messages'), countRows('queues')]).toEqual([0, 0, 0]);
 });
 
+it('tells nobody of a queue that was removed and whose messages are still there', async () => {
+  const before = open();
+  await fill(before, 'doomed', MESSAGES);
+  await fill(before, 'other', 1);
+  await before.close();
+  const database = new Sqlite(path);
+  database.exec("update queues set name = char(1) || id where name = 'doomed'");
+  database.close();
+  const bus = open();
+  const [declared, holdings] = await Promise.all([bus.declared(), bus.holdings()]);
+  expect(declared.queues.map(({ name }) => name)).toEqual(['other']);
+  expect(holdings).toEqual([{ queue: 'other', ready: 1, unacked: 0 }]);
+});
+
 it('sends what had expired to its dead letters first, and nothing of what is removed', async () => {
   const bus = open();
   await bus.ensureExchange({ name: 'dead', type: 'fanout' });

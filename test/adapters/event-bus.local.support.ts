@@ -5,7 +5,7 @@ import Sqlite from 'better-sqlite3';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { createLocalBus, type LocalBusOptions } from '../../runtime-node/adapters/bus-local.ts';
 import type { Queue } from '../../shared/contract/profile.ts';
-import type { BusErrorKind, EventBus } from '../../shared/ports/event-bus.ts';
+import type { BusErrorKind, EmbeddedBus, EventBus } from '../../shared/ports/event-bus.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
@@ -27,7 +27,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-export function open(options: Partial<LocalBusOptions> = {}): EventBus {
+export function open(options: Partial<LocalBusOptions> = {}): EmbeddedBus {
   const bus = createLocalBus({ path, clock, random: seededRandom(opened.length + 1), log: recordingLog(), ...options });
   opened.push(bus);
   return bus;

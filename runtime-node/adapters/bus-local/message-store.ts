@@ -4,7 +4,7 @@ import type { Clock } from '../../../shared/ports/clock.ts';
 import { BusError, type Holding, type OutgoingMessage } from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import { type DeathReason, isCycle, withDeath } from './deaths.ts';
-import { GONE, type QueueRow, type TopologyStore } from './topology.ts';
+import { LEFT, type QueueRow, type TopologyStore } from './topology.ts';
 
 /** Most bytes of bodies that one `receive` hands out, unless a single message is larger. */
 const MAX_TAKEN_BYTES = 32 * 1024 * 1024;
@@ -196,9 +196,6 @@ export class MessageStore {
   }
 }
 
-/** Queues that were removed: what they still hold expires nowhere. */
-const LEFT = `select id from queues where name > '${GONE}' and name < '${GONE}:'`;
-
 function statements(database: Sqlite.Database) {
   return {
     seen: database.prepare('select 1 from published where exchange = ? and message_id = ?'),
@@ -240,7 +237,7 @@ function statements(database: Sqlite.Database) {
     unstamped: database.prepare('select 1 from entries where entered_at is null limit 1'),
     holdings: database.prepare<[], Holding>(`
       select name as queue, count(*) filter (where leased = 0) as ready, count(*) filter (where leased > 0) as unacked
-      from entries join queues on id = queue group by name
+      from entries join queues on id = queue where queue not in (${LEFT}) group by name
     `),
     stats: database.prepare<[number | null, number], { ready: number; unacked: number }>(`
       select count(*) filter (where leased = 0 and coalesce(expires_at > ?, true)) as ready,
