@@ -24,6 +24,7 @@ export async function aws(store: Store, ...args: string[]): Promise<unknown> {
     AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
     AWS_EC2_METADATA_DISABLED: 'true',
   };
-  const { stdout } = await promisify(execFile)('aws', ['--endpoint-url', store.endpoint, '--output', 'json', 's3api', ...args], { env });
+  const words = ['--endpoint-url', store.endpoint, '--output', 'json', 's3api', ...args];
+  const { stdout } = await promisify(execFile)('aws', words, { env, maxBuffer: 2 ** 26 });
   return stdout.trim() === '' ? undefined : JSON.parse(stdout);
 }

@@ -8,9 +8,8 @@ import { classNames, dropClasses, openWeaviate, whyNoWeaviate } from '../support
 
 vi.setConfig({ testTimeout: 60_000 });
 const why = whyNoWeaviate();
-if (why !== undefined) test.skip(`prune on Weaviate (${why})`, () => {});
 
-describe.skipIf(why !== undefined)('prune on Weaviate', () => {
+describe.skipIf(why !== undefined)(`prune on Weaviate${why === undefined ? '' : ` (skipped: ${why})`}`, () => {
   let index: VectorIndex;
   let prefix: string;
   beforeAll(() => {

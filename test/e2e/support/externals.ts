@@ -59,7 +59,7 @@ export async function objectsIn(store: Ceph, bucket: string): Promise<Map<string
 /** The ids of the messages of a queue in its order, as the management interface sees them. They stay there. */
 export async function messagesIn({ management_url }: RabbitMq, queue: string): Promise<string[]> {
   const headers = { authorization: `Basic ${btoa('guest:guest')}`, 'content-type': 'application/json' };
-  const body = JSON.stringify({ count: 100_000, ackmode: 'ack_requeue_true', encoding: 'auto' });
+  const body = JSON.stringify({ count: 1_000_000, ackmode: 'ack_requeue_true', encoding: 'auto' });
   const answer = await fetch(`${management_url}/api/queues/%2F/${queue}/get`, { method: 'POST', headers, body });
   if (!answer.ok) throw new Error(`the management interface answers ${answer.status}: ${await answer.text()}`);
   const messages = (await answer.json()) as { properties: { message_id: string } }[];
