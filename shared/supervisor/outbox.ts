@@ -76,6 +76,8 @@ export function createOutbox(deps: OutboxDeps): Outbox {
         const woken = hub.wait(fleet, clock, LOOK_AGAIN_MS, listening.signal);
         try {
           const isMore = await unless(signal, pass(signal));
+          // What was cut short tells nothing of the bus.
+          if (signal.aborted) break;
           trouble.end();
           if (!isMore) await woken;
         } catch (error) {

@@ -283,4 +283,15 @@ describe('a node that stops in order', () => {
     await world.clock.advance(0);
     expect(await idsHeard()).toEqual(['event/1']);
   });
+
+  it('does not take the end for an answer of a bus that has not answered', async () => {
+    world.faults.bus = () => AWAY;
+    world.boot();
+    await world.write();
+    await world.clock.advance(0);
+    world.faults.bus = () => 'never';
+    await world.clock.advance(1000);
+    await world.stop();
+    expect(world.log.lines.map(({ message }) => message)).not.toContain('overlay events reach the bus again');
+  });
 });
