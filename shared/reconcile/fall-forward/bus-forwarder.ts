@@ -43,7 +43,7 @@ export class Forwarder {
   readonly #parts: ForwarderParts;
   /** Queues that refused one before. */
   readonly #careful = new Set<string>();
-  /** Queues of ours whose exchange is not in the external. */
+  /** Queues of ours whose exchange is not in the external, or not ours to publish to. */
   readonly #stuck = new Set<string>();
   #waiting = 0;
   #forwarded = 0;
@@ -111,8 +111,15 @@ export class Forwarder {
     const own = holdings.filter(({ queue }) => queue !== REFUSED && !environment.lacks(queue));
     const ours = own.filter(({ queue }) => isHeld(queue));
     const others = own.filter(({ queue }) => !isHeld(queue));
-    await inParallel(QUEUES, ours, (holding) => this.#drainHeld(holding, signal));
-    await inParallel(QUEUES, others, (holding) => this.#drainQueue(holding, signal));
+    // What the external says to one queue says nothing about the others.
+    const failures = [
+      ...(await inParallel(QUEUES, ours, (holding) => this.#drainHeld(holding, signal))),
+      ...(await inParallel(QUEUES, others, (holding) => this.#drainQueue(holding, signal))),
+    ];
+    if (failures.length === 0) return;
+    // Counted exactly, also in a round that ends here.
+    await this.#left();
+    throw failures[0];
   }
 
   async #drainQueue({ queue, ready }: Holding, signal: AbortSignal): Promise<void> {
@@ -152,7 +159,7 @@ export class Forwarder {
         await this.#publish(toOrigin(delivery));
       });
     } catch (error) {
-      if (!isOf(error, 'no_such_exchange')) throw error;
+      if (!isOf(error, 'no_such_exchange') && !isOf(error, 'unauthorized')) throw error;
       this.#stuck.add(queue);
     }
   }
@@ -185,13 +192,13 @@ function isOf(error: unknown, kind: BusErrorKind): boolean {
   return error instanceof BusError && error.kind === kind;
 }
 
-/** Works on `limit` at a time. Rejects with the first failure, after all have ended. */
-async function inParallel<Item>(limit: number, items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+/** Works on `limit` at a time. Resolves with the failures, after all have ended. */
+async function inParallel<Item>(limit: number, items: readonly Item[], work: (item: Item) => Promise<void>): Promise<unknown[]> {
   const failures: unknown[] = [];
   const rest = items.values();
   const worker = async () => {
     for (const item of rest) await work(item).catch((error: unknown) => failures.push(error));
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
-  if (failures.length > 0) throw failures[0];
+  return failures;
 }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Delivery } from '../../../../shared/ports/event-bus.ts';
+import { BusError, type Delivery } from '../../../../shared/ports/event-bus.ts';
 import { type ForwardHarness, forwardHarness } from './bus.harness.ts';
 
 let harness: ForwardHarness;
@@ -450,7 +450,6 @@ describe('what the broker refuses', () => {
     const it = await begin({ isCut: true });
     await environment(it);
     for (const id of ['1', 'bad', '3']) await send(it, id, 'orders', '');
-    const { BusError } = await import('../../../../shared/ports/event-bus.ts');
     it.refuse = ({ message_id }) => (message_id === 'bad' ? new BusError('unsupported', 'it has a header CC') : undefined);
     it.line.isCut = false;
     await it.present();
@@ -461,6 +460,36 @@ describe('what the broker refuses', () => {
     ]);
     const [kept] = await it.fallback.receive('bootplane.refused');
     expect(kept?.headers).toMatchObject({ 'x-bootplane-message-id': 'bad', 'x-bootplane-queue': 'orders' });
+  });
+
+  it('of one exchange for good, holds up neither the others nor the change to the broker', async () => {
+    const it = await begin({ isCut: true });
+    await environment(it);
+    for (const bus of [it.broker, it.fallback]) await bus.ensureExchange({ name: 'locked', type: 'topic' });
+    it.refuse = ({ exchange }) => (exchange === 'locked' ? new BusError('unauthorized', 'access to it is refused') : undefined);
+    await send(it, 'held', 'any', 'locked');
+    await send(it, '1');
+    it.line.isCut = false;
+    await it.clock.advance(60_000);
+    expect(here(it)).toMatchObject({ presence: 'forwarding', waiting: 1 });
+    await send(it, '2');
+    expect(await idsAt(it.broker, 'orders')).toEqual(['1', '2']);
+    delete it.refuse;
+    await it.present();
+    expect(it.arrivals.map(({ message_id }) => message_id)).toContain('held');
+  });
+
+  it('is counted as it is, also where each round ends with an error', async () => {
+    const it = await begin({ isCut: true });
+    await environment(it);
+    it.refuse = ({ key }) => (key === 'audit' ? new BusError('failed', 'out of order') : undefined);
+    for (const id of ['1', '2']) await send(it, id);
+    it.line.isCut = false;
+    await it.clock.advance(60_000);
+    expect(here(it)).toMatchObject({ presence: 'forwarding', reason: 'out of order', waiting: 2, forwarded: 2 });
+    delete it.refuse;
+    await it.present();
+    expect(await idsAt(it.broker, 'audit')).toEqual(['1', '2']);
   });
 
   it('is tried again where the queue is full, in its order', async () => {
