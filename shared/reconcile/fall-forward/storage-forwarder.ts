@@ -11,6 +11,14 @@ const PAGE = 256;
 export interface ForwarderDeps extends StorageParts {
   /** Told of each conflict once. */
   conflict(message: string): void;
+  /** Told of each bucket that is not in the external yet, in each pass. */
+  missing(bucket: string): void;
+}
+
+/** One pass over what waits. */
+interface Pass extends ForwarderDeps {
+  /** Buckets that turned out to be missing: no more is sent to them in this pass. */
+  readonly absent: Set<string>;
 }
 
 /** How one entry ended, or undefined where it has to wait on. */
@@ -22,12 +30,13 @@ type End = { readonly state: 'forwarded' | 'conflict'; readonly detail?: string 
  * unnoted is found like that and not sent again. True when nothing waits any more.
  */
 export async function forwardObjects(deps: ForwarderDeps, signal: AbortSignal): Promise<boolean> {
+  const pass = { ...deps, absent: new Set<string>() };
   const entries = pending(deps, signal);
   let trouble: unknown;
   const lane = async () => {
     for await (const entry of entries) {
       try {
-        await forwardOne(deps, entry);
+        if (!pass.absent.has(entry.place)) await forwardOne(pass, entry);
       } catch (error) {
         if (isKind(error, 'backend_away')) throw error;
         // What is wrong with one object says nothing about the others.
@@ -55,7 +64,7 @@ async function* pending({ backlog }: StorageParts, signal: AbortSignal): AsyncGe
   }
 }
 
-async function forwardOne(deps: ForwarderDeps, { place, key, number }: Entry): Promise<void> {
+async function forwardOne(deps: Pass, { place, key, number }: Entry): Promise<void> {
   const name = lockName(place, key);
   // Somebody writes to it just now: its turn comes.
   if (deps.locks.isHeld(name)) return;
@@ -69,7 +78,7 @@ async function forwardOne(deps: ForwarderDeps, { place, key, number }: Entry): P
   });
 }
 
-async function forwardObject(deps: ForwarderDeps, entry: Entry): Promise<End> {
+async function forwardObject(deps: Pass, entry: Entry): Promise<End> {
   const { place, key, hash } = entry;
   const info = await orAbsent(deps.fallback.head(place, key));
   if (info === undefined) return conflict('it is not in the embedded default any more: a rule let it expire, or its files were lost');
@@ -84,7 +93,11 @@ async function forwardObject(deps: ForwarderDeps, entry: Entry): Promise<End> {
 }
 
 /** Without ever replacing anything. `taken`: the key holds something already. */
-async function store({ external, fallback, presence }: StorageParts, entry: Entry, info: ObjectInfo): Promise<End | 'stored' | 'taken'> {
+async function store(
+  { external, fallback, presence, absent, missing }: Pass,
+  entry: Entry,
+  info: ObjectInfo,
+): Promise<End | 'stored' | 'taken'> {
   const { place, key, hash } = entry;
   let source: ReturnType<typeof watchedStream> | undefined;
   try {
@@ -101,7 +114,11 @@ async function store({ external, fallback, presence }: StorageParts, entry: Entr
     if (isKind(error, 'already_exists')) return 'taken';
     if (isKind(error, 'bad_name')) return conflict(`the external takes no such key: ${messageOf(error)}`);
     // The environment is not applied there yet.
-    if (isKind(error, 'no_such_bucket')) return undefined;
+    if (isKind(error, 'no_such_bucket')) {
+      absent.add(place);
+      missing(place);
+      return undefined;
+    }
     throw error;
   }
 }

@@ -39,13 +39,18 @@ export function createForwardStorage(deps: ForwardDeps<ObjectStorage>): FallForw
     log.warn(`${name}: ${message}`);
     tell?.({ kind: 'conflict', message });
   };
+  const said = new Set<string>();
+  const missing = (bucket: string) => {
+    if (!said.has(bucket)) log.info(`objects wait in the embedded default: ${name} has no bucket ${bucket} yet`);
+    said.add(bucket);
+  };
   const presence = createPresence({
     ...{ clock: deps.clock, random: deps.random, log, name },
     isAway: (error) => isKind(error, 'backend_away'),
     probe: async () => {
       await external.readBuckets([PROBED]);
     },
-    forward: (signal) => forwardObjects({ ...parts, conflict }, signal),
+    forward: (signal) => forwardObjects({ ...parts, conflict, missing }, signal),
     changed: () => tell?.({ kind: 'moved', message: movedMessage(name, status()) }),
   });
   const parts: StorageParts = { external, fallback, backlog, presence, locks: new KeyLocks(), log, name };

@@ -192,6 +192,23 @@ describe('what waits', () => {
     expect(await readText((await node.store.get('later', 'a')).body)).toBe('three');
   });
 
+  test('and has no bucket to go to is not sent again and again, keeps nothing else, and that is said once', async () => {
+    const node = await start({ isAway: true });
+    await node.fallback.ensureBucket('dropped');
+    for (let index = 0; index < 50; index += 1) await node.port.put('dropped', `key-${index}`, bytesOf('x'));
+    await node.port.put('data', 'b', bytesOf('two'));
+    node.link.calls.length = 0;
+    await node.comeBack();
+    expect(node.forward.status()).toMatchObject({ presence: 'forwarding', waiting: 50, forwarded: 1 });
+    const probes = node.link.calls.filter((method) => method === 'readBuckets').length;
+    // As many as there are lanes.
+    expect(node.link.calls.filter((method) => method === 'put').length).toBeLessThanOrEqual(1 + 8 * probes);
+    expect(node.log.lines.filter(({ message }) => message.includes('no bucket dropped'))).toHaveLength(1);
+    await node.store.ensureBucket('dropped');
+    await node.clock.advance(10_000);
+    expect(node.forward.status()).toMatchObject({ presence: 'present', waiting: 0, forwarded: 51 });
+  });
+
   test('goes over after a restart, from where it stood', async () => {
     const node = await start({ isAway: true });
     for (let index = 0; index < 30; index += 1) await node.port.put('data', `key-${index}`, bytesOf(`text ${index}`));
