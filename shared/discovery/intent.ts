@@ -75,7 +75,11 @@ async function askAround(node: NodeContext): Promise<string[]> {
     if (located !== undefined) ask({ client: to(located.url, located.fetch), decides: true });
     ask({ client: to(self.url, self.fetch), decides: false });
     if (config.cloud_url !== undefined) ask({ client: to(config.cloud_url, fetch), decides: false });
-    for await (const source of sourcesOf(node, over.signal)) ask({ client: to(source.url, source.fetch), decides: false });
+    for await (const source of sourcesOf(node, over.signal)) {
+      const client = to(source.url, source.fetch);
+      ask({ client, decides: false });
+      asked.push(askApplied(node, client));
+    }
     const doubts = await Promise.all(asked);
     return [...doubtsOf(node), ...doubts.filter((doubt) => doubt !== undefined)];
   } finally {
@@ -91,6 +95,14 @@ async function askOne(node: NodeContext, { client, decides }: Asked): Promise<st
   } catch (error) {
     return decides ? `${client.url}, which this node follows, does not say which profile is current: ${messageOf(error)}` : undefined;
   }
+}
+
+/** A node that follows passes a question for the profile on to its leader, and so says what that has: of itself it says what it applied. */
+async function askApplied({ documents }: NodeContext, client: Client): Promise<string | undefined> {
+  const { storage, broker, vector } = (await client.health().catch(() => undefined))?.body.components ?? {};
+  const applied = Math.max(...[storage, broker, vector].map((one) => one?.generation ?? 0));
+  const held = documents.profile?.document.meta.generation ?? 0;
+  return applied > held ? `${client.url} has applied a newer profile (generation ${applied}) than this node has` : undefined;
 }
 
 function doubtFrom(fetched: Fetched<'profile'>, url: string, decides: boolean): string | undefined {

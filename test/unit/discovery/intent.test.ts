@@ -125,4 +125,21 @@ describe('in a fleet', () => {
     const asked = await Promise.all([intentOf(follower).ask(), fleet.elapse(50)]);
     expect(asked[0]).toEqual([expect.stringContaining('newer profile (generation 2)')]);
   });
+
+  it('a new leader that never saw the newest profile hears of it from a node that has applied it', async () => {
+    const machines = await fleet.booted(2);
+    const leader = machines.find(({ state }) => state.leads);
+    const follower = machines.find(({ state }) => !state.leads);
+    if (leader === undefined || follower?.running === undefined) throw new Error('one of each');
+    await publish(leader, 0, 'first');
+    await fleet.elapse(20_000);
+    expect(await askOf(leader)).toEqual([]);
+    // As on a node, where what it is asked for the fleet is passed on to this leader, and its health is its own.
+    const { answer } = follower.running;
+    const status = { status: 'applied', action: 'reconcile', generation: 2, attempt: 1, at: '2026-01-01T00:00:00.000Z' };
+    const health = { status: 'ok', components: { storage: { ...status, hash: 'a'.repeat(64), duration_ms: 1, incompatible: [] } } };
+    const healthOf = async (request: Request) => (new URL(request.url).pathname === '/healthz' ? Response.json(health) : answer(request));
+    follower.running = { ...follower.running, answer: healthOf };
+    expect(await askOf(leader)).toEqual([expect.stringContaining('has applied a newer profile (generation 2)')]);
+  });
 });
