@@ -58,7 +58,7 @@ export function reconcileCases(start: Start): void {
       expect(harness.given).toEqual([]);
     });
 
-    it('is for viewers, not for nodes, and not there where there is no node', async () => {
+    it('is for operators, not for nodes, and not there where there is no node', async () => {
       const harness = await open();
       const body = { plan: { services: [] } };
       const as = await harness.keys.nodeCredential('a');

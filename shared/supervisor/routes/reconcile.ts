@@ -27,10 +27,13 @@ function current(diff: Diff): Route {
   });
 }
 
-/** Made by hand: a draft is checked as it was written, not as the schema gives it. */
+/**
+ * Made by hand: a draft is checked as it was written, not as the schema gives it. For who may publish it: it makes the node
+ * read whatever the draft names on its backends.
+ */
 function drafted(diff: Diff, placement: DraftPlacement): Route {
   return {
-    scope: 'viewer',
+    scope: 'operator',
     method: 'post',
     path: '/v1/reconcile/diff',
     tag: 'reconcile',
