@@ -202,7 +202,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
     const delivery = unmarked(queue, token);
     if (delivery.side === 'external') return await this.#presence.call(() => this.external.reject(queue, delivery.token, options));
     await this.fallback.reject(queue, delivery.token, options);
-    this.#presence.wake();
+    this.#goOn();
   }
 
   async consume(queue: string, handler: (delivery: Delivery) => Promise<void>, options: { prefetch?: number } = {}): Promise<Consumer> {
@@ -231,7 +231,13 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
   /** A message was settled here: the last one may have held up the change to the broker. */
   #settled(): void {
     this.#forwarder.settled();
-    this.#presence.wake();
+    this.#goOn();
+  }
+
+  /** A round at once; but where the last one met an error the pause after it stays, so that many messages are not as many tries. */
+  #goOn(): void {
+    if (this.#presence.reason === undefined) this.#presence.wake();
+    else this.#presence.grown();
   }
 
   #sides() {
@@ -257,7 +263,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
     try {
       const answer = await this.#keeper.keep(message);
       this.#forwarder.kept();
-      this.#presence.wake();
+      this.#goOn();
       return answer;
     } catch (error) {
       // Nobody declared it here: what is of the broker's own is its alone to say.
@@ -288,7 +294,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
     await this.#declarations.keep(declaration);
     this.#environment.lookAgain();
     this.#declared.waiting += 1;
-    this.#presence.wake();
+    this.#goOn();
   }
 
   /** False where the broker is away. */

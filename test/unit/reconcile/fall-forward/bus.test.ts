@@ -492,6 +492,25 @@ describe('what the broker refuses', () => {
     expect(await idsAt(it.broker, 'audit')).toEqual(['1', '2']);
   });
 
+  it('is not tried again with each message that is published', async () => {
+    const it = await begin({ isCut: true });
+    await environment(it);
+    it.refuse = () => new BusError('unauthorized', 'the password is wrong');
+    await send(it, 'first');
+    it.line.isCut = false;
+    await it.clock.advance(60_000);
+    const tries = () => it.calls.filter(({ method }) => method === 'ensureConfirms').length;
+    const before = tries();
+    for (let index = 0; index < 100; index += 1) {
+      await send(it, `more-${index}`);
+      await it.clock.advance(0);
+    }
+    expect(tries() - before).toBeLessThan(3);
+    delete it.refuse;
+    await it.present();
+    expect(await idsAt(it.broker, 'orders')).toHaveLength(101);
+  });
+
   it('is tried again where the queue is full, in its order', async () => {
     const it = await begin({ isCut: true });
     await environment(it);
