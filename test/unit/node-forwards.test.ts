@@ -3,6 +3,7 @@ import { createAloneNotes } from '../../runtime-node/alone-notes.ts';
 import { backlogHealth } from '../../runtime-node/backlog-health.ts';
 import { createNodeForwards, type NodeForwards } from '../../runtime-node/fall-forward.ts';
 import { forwardReporter } from '../../runtime-node/forward-report.ts';
+import { type HealthParts, nodeHealth } from '../../runtime-node/node-health.ts';
 import { createPresenceWatch } from '../../runtime-node/presence-watch.ts';
 import type { BacklogStatus } from '../../shared/contract/backlog.ts';
 import type { BootstrapEvent } from '../../shared/contract/event.ts';
@@ -280,6 +281,23 @@ describe('health', () => {
   ] as const)('of %j waits for %j', (status, lines) => {
     expect(of(status).waiting_for).toEqual(lines);
     expect(of(status).backlog.storage).toMatchObject(status);
+  });
+});
+
+describe('the health of a node', () => {
+  it('is degraded by what waits for an external that is configured no more', () => {
+    const backend = { backend: { kind: 'memory', identity: 'memory' } };
+    const parts = {
+      state: { phase: 'steady', waiting_for: [] },
+      environment: { status: () => ({}) },
+      services: { status: () => undefined, reports: () => [] },
+      ...{ storage: backend, bus: backend, vector: backend, set_aside: [] },
+    } as unknown as HealthParts;
+    expect(nodeHealth(parts)).toMatchObject({ status: 'ok' });
+    expect(nodeHealth({ ...parts, stranded: ['storage: 1 object waits'] })).toMatchObject({
+      status: 'degraded',
+      waiting_for: ['storage: 1 object waits'],
+    });
   });
 });
 
