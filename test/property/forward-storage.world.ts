@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type ObjectStorage, StorageError } from '../../shared/ports/object-storage.ts';
+import type { Backlog } from '../../shared/ports/backlog.ts';
+import { type ObjectInfo, type ObjectStorage, StorageError } from '../../shared/ports/object-storage.ts';
 import { createForwardStorage } from '../../shared/reconcile/fall-forward/storage.ts';
 import { createMemoryBacklog } from '../support/memory-backlog.ts';
 import { memoryObjectStorage } from '../support/memory-object-storage.ts';
@@ -36,8 +37,13 @@ export class World {
   readonly underWay = new Set<Value>();
   readonly deleting = new Set<string>();
   readonly replaced: string[] = [];
-  /** What was told as a conflict. A write that follows at once takes its place in the list. */
-  readonly told: string[] = [];
+  /**
+   * Keys of what became a conflict: the moment it is noted on the disk counts, since its event is lost with the answer of the
+   * disk or with the node, and a write that follows at once takes its place in the list.
+   */
+  readonly conflicted = new Set<string>();
+  /** The hash of what a node was told to be there, by key, until it writes to it. */
+  readonly #seen = new Map<string, string>();
   #fates: number[];
   #node: Incarnation | undefined;
 
@@ -118,10 +124,25 @@ export class World {
     return bytes;
   }
 
-  /** Notes a deletion of what somebody else wrote, later than its caller heard of it. */
+  /**
+   * Notes a deletion of what somebody else wrote, later than its caller heard of it. The port has no deletion on condition, so
+   * who asks first what is there still deletes what comes between that answer and the deletion: that alone is let pass.
+   */
   async #watchDelete([, key]: Parameters<ObjectStorage['delete']>): Promise<void> {
     const there = await readValue(this.store, key as Key);
-    if (there?.startsWith(FOREIGN) === true && !this.deleting.has(key)) this.replaced.push(`${there} by nothing`);
+    const seen = this.#seen.get(key);
+    if (there?.startsWith(FOREIGN) !== true || this.deleting.has(key)) return;
+    if (seen === undefined || seen === hashOf(there)) this.replaced.push(`${there} by nothing`);
+  }
+
+  #watchHead(method: string, [, key]: readonly unknown[], answer: unknown): void {
+    if (method === 'head') this.#seen.set(String(key), (answer as ObjectInfo).sha256 ?? '');
+    else if (method === 'put' || method === 'delete') this.#seen.delete(String(key));
+  }
+
+  async #watchSettle([target, ended]: Parameters<Backlog['settle']>): Promise<void> {
+    const numbers = new Set(ended.map(({ number }) => number));
+    for (const { key, number } of await this.backlog.conflicts(target, 100)) if (numbers.has(number)) this.conflicted.add(key);
   }
 
   #boot(): Incarnation {
@@ -149,9 +170,12 @@ export class World {
             if (side === 'external' && method === 'put') args[2] = await this.#watchPut(args as Parameters<ObjectStorage['put']>);
             if (side === 'external' && method === 'delete') await this.#watchDelete(args as Parameters<ObjectStorage['delete']>);
             const answer: unknown = await real.apply(target, args);
+            if (side === 'external') this.#watchHead(String(method), args, answer);
+            if (method === 'settle') await this.#watchSettle(args as Parameters<Backlog['settle']>);
             if (fate === 2) die();
             if (isDead) return never();
             if (side === 'external' && (fate === 3 || fate === 5)) throw away();
+            if (side === 'disk' && fate === 5) throw new StorageError('failed', 'the disk did it, and its answer got lost');
             return answer;
           };
         },
@@ -163,7 +187,6 @@ export class World {
       clock: this.clock,
       random: seededRandom(),
       log: recordingLog(),
-      tell: ({ kind, message }) => void (kind === 'conflict' && this.told.push(message)),
     });
     const ended = new AbortController();
     const running = forward.run(ended.signal);

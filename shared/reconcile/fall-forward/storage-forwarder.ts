@@ -156,7 +156,10 @@ async function readBack(ours: () => Promise<StoredObject>, theirs: () => Promise
   return sameBytes(one.body, other.body);
 }
 
-/** Deletes in the external what was copied there before it was known to be deleted, and nothing else. */
+/**
+ * Deletes in the external what was copied there before it was known to be deleted, and nothing else: but for what somebody
+ * stores between the look and the deletion, since the port has no deletion on condition.
+ */
 async function forwardDeletion(deps: ForwarderDeps, entry: Entry): Promise<End> {
   const { external, presence } = deps;
   const { place, key, hash, size } = entry;
