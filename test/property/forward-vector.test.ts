@@ -154,7 +154,7 @@ test('what an upsert acknowledged is in the external in the end, or a conflict t
       for (const command of commands) await run.do(command);
       await run.end();
     }),
-    { numRuns: 300 },
+    { numRuns: Number(process.env.FORWARD_RUNS ?? 300) },
   );
 });
 
@@ -177,6 +177,6 @@ test('objects that nobody else wrote, first written while the external is away, 
       await run.end();
       expect(await world.conflicts()).toEqual(new Set());
     }),
-    { numRuns: 200 },
+    { numRuns: Number(process.env.FORWARD_RUNS ?? 200) },
   );
 });
