@@ -69,9 +69,12 @@ function onStopRequest(handler: () => void): () => void {
 async function ask(question: string): Promise<string> {
   const { createInterface } = await import('node:readline/promises');
   const reader = createInterface({ input: process.stdin, output: process.stderr });
-  const closed = new Promise<string>((resolve) => reader.once('close', () => resolve('')));
+  const closed = new Promise<undefined>((resolve) => reader.once('close', () => resolve(undefined)));
   try {
-    return await Promise.race([reader.question(question), closed]);
+    const answer = await Promise.race([reader.question(question), closed]);
+    // The terminal is still on the line of the question then: what is said next begins a new one.
+    if (answer === undefined) process.stderr.write('\n');
+    return answer ?? '';
   } finally {
     reader.close();
   }
