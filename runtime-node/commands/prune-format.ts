@@ -82,9 +82,9 @@ export function formatResult(io: Io, { results, approved_by }: PruneResult): str
     if (outcome === 'applied') return colors.green(WORDS[outcome]);
     return outcome === 'failed' ? colors.red(WORDS[outcome]) : colors.yellow(WORDS[outcome]);
   };
-  const lines = results.map(({ component, kind, subject, outcome, message }) => {
+  const lines = results.map(({ component, backend, kind, subject, outcome, message }) => {
     const why = message === undefined ? '' : `: ${oneLine(message)}`;
-    return `  ${paint(outcome)}  ${component}  ${oneLine(subject)}  ${colors.dim(oneLine(kind))}${why}`;
+    return `  ${paint(outcome)}  ${component} (${oneLine(backend)})  ${oneLine(subject)}  ${colors.dim(oneLine(kind))}${why}`;
   });
   const done = results.filter(({ outcome }) => outcome === 'applied').length;
   return [...lines, `${done} of ${results.length} done, approved by ${oneLine(approved_by)}`];

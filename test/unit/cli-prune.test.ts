@@ -107,7 +107,7 @@ describe('bootplane prune', () => {
     const { code, out } = await site.run(['prune', '--approve', HASH]);
     expect(code).toBe(0);
     expect(posted).toEqual([{ hash: HASH, include_non_empty: false }]);
-    expect(out).toBe('  done  broker  queue frames  remove-queue\n1 of 1 done, approved by fleet-key (operator)\n');
+    expect(out).toBe('  done  broker (local)  queue frames  remove-queue\n1 of 1 done, approved by fleet-key (operator)\n');
     expect(site.asked).toEqual([`POST ${PATH}`]);
     await site.run(['prune', '--approve', HASH, '--include-non-empty']);
     expect(posted.at(-1)).toEqual({ hash: HASH, include_non_empty: true });
@@ -118,7 +118,7 @@ describe('bootplane prune', () => {
     answerWith('kept', 'it is not empty');
     expect(await site.run(['prune', '--approve', HASH])).toMatchObject({
       code: 2,
-      out: expect.stringContaining('stays  broker  queue frames'),
+      out: expect.stringContaining('stays  broker (local)  queue frames'),
     });
     answerWith('failed', 'no answer');
     expect(await site.run(['prune', '--approve', HASH])).toMatchObject({
