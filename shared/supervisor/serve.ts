@@ -1,4 +1,5 @@
 import type { Context as HonoContext } from 'hono';
+import type { ProblemCode } from '../contract/problem.ts';
 import { type Authenticate, type Caller, requireScope } from './auth.ts';
 import { MESSAGE_BYTES, readJson } from './body.ts';
 import type { Context } from './context.ts';
@@ -42,10 +43,16 @@ function refuseMalformedPath({ url }: Request): void {
 
 function answerProblem({ options }: Context, route: Route, error: unknown): Response {
   const answer = toProblem(error);
-  if (isFault(answer)) {
-    options.log.error('a request failed', { route: `${route.method} ${route.path}`, code: answer.problem.code, error: causeOf(error) });
-  }
+  const { code } = answer.problem;
+  const request = `${route.method} ${route.path}`;
+  // A service asks again every few seconds while a server is away: that is nothing that a stack would explain.
+  if (isOfBackend(code)) options.log.warn('a request could not be served', { route: request, code, error: answer.message });
+  else if (isFault(answer)) options.log.error('a request failed', { route: request, code, error: causeOf(error) });
   return problemResponse(answer);
+}
+
+function isOfBackend(code: ProblemCode): boolean {
+  return code === 'backend_away' || code === 'backend_refused';
 }
 
 /** A refusal that was foreseen says all in its message; only what nobody foresaw needs its stack. */

@@ -6,6 +6,7 @@ import { createFsStorage } from '../../runtime-node/adapters/storage-fs/index.ts
 import { createEmbeddedIndex } from '../../runtime-node/adapters/vector-embedded.ts';
 import type { EnvironmentProfile } from '../../shared/contract/profile.ts';
 import type { EventBus } from '../../shared/ports/event-bus.ts';
+import type { Log } from '../../shared/ports/log.ts';
 import type { ObjectStorage } from '../../shared/ports/object-storage.ts';
 import type { VectorIndex } from '../../shared/ports/vector-index.ts';
 import { memoryEventBus } from '../support/memory-event-bus.ts';
@@ -80,7 +81,7 @@ const PROFILE: EnvironmentProfile = {
 };
 
 /** A Supervisor of node `n1` with a bucket, an exchange with a queue, and a class. */
-export async function startData(open: () => Promise<DataPortsUnderTest>): Promise<DataWorld> {
+export async function startData(open: () => Promise<DataPortsUnderTest>, log: Log = recordingLog()): Promise<DataWorld> {
   const ports = await open();
   const { storage, bus, vector } = ports;
   for (const { name } of PROFILE.storage.buckets) await storage.ensureBucket(name);
@@ -90,6 +91,7 @@ export async function startData(open: () => Promise<DataPortsUnderTest>): Promis
   for (const one of PROFILE.vector.classes) await vector.ensureClass(one);
   const state = { here: true };
   const harness = await startOnNode({
+    log,
     data: { storage, bus, vector, isFromHere: () => state.here },
     self: {
       ...{ node_id: NODE, instance_id: 'boot-1', origins: () => [], provisional: () => false, confirmed: () => false },

@@ -3,6 +3,7 @@ import { BusError, type BusErrorKind } from '../../shared/ports/event-bus.ts';
 import { StorageError, type StorageErrorKind } from '../../shared/ports/object-storage.ts';
 import { VectorError, type VectorErrorKind } from '../../shared/ports/vector-index.ts';
 import { embeddedPorts, startData } from '../runtime/data.harness.ts';
+import { recordingLog } from '../support/recording-log.ts';
 
 /** What a service is told when the port behind the data API rejects. Each is a whole request through a node's routes. */
 const STORAGE: Record<StorageErrorKind, readonly [number, string]> = {
@@ -54,6 +55,7 @@ const CASES = [
 
 describe('what a service is told when the port rejects', () => {
   it.each(CASES)('%s: %s, %s is %d %s', async (_port, request, kind, status, code) => {
+    const log = recordingLog();
     const world = await startData(async () => {
       const ports = await embeddedPorts();
       const reject = (error: Error) => async () => Promise.reject(error);
@@ -64,10 +66,14 @@ describe('what a service is told when the port rejects', () => {
         bus: overlaid(ports.bus, { receive: reject(new BusError(kind as BusErrorKind, words)) }),
         vector: overlaid(ports.vector, { count: reject(new VectorError(kind as VectorErrorKind, words)) }),
       };
-    });
+    }, log);
     const answer = await world.fetch(request, request.startsWith('POST') ? { body: '{}' } : {});
     expect(await answer.json()).toMatchObject({ status, code, detail: 'found this, do that' });
     expect(answer.headers.get('retry-after')).toBe(status === 503 ? '1' : null);
+    // A server that is away or refuses is said in a line of words, and is no fault of the node.
+    const said = log.lines.filter(({ fields }) => fields.code === code);
+    if (code.startsWith('backend_')) expect(said).toMatchObject([{ level: 'warn', fields: { error: 'found this, do that' } }]);
+    else expect(said.map(({ level }) => level)).toEqual(status >= 500 ? ['error'] : []);
     await world.close();
   });
 });
