@@ -37,7 +37,7 @@ function createEmit(send: Send, log: Log): Emit {
         failing = false;
       })
       .catch((error: unknown) => {
-        if (!failing) log.warn('overlay notifications do not reach the bus', { error: String(error) });
+        if (!failing) log.warn('heartbeats do not reach the overlay; they are not kept for later', { error: String(error) });
         failing = true;
       })
       .finally(() => {

@@ -17,7 +17,7 @@ export interface DialOptions {
 }
 
 const UNREACHABLE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
+  ECONNREFUSED: 'nothing listens there: start RabbitMQ, or set AMQP_URL',
   ENOTFOUND: 'there is no such host name',
   EAI_AGAIN: 'the host name could not be looked up',
   EHOSTUNREACH: 'there is no way to that host',

@@ -60,6 +60,8 @@ class PresenceLoop implements Presence {
   readonly #deps: PresenceDeps;
   #state: PresenceState = 'away';
   #reason: string | undefined = 'it has not answered yet';
+  /** What the last failed round was told of with: the same is not told at each try. */
+  #warned: string | undefined;
   #asked = Promise.resolve();
   #wake: (() => void) | undefined;
   #isWoken = false;
@@ -124,6 +126,7 @@ class PresenceLoop implements Presence {
       await this.#probe(answered, signal);
       const isEmpty = await this.#deps.forward(signal);
       if (this.#state !== 'away') this.#reason = undefined;
+      this.#warned = undefined;
       if (!isEmpty || signal.aborted || this.#state === 'away') return 'later';
       if (this.#isWoken || this.#hasGrown) return 'again';
       if (this.#state === 'forwarding') this.#deps.log.info(`${this.#deps.name}: nothing waits any more`);
@@ -173,8 +176,11 @@ class PresenceLoop implements Presence {
 
   /** It answers, and its answer is an error: people have to see that, for it may be the same one for ever. */
   #refused(error: unknown): void {
-    if (this.#state !== 'away') this.#reason = messageOf(error);
-    this.#deps.log.warn(`${this.#deps.name}: what waits could not go over yet: ${messageOf(error)}`);
+    const message = messageOf(error);
+    if (this.#state !== 'away') this.#reason = message;
+    const level = this.#warned === message ? 'debug' : 'warn';
+    this.#warned = message;
+    this.#deps.log[level](`${this.#deps.name}: what waits could not go over yet: ${message}`);
   }
 
   #toForwarding(): void {

@@ -282,3 +282,23 @@ test('ends where it is: asleep, in a pause, or in the middle of a round', async 
     expect(log.lines.filter(({ message }) => message.includes('could not go over'))).toEqual([]);
   }
 });
+
+test('that refuses with the same words each time is told of once, and again when the words are others or after it had taken all', async () => {
+  const { clock, log, external, presence } = start();
+  const told = () => log.lines.filter(({ level, message }) => level === 'warn' && message.includes('could not go over')).length;
+  let words = 'the access key does not exist';
+  external.forward = () => Promise.reject(new Error(words));
+  presence.wake();
+  await clock.advance(60_000);
+  expect([told(), external.forwards > 3]).toEqual([1, true]);
+  words = 'the disk is full';
+  await clock.advance(60_000);
+  expect(told()).toBe(2);
+  external.forward = async () => true;
+  await clock.advance(60_000);
+  expect(presence.state).toBe('present');
+  external.forward = () => Promise.reject(new Error(words));
+  presence.wake();
+  await clock.advance(60_000);
+  expect(told()).toBe(3);
+});
