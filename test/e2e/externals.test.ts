@@ -57,6 +57,27 @@ describe.skipIf(why !== undefined)('nodes on RabbitMQ and S3', () => {
     for (const member of fleet.members) expect(member.process?.output()).not.toContain(store.secret_key);
   }, 120_000);
 
+  test('a node that comes back with an older profile does not bring it to what both share', async () => {
+    const leader = await fleet.settled();
+    const [follower] = fleet.members.filter((one) => one !== leader) as [Member];
+    await follower.process?.end('SIGKILL');
+    const [bucket, ...buckets] = PROFILE.storage.buckets;
+    const moved = { ...PROFILE, storage: { buckets: [{ ...bucket, tags: { team: 'others' } }, ...buckets] } };
+    await leader.client.publish('profile', moved, { if_match: 1 });
+    const storage = openS3(store);
+    const team = async () => (await storage.readBuckets([bucket.name]))[0]?.tags.team;
+    await until('the newer profile is applied', async () => (await team()) === 'others');
+    await follower.start();
+    const seen = new Set<string | undefined>();
+    await until('the other node has the newer profile', async () => {
+      seen.add(await team());
+      const health = await follower.health();
+      return health?.components?.storage?.generation === 2 && health.components.storage.status === 'skipped';
+    });
+    expect([...seen, await team()]).toEqual(['others', 'others']);
+    await storage.close();
+  }, 120_000);
+
   test('the next leader takes that over', async () => {
     const leader = await fleet.settled();
     await leader.process?.end('SIGKILL');
