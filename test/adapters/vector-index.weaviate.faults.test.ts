@@ -292,6 +292,17 @@ describe('Weaviate: what its answers mean', () => {
     await rejected(open(url).upsert('Frame', objects), kind, 'odd', said, word);
   });
 
+  it.each<[string, number, VectorErrorKind]>([
+    ['it has not opened yet', 200, 'backend_away'],
+    ['is not there', 404, 'no_such_class'],
+  ])('when something is deleted of a class that %s', async (_, status, kind) => {
+    const message = 'could not delete object from vector repo: delete from non-existing index for Frame';
+    const { url } = await scripted(({ method }) =>
+      method === 'DELETE' ? { status: 500, body: { error: [{ message }] } } : { status, body: status === 200 ? FRAME : undefined },
+    );
+    await rejected(open(url).delete('Frame', 'a'), kind);
+  });
+
   it('says how much of an upsert was stored when it broke off in the middle', async () => {
     let batches = 0;
     const { url } = await scripted(({ url }, body) => {

@@ -110,6 +110,14 @@ export function toUnauthorized(status: number, body: unknown, place: Place, hasK
   return new VectorError('unauthorized', `Weaviate at ${place} refuses the call: ${said}. ${advice}`);
 }
 
+/** While it starts, Weaviate knows its classes before it has opened them. */
+const UNOPENED = /non-existing index/i;
+
+/** It has not opened a class yet, or has none of that name. */
+export function isUnopened(error: unknown): boolean {
+  return error instanceof VectorError && UNOPENED.test(error.message);
+}
+
 /** What the messages of Weaviate mean. Most have no code of their own. */
 const MEANINGS: readonly (readonly [RegExp, VectorErrorKind, string?])[] = [
   [
@@ -118,8 +126,8 @@ const MEANINGS: readonly (readonly [RegExp, VectorErrorKind, string?])[] = [
     'Free space or memory there, then set its shards to READY again',
   ],
   [/vector (lengths|with length|dimensions)|inconsistent vector/i, 'bad_dimensions'],
-  // While it starts, Weaviate knows its classes before it has opened them.
-  [/leader not found|no leader|not ready|node .* unavailable|non-existing index/i, 'backend_away'],
+  [/leader not found|no leader|not ready|node .* unavailable/i, 'backend_away'],
+  [UNOPENED, 'backend_away'],
   [
     /could not find class|no schema is present|class .*not (found|present|exist)|find collection|Cannot query field .* on type .(Get|Aggregate)Objects/i,
     'no_such_class',

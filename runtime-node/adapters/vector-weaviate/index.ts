@@ -18,6 +18,7 @@ import { checkWhere } from '../vector-checks/values.ts';
 import { encodeVector } from '../vector-checks/vectors.ts';
 import { storeAll } from './batches.ts';
 import { createClasses } from './classes.ts';
+import { isUnopened } from './faults.ts';
 import { createGraphql } from './graphql.ts';
 import { uuidOf } from './ids.ts';
 import { findIndexed, readMany } from './many.ts';
@@ -158,8 +159,14 @@ class WeaviateIndex implements VectorIndex {
   async delete(className: string, id: string): Promise<void> {
     const name = classNameOf(className);
     const path = `/v1/objects/${name}/${uuidOf(id)}`;
-    const { status } = await this.#rest.call({ method: 'DELETE', path }, [204, 404], `deleting object ${id} of ${name}`);
-    if (status === 404) await this.#classes.read(name);
+    try {
+      const { status } = await this.#rest.call({ method: 'DELETE', path }, [204, 404], `deleting object ${id} of ${name}`);
+      if (status === 404) await this.#classes.read(name);
+    } catch (error) {
+      // Weaviate says the same of a class that is not there and of one that it has not opened yet. The first rejects here.
+      if (isUnopened(error)) await this.#classes.read(name);
+      throw error;
+    }
   }
 
   async search(className: string, { vector, where, limit = DEFAULT_HITS }: SearchQuery): Promise<SearchHit[]> {
