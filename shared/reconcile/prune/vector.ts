@@ -12,8 +12,9 @@ export async function findInVector(index: VectorIndex, desired: VectorProfile, {
   const made = new Set(owned.flatMap((one) => (one.kind === 'class' ? [foldClassName(one.name)] : [])));
   const marked = index.capabilities.records_maker ? former.classes.map(foldClassName) : [];
   const names = [...new Set([...made, ...marked])].filter((name) => !named.has(name));
-  const states = names.length === 0 ? [] : await index.readClasses(names);
-  const found = new Set(states.map(({ name }) => foldClassName(name)));
+  // In the order of the names: an index lists its classes as they come, and the same ones must have the same hash each time.
+  const found = new Map((names.length === 0 ? [] : await index.readClasses(names)).map((state) => [foldClassName(state.name), state]));
+  const states = names.flatMap((name) => found.get(name) ?? []);
   const isOurs = (state: ClassState) =>
     index.capabilities.records_maker ? state.made_by === made_by : made.has(foldClassName(state.name));
   const foreign = states.filter((state) => !isOurs(state) && made.has(foldClassName(state.name)));

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { BacklogStatus } from '../../../shared/contract/backlog.ts';
+import { memoryBackends } from '../../support/memory-environment.ts';
 import { memoryEventBus } from '../../support/memory-event-bus.ts';
 import { named, OUR_MARK, outcomes, pruneOn, pruneWorld } from '../../support/prune-world.ts';
 import { bytes, code, everything, FULL, LEAVING, LESS, shrunk } from './prune.fixture.ts';
@@ -18,6 +19,25 @@ describe('what could be removed', () => {
   test('all that it made and the profile no longer names, in an order in which nothing more arrives where something goes', async () => {
     const world = await shrunk();
     expect(named(await world.preview())).toEqual(LEAVING);
+  });
+
+  test('with the same hash in whatever order a backend lists its things', async () => {
+    const backends = memoryBackends();
+    const { vector } = backends;
+    const { readClasses } = vector;
+    let isTurned = false;
+    vector.readClasses = async (names: readonly string[]) => {
+      isTurned = !isTurned;
+      const states = await readClasses.call(vector, names);
+      return isTurned ? states.toReversed() : states;
+    };
+    const world = pruneOn(backends);
+    const profile = (...names: string[]) => ({ vector: { classes: names.map((name) => ({ name })) } });
+    await world.apply(profile('One', 'Two', 'Three', 'Kept'));
+    await world.apply(profile('Kept'));
+    const hashes = [await world.preview(), await world.preview()].map(({ hash }) => hash);
+    expect(hashes[0]).toBeDefined();
+    expect(hashes[0]).toBe(hashes[1]);
   });
 
   test('with the hash of exactly that, and what is in it', async () => {
