@@ -86,7 +86,8 @@ describe('a vector index whose external is away', () => {
     expect(node.status()).toMatchObject({ waiting: 0, conflicts: 0 });
   });
 
-  it('a deletion takes back what had reached the external without an answer', async () => {
+  /** An upsert reached the external, which went away without an answer; then it was deleted. */
+  async function deletedUnanswered() {
     const world = await vectorWorld();
     const node = world.start();
     await world.settle(node);
@@ -94,6 +95,11 @@ describe('a vector index whose external is away', () => {
     world.server.state.isGoneAfterCut = true;
     await node.port.upsert('Frame', [vector('a', 1)]);
     await node.port.delete('Frame', 'a');
+    return { world, node };
+  }
+
+  it('a deletion takes back what had reached the external without an answer', async () => {
+    const { world, node } = await deletedUnanswered();
     expect(await world.remote.get('Frame', 'a')).toBeDefined();
     await comeBack(world, node);
     expect(await there(world)).toEqual([]);
@@ -101,13 +107,7 @@ describe('a vector index whose external is away', () => {
   });
 
   it('and so it does when the node was killed after the deletion', async () => {
-    const world = await vectorWorld();
-    const node = world.start();
-    await world.settle(node);
-    world.server.state.cuts = ['after'];
-    world.server.state.isGoneAfterCut = true;
-    await node.port.upsert('Frame', [vector('a', 1)]);
-    await node.port.delete('Frame', 'a');
+    const { world, node } = await deletedUnanswered();
     node.crash();
     const next = world.start();
     await world.clock.advance(1);
