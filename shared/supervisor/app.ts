@@ -75,7 +75,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   // Imported when somebody asks: few do, and every start would pay for it.
   const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
   const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
-  const authenticate = createAuthenticator(options.fleets, options.self && createForwardVerifier(options.fleets, options.self));
+  const authenticate = createAuthenticator(
+    options.fleets,
+    options.self && createForwardVerifier(options.fleets, options.self),
+    options.tokens,
+  );
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));
   app.onError((error) => problemResponse(toProblem(error)));

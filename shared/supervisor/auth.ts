@@ -42,22 +42,30 @@ export type Authenticate = (request: Request) => Caller | undefined | Promise<Ca
 /** Tells for whom another node passes a request on. Throws a problem when that does not hold. */
 export type VerifyForwarded = (request: Request, credential: ForwardCredential) => Promise<FleetCaller>;
 
+/** Takes JWTs. */
+export interface TokenVerifier {
+  /** Who holds a token. Throws or rejects with the problem `unauthenticated` for one that is not good, now and in this request. */
+  verify(token: string, request: Request): Caller | Promise<Caller>;
+}
+
 /** Verified credentials that are remembered: a check costs more than the rest of a heartbeat. */
 const REMEMBERED = 65_536;
 const LONGEST = 1024;
 const BEARER = 'bearer ';
 /** How the credential of a request starts that a node passes on for a caller. */
 const FORWARD = 'bpf~';
+/** A JWS in compact form (RFC 7515, section 7.1): its first part is JSON that begins with `{`. Without a signature its last part is empty. */
+const JWT = /^e[yw][\w-]*\.[\w-]+\.[\w-]*$/;
 
 /**
  * Tells who calls: undefined without a credential. Throws the problem `unauthenticated` for one that
  * is not of a fleet in the keyring. Calls that other nodes pass on are taken only with `forwarded`;
- * what that throws is thrown.
+ * what that throws is thrown. JWTs are taken only with `tokens`, which remembers them itself, since they expire.
  *
  * Verified credentials are looked up in a map, whose time does not depend on how much of a wrong
  * credential is right; a wrong one is never kept.
  */
-export function createAuthenticator(fleets: Keyring, forwarded?: VerifyForwarded): Authenticate {
+export function createAuthenticator(fleets: Keyring, forwarded?: VerifyForwarded, tokens?: TokenVerifier): Authenticate {
   const remembered = new Map<string, Caller>();
   const remember = (credential: string, caller: Caller) => {
     const oldest = remembered.size >= REMEMBERED ? remembered.keys().next().value : undefined;
@@ -73,6 +81,7 @@ export function createAuthenticator(fleets: Keyring, forwarded?: VerifyForwarded
       throw unauthenticated('the token of a service goes alone, as "Authorization: Bearer <token>"');
     }
     if (credential.startsWith(FORWARD)) return verifyForwarded(forwarded, request, credential);
+    if (tokens !== undefined && JWT.test(credential)) return tokens.verify(credential, request);
     return remembered.get(credential) ?? verify(fleets, credential).then((caller) => remember(credential, caller));
   };
 }

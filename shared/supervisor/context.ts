@@ -9,7 +9,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Database } from '../ports/database.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
-import type { Keyring } from './auth.ts';
+import type { Keyring, TokenVerifier } from './auth.ts';
 import type { DataPorts } from './data/ports.ts';
 import { createHub, type Hub } from './hub.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -69,6 +69,8 @@ export interface SupervisorOptions {
   readonly random: Random;
   readonly log: Log;
   readonly fleets: Keyring;
+  /** JWT mode. Absent: a JWT is no credential here. */
+  readonly tokens?: TokenVerifier;
   /** Absent on Workers: then the routes of artifacts say so. */
   readonly artifacts?: ArtifactStore;
   /** What the node gives to its services. Absent where there is no node: then the routes of the data API are not there either. */
