@@ -91,10 +91,10 @@ function livenessNow({ node_id, age_ms, left_at }: MemberRow, { node, ttl_second
   return node_id === node.node_id ? 'online' : livenessOf(age_ms, ttl_seconds, left_at !== null);
 }
 
-/** True when another led before, under an earlier epoch: a leader that comes back knows its nodes already. */
-function isTakeover({ epoch, node_id }: LiveLease, before: PlacementRow | undefined): boolean {
+/** True when another led since the last placement: a leader that led all the time knows its nodes already. */
+function isTakeover({ epoch, since_epoch }: LiveLease, before: PlacementRow | undefined): boolean {
   if (before === undefined) return epoch > 1;
-  return before.epoch === epoch ? before.takeover === 1 : before.leader_node_id !== node_id;
+  return before.epoch === epoch ? before.takeover === 1 : before.epoch < since_epoch;
 }
 
 /** A holder renews three times in a TTL; by then every node has spoken. */

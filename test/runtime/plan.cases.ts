@@ -257,6 +257,18 @@ export function planCases(start: Start): void {
         expect(await names('a')).toEqual(['web']);
       });
 
+      it('a leader that has seen others lead since it placed the last time stops no copy that runs', async () => {
+        for (const node_id of ['a', 'b', 'c']) await join(node_id);
+        await claim('a');
+        await publish(harness, 'plan', counted(1), 0);
+        expect(await holders('api', ['a', 'b', 'c'])).toHaveLength(1);
+        await age(harness, TTL_MS + 1);
+        const back = await call(harness, 'POST /v1/leader/claim', { body: { node_id: 'a', url: urlOf('a'), epoch_seen: 4 } });
+        expect(back.body).toMatchObject({ granted: true, epoch: 5 });
+        for (const node_id of ['a', 'b', 'c']) await beat(node_id, 'api');
+        expect(await holders('api', ['a', 'b', 'c'])).toEqual(['a', 'b', 'c']);
+      });
+
       it('a change of leader stops no copy that runs, even above count; a TTL later the surplus stops', async () => {
         for (const node_id of ['a', 'b', 'c']) await join(node_id);
         await claim('a');

@@ -102,18 +102,21 @@ function compileQueries(database: Database, ttl_seconds: number) {
   const lapsed = sql`leases.expires_at <= ${now}`;
   const renews = sql`(leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')} and not ${lapsed})`;
   const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null)`;
+  // The same holder as before, who has seen no later epoch anywhere: nobody has led in between.
+  const unbroken = sql`(leases.node_id = excluded.node_id and ${arg('seen')} <= leases.epoch)`;
   // A renewal that was still under way when its own sender gave the lease back must not take it again.
   const overtaken = sql`(leases.ended is not null and leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')})`;
   return {
     claim: compileSql<{ epoch: number }>(sql`
-      insert into leases (fleet, site, node_id, url, epoch, expires_at, renewals)
-      select ${arg('fleet')}, ${arg('site')}, ${arg('node_id')}, ${arg('url')}, ${arg('seen')} + 1, ${now} + ${ttl}, 0
+      insert into leases (fleet, site, node_id, url, epoch, expires_at, renewals, since_epoch)
+      select ${arg('fleet')}, ${arg('site')}, ${arg('node_id')}, ${arg('url')}, ${arg('seen')} + 1, ${now} + ${ttl}, 0, ${arg('seen')} + 1
       where ${arg('seen')} <= coalesce((select epoch from leases where ${here}), 0) + ${sql.raw(String(MAX_EPOCH_JUMP))}
         and (${arg('own')} or exists (select 1 from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')}))
       on conflict (fleet, site) do update set
         node_id = excluded.node_id, url = excluded.url, expires_at = excluded.expires_at, ended = null,
         epoch = case when ${renews} then leases.epoch else max(leases.epoch, ${arg('seen')}) + 1 end,
-        renewals = case when ${renews} then leases.renewals + 1 else 0 end
+        renewals = case when ${renews} then leases.renewals + 1 else 0 end,
+        since_epoch = case when ${renews} or ${unbroken} then leases.since_epoch else max(leases.epoch, ${arg('seen')}) + 1 end
       where (${lapsed} and not ${overtaken}) or ${renews} or ${restarts}
       returning epoch`),
     announce: compileSql<never>(sql`

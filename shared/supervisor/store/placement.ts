@@ -19,6 +19,8 @@ export interface LiveLease {
   readonly url: string;
   readonly epoch: number;
   readonly renewals: number;
+  /** The first epoch of those that it has led one after the other. */
+  readonly since_epoch: number;
 }
 
 /** What a plan answer is made from, read at one moment by primary keys alone. */
@@ -79,7 +81,9 @@ function compileQueries(database: Database) {
   const ofItsSite = sql`fleet = ${arg('fleet')} and site = (select site from nodes where ${itself})`;
   return {
     node: compileSql<AskingNode>(sql`select node_id, site, capabilities, services_running, url, lead from nodes where ${itself}`, nodes),
-    lease: compileSql<LiveLease>(sql`select leases.node_id, url, epoch, renewals from leases where ${ofItsSite} and expires_at > ${now}`),
+    lease: compileSql<LiveLease>(
+      sql`select leases.node_id, url, epoch, renewals, since_epoch from leases where ${ofItsSite} and expires_at > ${now}`,
+    ),
     heads: compileSql<HeadRow>(sql`select * from desired where fleet = ${arg('fleet')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
     // A clock that was set back leaves nodes heard in the future, who would count as online until then: their silence begins now.

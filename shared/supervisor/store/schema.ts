@@ -45,6 +45,7 @@ export const leases = sqliteTable(
     expires_at: integer().notNull(),
     renewals: integer().notNull(),
     ended: text().$type<'released' | 'yielded'>(),
+    since_epoch: integer().notNull().default(0),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.site] })],
 );

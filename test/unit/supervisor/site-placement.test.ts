@@ -13,7 +13,7 @@ const plan = ClusterPlan.parse({
 const task = (more: Partial<PlacementTask> = {}): PlacementTask => ({
   fleet: 'f',
   node: { node_id: 'a', site: 's', capabilities: ['camera'], services_running: [], url: null, lead: 1 },
-  lease: { node_id: 'lead', url: 'http://lead:7420', epoch: 3, renewals: 9 },
+  lease: { node_id: 'lead', url: 'http://lead:7420', epoch: 3, renewals: 9, since_epoch: 3 },
   plan,
   plan_hash: 'h',
   ttl_seconds: 15,
@@ -127,10 +127,20 @@ describe('a new placement', () => {
     expect(first).toMatchObject({ takeover: 1, placed: { api: [] } });
     expect(placeSite(taken, [member('a')], row(first))).toMatchObject({ takeover: 1, placed: { api: [] } });
     expect(placeSite(task(), [member('a')], row(first))).toMatchObject({ takeover: 1, placed: { api: ['a'] } });
-    expect(placeSite(taken, [member('a')], row({ epoch: 2, leader_node_id: 'lead', placed: {} }))).toMatchObject({
-      takeover: 0,
-      placed: { api: ['a'] },
-    });
+  });
+
+  test('a leader that comes back takes over only where another led in between', () => {
+    const before = row({ epoch: 2, leader_node_id: 'lead', placed: {} });
+    const back = task({ lease: { ...task().lease, epoch: 5, renewals: 0, since_epoch: 5 } });
+    expect(placeSite(back, [member('a')], before)).toMatchObject({ takeover: 1, placed: { api: [] } });
+    const lapsed = task({ lease: { ...task().lease, epoch: 5, renewals: 0, since_epoch: 2 } });
+    expect(placeSite(lapsed, [member('a')], before)).toMatchObject({ takeover: 0, placed: { api: ['a'] } });
+  });
+
+  test('a leader that comes back takes no copy away by what it knew before the others led', () => {
+    const back = task({ lease: { ...task().lease, epoch: 5, renewals: 0, since_epoch: 5 } });
+    const members = ['a', 'b', 'c'].map((id) => member(id, { services_running: runs('api') }));
+    expect(placeSite(back, members, row({ epoch: 2, placed: { api: ['a', 'b'] } })).placed.api?.toSorted()).toEqual(['a', 'b', 'c']);
   });
 
   test('the first leader of a site has taken nothing over', () => {
