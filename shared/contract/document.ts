@@ -67,8 +67,9 @@ export async function signDocument(
 export async function findForgery(verifier: DocumentVerifier, document: SignedDocument): Promise<'hash' | 'key' | 'signature' | undefined> {
   const { signature, ...meta } = document.meta;
   if ((await documentHash(document.body).catch(() => undefined)) !== meta.hash) return 'hash';
-  if (meta.key_id !== verifier.key_id) return 'key';
-  return (await verifier.verify(signedFields(document.kind, document.fleet, meta), signature)) ? undefined : 'signature';
+  const signer = [verifier, ...(verifier.others ?? [])].find(({ key_id }) => key_id === meta.key_id);
+  if (signer === undefined) return 'key';
+  return (await signer.verify(signedFields(document.kind, document.fleet, meta), signature)) ? undefined : 'signature';
 }
 
 function signedFields(kind: DocumentKind, fleet: string, meta: Omit<DocumentMeta, 'signature'>) {

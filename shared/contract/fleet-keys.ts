@@ -23,8 +23,12 @@ export interface FleetKeys {
   verifyServiceToken(token: string): Promise<ServiceTokenOwner | undefined>;
   /** Compares in time that does not depend on where the two differ. */
   isFleetKey(presented: string): Promise<boolean>;
+  /** The key behind `signHint`, 32 bytes as base64url: what a node is given that joins without the fleet key. */
+  readonly discovery_key: string;
   /** Signs desired documents. */
   readonly documents: DocumentSigner;
+  /** Until when those of a fleet key are good that this one replaces, milliseconds since the Unix epoch. */
+  readonly replaces_until?: number;
 }
 
 export interface ServiceTokenOwner {
@@ -39,6 +43,10 @@ export interface DocumentSigner extends DocumentVerifier {
 export interface DocumentVerifier {
   /** Names the key: the first 16 base64url characters of its public half. */
   readonly key_id: string;
+  /** The public half, 32 bytes as base64url. */
+  readonly public_key: string;
+  /** Keys that documents may be signed with beside this one, as while a fleet key is replaced. */
+  readonly others?: readonly DocumentVerifier[];
   verify(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
 }
 
@@ -47,6 +55,7 @@ export const MIN_FLEET_KEY_LENGTH = 20;
 
 const encoder = new TextEncoder();
 const CREDENTIAL = /^bpn~([^~]+)~([^~]+)~([^~]+)$/;
+const MADE_KEY = /^bpk~([^~]+)~[^~]+$/;
 const SERVICE_TOKEN_WITHIN = /bps~[^~]+~[^~]+~[^~]+~[^~]/;
 const SERVICE_TOKEN = /^bps~([^~]+)~([^~]+)~([^~]+)~([^~]+)$/;
 
@@ -58,7 +67,8 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
     const parameters = { name: 'HKDF', hash: 'SHA-256', salt: encoder.encode(fleet), info };
     return new Uint8Array(await crypto.subtle.deriveBits(parameters, root, 256));
   };
-  const discovery = await hmacKey(await derive('discovery'));
+  const discovery_bytes = await derive('discovery');
+  const discovery = await hmacKey(discovery_bytes);
   const forwards = await hmacKey(await derive('forward'));
   const credentials = await hmacKey(await derive('node-credential'));
   const services = await hmacKey(await derive('service-token'));
@@ -76,6 +86,7 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
       `bps~${fleet}~${node_id}~${service}~${toBase64Url(await mac(services, ownerText({ node_id, service })))}`,
     verifyServiceToken: (token) => verifyServiceToken(fleet, services, token),
     isFleetKey: (presented) => crypto.subtle.verify('HMAC', comparison, fleetKeyMac, encoder.encode(presented)),
+    discovery_key: toBase64Url(discovery_bytes),
     documents: await ed25519FromSeed(await derive('document')),
   };
 }
@@ -83,6 +94,19 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
 /** The fleet that a node credential or a service token claims to be of; says nothing about whether it is genuine. */
 export function fleetOfCredential(credential: string): string | undefined {
   return (CREDENTIAL.exec(credential) ?? SERVICE_TOKEN.exec(credential))?.[1];
+}
+
+/**
+ * A fleet key that says which fleet it is of, so that a Supervisor of many finds it: `random` (32 bytes) behind
+ * the name. The whole text is the key.
+ */
+export function makeFleetKey(fleet: string, random: Uint8Array): string {
+  return `bpk~${fleet}~${toBase64Url(random)}`;
+}
+
+/** The fleet that a fleet key names; undefined for one that names none. */
+export function fleetOfKey(key: string): string | undefined {
+  return MADE_KEY.exec(key)?.[1];
 }
 
 /** True for what has the form of a service token; says nothing about whether it is genuine. */
@@ -164,6 +188,7 @@ export async function documentVerifier(publicKey: string): Promise<DocumentVerif
   const key = await crypto.subtle.importKey('jwk', { kty: 'OKP', crv: 'Ed25519', x: publicKey }, 'Ed25519', true, ['verify']);
   return {
     key_id: publicKey.slice(0, 16),
+    public_key: publicKey,
     verify: async (value, signature) => {
       const bytes = fromBase64Url(signature);
       // Some runtimes throw for a signature of the wrong length where others say false.

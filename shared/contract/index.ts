@@ -11,6 +11,7 @@ export * from './fleet-keys.ts';
 export * from './forward.ts';
 export * from './headers.ts';
 export * from './ids.ts';
+export * from './join.ts';
 export * from './leader.ts';
 export * from './news.ts';
 export * from './node.ts';
