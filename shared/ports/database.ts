@@ -5,6 +5,11 @@ export interface Statement {
   readonly sql: string;
   /** Bound to `?` in order. At most 100 (D1's limit). */
   readonly params: readonly SqlValue[];
+  /**
+   * A write that may run a second time after the first one took effect without an answer: it leaves the same, and its
+   * answer is as good. Absent: it is never run again by itself. What begins with `select` needs no mark.
+   */
+  readonly repeatable?: true;
 }
 
 /** One row, keyed by column name as the SQL names it. */

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
 import { nodes } from './schema.ts';
-import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
+import { arg, compileSql, nowOf, repeatable, ttlMsOf } from './sql.ts';
 
 export type NodeRow = typeof nodes.$inferSelect;
 
@@ -44,12 +44,13 @@ function compileWrites(database: Database) {
         capabilities = excluded.capabilities, versions = excluded.versions, devices = excluded.devices, lead = excluded.lead,
         services_running = coalesce(${arg('services_running')}, nodes.services_running),
         registered_at = excluded.registered_at, heard_at = excluded.heard_at, left_at = null`),
-    heartbeat: compileSql<Current>(sql`${heartbeat} returning ${current}`),
-    fencedHeartbeat: compileSql<Current>(sql`${heartbeat} and not ${stale} returning ${current}`),
+    heartbeat: repeatable(compileSql<Current>(sql`${heartbeat} returning ${current}`)),
+    fencedHeartbeat: repeatable(compileSql<Current>(sql`${heartbeat} and not ${stale} returning ${current}`)),
     // `reports` are lists of the six values, JSON columns as text, which costs a third of reading objects.
     // The fleet comes with each report, materialized, so that the planner looks every node up by its whole
     // key. With a bare `nodes.fleet = ?` it walks all nodes of the fleet, and all reports for each of them.
-    heartbeats: compileSql<{ node_id: string }>(sql`
+    heartbeats: repeatable(
+      compileSql<{ node_id: string }>(sql`
       with report as materialized (
         select ${arg('fleet')} as fleet, value ->> 0 as node_id, value ->> 1 as instance_id, value ->> 2 as role,
           value ->> 3 as services_running, value ->> 4 as versions, value ->> 5 as metrics
@@ -60,6 +61,7 @@ function compileWrites(database: Database) {
         and nodes.site = coalesce(${arg('site')}, nodes.site)
         and (nodes.instance_id is null or nodes.instance_id = coalesce(report.instance_id, nodes.instance_id))
       returning node_id`),
+    ),
     current: compileSql<Current>(sql`
       select (select epoch || '/' || node_id from leases where fleet = ${arg('fleet')} and site = ${arg('site')}) as leader,
         (select generation from desired where fleet = ${arg('fleet')} and kind = 'plan') as plan,

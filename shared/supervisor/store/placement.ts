@@ -3,7 +3,7 @@ import type { Database } from '../../ports/database.ts';
 import { placements } from './desired-schema.ts';
 import type { HeadRow } from './documents.ts';
 import { nodes } from './schema.ts';
-import { arg, compileSql, nowOf } from './sql.ts';
+import { arg, compileSql, nowOf, repeatable } from './sql.ts';
 
 type PlacementColumns = typeof placements.$inferSelect;
 export type NewPlacement = Omit<PlacementColumns, 'computed_at' | 'revision'>;
@@ -87,21 +87,25 @@ function compileQueries(database: Database) {
     heads: compileSql<HeadRow>(sql`select * from desired where fleet = ${arg('fleet')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
     // A clock that was set back leaves nodes heard in the future, who would count as online until then: their silence begins now.
-    forgetFuture: compileSql<never>(
-      sql`update nodes indexed by nodes_by_site set heard_at = ${now}
-        where fleet = ${arg('fleet')} and site = ${arg('site')} and heard_at > ${now}`,
+    forgetFuture: repeatable(
+      compileSql<never>(
+        sql`update nodes indexed by nodes_by_site set heard_at = ${now}
+          where fleet = ${arg('fleet')} and site = ${arg('site')} and heard_at > ${now}`,
+      ),
     ),
     members: compileSql<MemberRow>(
       sql`select node_id, capabilities, url, services_running, left_at, lead, ${now} - heard_at as age_ms
         from nodes indexed by nodes_by_site where fleet = ${arg('fleet')} and site = ${arg('site')}`,
       nodes,
     ),
-    save: compileSql<never>(sql`
+    save: repeatable(
+      compileSql<never>(sql`
       insert into placements (fleet, site, plan_hash, epoch, leader_node_id, takeover, computed_at, placed, proxies, successors)
       values (${arg('fleet')}, ${arg('site')}, ${arg('plan_hash')}, ${arg('epoch')}, ${arg('leader_node_id')}, ${arg('takeover')}, ${now},
         ${arg('placed')}, ${arg('proxies')}, ${arg('successors')})
       on conflict (fleet, site) do update set plan_hash = excluded.plan_hash, epoch = excluded.epoch,
         revision = placements.revision + (placements.placed <> excluded.placed), leader_node_id = excluded.leader_node_id, takeover = excluded.takeover, computed_at = excluded.computed_at,
         placed = excluded.placed, proxies = excluded.proxies, successors = excluded.successors`),
+    ),
   };
 }

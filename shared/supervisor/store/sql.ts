@@ -28,6 +28,11 @@ export function compileSql<Result>(query: SQL, ...tables: Table[]): Prepared<Res
   return prepare(dialect.sqlToQuery(query), tables);
 }
 
+/** Marks a write of which a second run leaves the same as the first (`Statement.repeatable`). */
+export function repeatable<Result>(query: Prepared<Result>): Prepared<Result> {
+  return { ...query, bind: (values) => ({ ...query.bind(values), repeatable: true }) };
+}
+
 function prepare<Result>(query: Query, tables: readonly Table[]): Prepared<Result> {
   const json = tables.flatMap((table) =>
     Object.values(getTableColumns(table))

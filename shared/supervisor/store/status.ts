@@ -5,7 +5,7 @@ import { toTimestamp } from '../../contract/ids.ts';
 import type { ComponentStatus } from '../../contract/status.ts';
 import type { Database } from '../../ports/database.ts';
 import { component_status } from './schema.ts';
-import { arg, compileSql, nowOf } from './sql.ts';
+import { arg, compileSql, nowOf, repeatable } from './sql.ts';
 
 export type StatusRow = typeof component_status.$inferSelect;
 
@@ -65,14 +65,17 @@ function compileQueries(database: Database) {
   // `cross join` keeps the order as written: each report looks its node up, and not each node the reports.
   const given = sql`json_each(${arg('reports')}) as report`;
   return {
-    log: compileSql<{ dedupe: string }>(sql`
+    log: repeatable(
+      compileSql<{ dedupe: string }>(sql`
       insert into events (fleet, seq, type, site, node_id, at, dedupe, data)
       select nodes.fleet, (select coalesce(max(seq), 0) from events where fleet = ${arg('fleet')}) + report.key + 1, 'overlay.bootstrap',
         nodes.site, nodes.node_id, ${now}, ${field('dedupe')}, json_remove(report.value, '$.node_id', '$.dedupe')
       from ${given} cross join nodes on nodes.fleet = ${arg('fleet')} and nodes.node_id = ${field('node_id')}
       where true on conflict do nothing returning dedupe`),
+    ),
     // `events.seq` orders what the Supervisor took; a late repetition finds its first, older event.
-    apply: compileSql<never>(sql`
+    apply: repeatable(
+      compileSql<never>(sql`
       insert into component_status (fleet, node_id, component, status, action, generation, hash, attempt, duration_ms, message, incompatible, at, seq)
       select events.fleet, events.node_id, ${field('component')}, ${field('status')}, ${field('action')}, coalesce(${field('generation')}, 0),
         coalesce(${field('hash')}, ${sql.raw(`'${NO_HASH}'`)}), coalesce(${field('attempt')}, 0), coalesce(${field('duration_ms')}, 0),
@@ -83,6 +86,7 @@ function compileQueries(database: Database) {
         status = excluded.status, action = excluded.action, generation = excluded.generation, hash = excluded.hash, attempt = excluded.attempt,
         duration_ms = excluded.duration_ms, message = excluded.message, incompatible = excluded.incompatible, at = excluded.at, seq = excluded.seq
       where excluded.seq > component_status.seq`),
+    ),
     standings: compileSql<{ node_id: string; site: string; stale: number }>(sql`
       select node_id, site, exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
         and (leases.epoch > ${arg('epoch')} or (leases.epoch = ${arg('epoch')} and leases.node_id <> ${arg('leader')}))) as stale
