@@ -30,6 +30,7 @@ export const nodes = sqliteTable(
     heard_at: integer().notNull(),
     left_at: integer(),
     lead: integer().notNull(),
+    uplink_epoch: integer(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.node_id] })],
 );
@@ -46,6 +47,10 @@ export const leases = sqliteTable(
     renewals: integer().notNull(),
     ended: text().$type<'released' | 'yielded'>(),
     since_epoch: integer().notNull().default(0),
+    uplink_epoch: integer(),
+    uplinked_at: integer(),
+    uplink_session: text(),
+    uplink_seq: integer(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.site] })],
 );
