@@ -31,7 +31,7 @@ export class Door {
   /** Rejects with `ListenError`. */
   static async open(config: Address & Pick<Config, 'port'>, clock: Pick<Clock, 'monotonic'>): Promise<Door> {
     const inside: Inside = { answer: async () => starting() };
-    const server = await listen((request, here) => inside.answer(request, here), config.host, config.port);
+    const server = await listen((request, from) => inside.answer(request, from), config.host, config.port);
     return new Door(config, server, inside, clock);
   }
 

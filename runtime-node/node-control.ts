@@ -18,10 +18,10 @@ export interface NodeControlParts {
 
 /** Commands to the node itself, in front of everything that may be passed on to a leader. */
 export function createNodeControl({ node_id, fleetKey, answer, leave }: NodeControlParts): Handler {
-  return (request, here) => {
-    if (!request.url.endsWith(LEAVE_PATH) || new URL(request.url).pathname !== LEAVE_PATH) return answer(request, here);
+  return (request, from) => {
+    if (!request.url.endsWith(LEAVE_PATH) || new URL(request.url).pathname !== LEAVE_PATH) return answer(request, from);
     if (request.method !== 'POST') return refuse('method_not_allowed', 'POST it', { allow: 'POST' });
-    if (!here) return refuse('forbidden', 'a node leaves only when it is told so on its own machine');
+    if (!from.here) return refuse('forbidden', 'a node leaves only when it is told so on its own machine');
     if (!isKey(request.headers.get('authorization'), fleetKey)) {
       return refuse('unauthenticated', "this takes the fleet key of the node's own directory", { 'www-authenticate': 'Bearer' });
     }

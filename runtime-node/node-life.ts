@@ -12,6 +12,7 @@ import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
 import { createAuthenticator } from '../shared/supervisor/auth.ts';
+import { inMemoryLimits, type RateLimits } from '../shared/supervisor/rate-limits.ts';
 import type { ServiceArtifacts } from './artifacts/service-artifacts.ts';
 import type { Machine, Ports } from './compose.ts';
 import type { Config } from './config.ts';
@@ -21,6 +22,7 @@ import type { Door } from './door.ts';
 import { deciderOf } from './followed.ts';
 import { forwardReporter } from './forward-report.ts';
 import { createFrontDoor } from './front-door.ts';
+import type { Origin } from './http-server.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
 import { createNodeFetch } from './node-fetch.ts';
 import { nodeHealth } from './node-health.ts';
@@ -62,7 +64,7 @@ const THIS_MACHINE: Surroundings = {
 /** One node, put together and not yet running. */
 export interface NodeLife {
   /** Answers what comes in over HTTP. `here`: from this machine itself, which the data API of services asks for. */
-  answer(request: Request, here?: boolean): Promise<Response>;
+  answer(request: Request, from?: Origin): Promise<Response>;
   /** Resolves after an orderly stop, or at once when `crash` aborts: then nothing is stopped or released. */
   run(crash: AbortSignal): Promise<void>;
   stop(): Promise<void>;
@@ -90,8 +92,8 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   const late: { discovery?: Discovery } = {};
   const parts = await assemble(given, () => late.discovery);
   const { config } = parts;
-  const local = new WeakSet<Request>();
-  const supervisor = await buildSupervisor(parts, () => late.discovery, local);
+  const origins = new WeakMap<Request, Origin>();
+  const supervisor = await buildSupervisor(parts, () => late.discovery, origins);
   const discovery = buildDiscovery(parts, supervisor);
   late.discovery = discovery;
   for (const kind of ['plan', 'profile'] as const) {
@@ -100,8 +102,8 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   }
   const door = buildFrontDoor(parts, supervisor, discovery);
   return {
-    answer(request, here = false) {
-      if (here) local.add(request);
+    answer(request, from) {
+      if (from !== undefined) origins.set(request, from);
       return door(request);
     },
     run: (crash) => live(parts, supervisor, discovery, crash),
@@ -164,7 +166,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
 async function buildSupervisor(
   parts: Parts,
   discovery: () => Discovery | undefined,
-  local: Pick<WeakSet<Request>, 'has'>,
+  origins: Pick<WeakMap<Request, Origin>, 'get'>,
 ): Promise<Supervisor> {
   const { config, machine, ports, door, identity, environment, services } = parts;
   const state = () => discovery()?.state();
@@ -175,7 +177,8 @@ async function buildSupervisor(
     ...machine,
     database: ports.database,
     artifacts: parts.artifacts.store,
-    data: { ...ports, isFromHere: (request) => local.has(request) },
+    data: { ...ports, isFromHere: (request) => origins.get(request)?.here === true },
+    ...(config.rate_limit === 0 ? {} : { limits: { ...inMemoryLimits(machine.clock, config.rate_limit), addressOf: strangerOf(origins) } }),
     fleets: keyringOf(parts),
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
@@ -210,6 +213,14 @@ async function buildSupervisor(
         : nodeHealth({ state: now, environment, services, ...ports, ...ports.externals, set_aside: parts.damages?.list ?? [] });
     },
   });
+}
+
+/** What comes from this machine itself is not limited. */
+function strangerOf(origins: Pick<WeakMap<Request, Origin>, 'get'>): RateLimits['addressOf'] {
+  return (request) => {
+    const from = origins.get(request);
+    return from?.here === false ? from.address : undefined;
+  };
 }
 
 function keyringOf({ config, fleetKeys }: Parts): Keyring {

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import { Id } from '../shared/contract/ids.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
+import { CREDENTIAL_PER_SECOND } from '../shared/contract/rate-limit.ts';
 
 /** What is known of a setting beside its type. */
 export interface SettingInfo {
@@ -192,6 +193,12 @@ export const SettingsSchema = z.object({
     flag: 'log',
     value: 'text|json',
     description: 'how the node writes its log',
+  }),
+  rate_limit: withDefault(whole(0, 1_000_000), String(CREDENTIAL_PER_SECOND), {
+    env: 'BOOTPLANE_RATE_LIMIT',
+    flag: 'rate-limit',
+    value: 'NUMBER',
+    description: 'requests a second that this node takes from one credential on other machines; 0 for no limits at all',
   }),
   url: optional(origin, {
     env: 'BOOTPLANE_URL',

@@ -8,6 +8,7 @@ import { type Body, type SeedOutcome, seed } from './documents.ts';
 import { createForwardVerifier } from './forwarded.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
+import { limitCallers } from './rate-limits.ts';
 import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { documentRoutes } from './routes/documents.ts';
@@ -75,10 +76,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   // Imported when somebody asks: few do, and every start would pay for it.
   const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
   const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
-  const authenticate = createAuthenticator(
-    options.fleets,
-    options.self && createForwardVerifier(options.fleets, options.self),
-    options.tokens,
+  const authenticate = limitCallers(
+    createAuthenticator(options.fleets, options.self && createForwardVerifier(options.fleets, options.self), options.tokens),
+    options.limits,
   );
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));

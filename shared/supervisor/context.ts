@@ -14,6 +14,7 @@ import type { DataPorts } from './data/ports.ts';
 import { createHub, type Hub } from './hub.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Overlay } from './outbox.ts';
+import type { RateLimits } from './rate-limits.ts';
 import { createDocumentStore, type DocumentStore } from './store/documents.ts';
 import { createEventStore, type EventStore, type NewEvent } from './store/events.ts';
 import { createLeaseStore, type LeaseStore } from './store/leases.ts';
@@ -79,6 +80,8 @@ export interface SupervisorOptions {
   readonly version: string;
   /** While no Cluster Plan sets one. May be a fraction. */
   readonly ttl_seconds: number;
+  /** Absent: nobody is limited. */
+  readonly limits?: RateLimits;
   /** What `GET /healthz` answers. Default: `ok`. */
   readonly health?: () => Promise<Health>;
   readonly self?: Self;

@@ -31,6 +31,7 @@ describe('defaults', () => {
       mdns: true,
       interfaces: [],
       peers: [],
+      rate_limit: 500,
       ttl_seconds: 15,
       log: 'text',
     });
