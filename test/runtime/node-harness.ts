@@ -3,6 +3,7 @@ import { openSqlite } from '../../runtime-node/adapters/sqlite.ts';
 import { readMigrations } from '../../runtime-node/adapters/sqlite-migrations.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { createSupervisor } from '../../shared/supervisor/app.ts';
+import { watchSecrets } from '../support/planted-secrets.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
@@ -17,10 +18,11 @@ export async function startOnNode({ wrap, ...options }: Adjust = {}): Promise<Ha
   const database = wrap?.(sqlite) ?? sqlite;
   const keys = await deriveFleetKeys('default', FLEET_KEY);
   const emitted: Harness['emitted'] = [];
+  const log = recordingLog();
   const supervisor = createSupervisor({
     clock,
     random: seededRandom(),
-    log: recordingLog(),
+    log,
     fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? keys : undefined) },
     version: '0.0.0-test',
     ttl_seconds: 15,
@@ -29,6 +31,7 @@ export async function startOnNode({ wrap, ...options }: Adjust = {}): Promise<Ha
     database,
   });
   const { origin, close } = await listen(supervisor.app.fetch);
+  const watched = watchSecrets((path, init) => fetch(new URL(path, origin), init), log, emitted);
   return {
     supervisor,
     database,
@@ -36,10 +39,11 @@ export async function startOnNode({ wrap, ...options }: Adjust = {}): Promise<Ha
     keys,
     emitted,
     foreign: await deriveFleetKeys('default', FOREIGN_KEY),
-    fetch: (path, init) => fetch(new URL(path, origin), init),
+    fetch: watched.fetch,
     close: async () => {
       await close();
       await sqlite.close();
+      await watched.check();
     },
   };
 }

@@ -55,14 +55,14 @@ describe('the limits of a Supervisor', () => {
     const { harness, clock, until } = world;
     await register(harness, 'a');
     const as = await harness.keys.nodeCredential('a');
-    const ask = () => call(harness, 'GET /v1/state', { as });
+    const ask = () => call(harness, 'GET /v1/leader', { as });
     expect(await until(429, ask)).toBe(CREDENTIAL_PER_SECOND * 4 + 1);
     const refused = await ask();
     expect(refused).toMatchObject({ status: 429, body: { code: 'too_many_requests', detail: 'too many requests: try again in 1 s' } });
     expect(refused.headers.get('retry-after')).toBe('1');
     expect((await call(harness, 'GET /v1/state')).status).toBe(200);
     await clock.advance(1000);
-    expect((await ask()).status).toBe(200);
+    expect((await ask()).body.code).toBe('no_leader');
   });
 
   it('count who has no right credential by address, also one that guesses', async () => {
