@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import type { DocumentKind } from '../contract/document.ts';
 import { createAuthenticator } from './auth.ts';
-import { type Context, createContext, KEPT_EVENTS, type SupervisorOptions, WAITING_EVENTS } from './context.ts';
+import { type Context, createContext, type SupervisorOptions, WAITING_EVENTS } from './context.ts';
 import { dataRoutes } from './data/index.ts';
 
 import { type Body, type SeedOutcome, seed } from './documents.ts';
@@ -27,6 +27,7 @@ import { statusRoutes } from './routes/status.ts';
 import { serve } from './serve.ts';
 import { createOutboxStore } from './store/outbox.ts';
 
+import { createSweep } from './sweep.ts';
 export type { Keyring } from './auth.ts';
 export type { Self, SupervisorOptions } from './context.ts';
 export type { SeedOutcome } from './documents.ts';
@@ -60,7 +61,7 @@ export interface Supervisor {
    * Rejects with the problem `invalid_body` for one that is not valid.
    */
   seed(fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome>;
-  /** Housekeeping, to be called every few minutes: drops the oldest events beyond the number that is kept. */
+  /** Housekeeping, to be called every now and then (`createSweep`). Rejects when a part of it failed. */
   sweep(): Promise<void>;
   /** Puts the event log on the bus; absent without `overlay`. */
   readonly outbox?: Outbox;
@@ -87,17 +88,17 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   return {
     fetch: async (request) => app.fetch(request),
     seed: (fleet, kind, body) => plant(context, fleet, kind, body),
-    sweep: () => (outbox === undefined ? context.events.trim(options.fleets.default_fleet) : outbox.trim()),
+    sweep: createSweep(context, outbox?.trim),
     ...(outbox === undefined ? {} : { outbox }),
     app,
     routes,
   };
 }
 
-function openOutbox({ options, events, hub, metrics }: Context): Outbox | undefined {
-  const { database, overlay, fleets, kept_events = KEPT_EVENTS, waiting_events = WAITING_EVENTS } = options;
+function openOutbox({ options, retention, events, hub, metrics }: Context): Outbox | undefined {
+  const { database, overlay, fleets, waiting_events = WAITING_EVENTS } = options;
   if (overlay === undefined) return undefined;
-  const store = createOutboxStore(database, { kept: kept_events, waiting: waiting_events });
+  const store = createOutboxStore(database, { kept: retention.events, kept_ms: retention.events_ms, waiting: waiting_events });
   return createOutbox({ ...options, overlay, fleet: fleets.default_fleet, store, events, hub, metrics });
 }
 

@@ -5,6 +5,7 @@ import type { PruneAnswer, PrunePreview, PruneRequest } from '../contract/prune.
 import type { Drafts, ReconcileDiff } from '../contract/reconcile.ts';
 import type { Health } from '../contract/status.ts';
 import type { ArtifactStore } from '../ports/artifact-store.ts';
+import { RETENTION_DEFAULTS, type Retention, toRetention } from '../decide/retention.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Database } from '../ports/database.ts';
 import type { Log } from '../ports/log.ts';
@@ -72,8 +73,8 @@ export interface SupervisorOptions {
   readonly fleets: Keyring;
   /** JWT mode. Absent: a JWT is no credential here. */
   readonly tokens?: TokenVerifier;
-  /** Absent on Workers: then the routes of artifacts say so. */
-  readonly artifacts?: ArtifactStore;
+  /** One for all, or that of each fleet. Absent: then the routes of artifacts say so. */
+  readonly artifacts?: ArtifactStore | ((fleet: string) => ArtifactStore);
   /** What the node gives to its services. Absent where there is no node: then the routes of the data API are not there either. */
   readonly data?: DataPorts;
   /** Of bootplane; shown in OpenAPI and metrics. */
@@ -97,8 +98,8 @@ export interface SupervisorOptions {
   readonly stream_seconds?: number;
   /** How often an open event stream asks the database for what other processes wrote, milliseconds. Default 2000. */
   readonly poll_ms?: number;
-  /** How many events of a fleet `sweep` keeps. Default 10000. */
-  readonly kept_events?: number;
+  /** What `sweep` keeps, and for how long. Default: `RETENTION_DEFAULTS`. */
+  readonly retention?: Partial<Retention>;
   /** How many it keeps while they wait for `overlay`. Default 100000. */
   readonly waiting_events?: number;
 }
@@ -118,6 +119,7 @@ export interface Context {
   readonly metrics: Metrics;
   /** Tells the overlay and nobody else. Never throws. */
   readonly notify: Notify;
+  readonly retention: Retention;
   /** After the commit: wakes the event streams of the fleet and tells the overlay. */
   announce(event: NewEvent): void;
   /** Writes an event by itself and announces it, unless it was written before. One that changes something goes into the batch of the change instead. */
@@ -126,8 +128,6 @@ export interface Context {
 
 const NEWS: ReadonlySet<NewEvent['type']> = new Set(['overlay.leader', 'overlay.plan', 'overlay.profile']);
 
-/** Of a fleet, in its log. */
-export const KEPT_EVENTS = 10_000;
 /** The events of a large site in the days that a broker may be away. */
 export const WAITING_EVENTS = 100_000;
 
@@ -137,7 +137,7 @@ export function createContext(options: SupervisorOptions): Context {
   const news = createHub();
   const metrics = createMetrics();
   const documents = createDocumentStore(database);
-  const events = createEventStore(database, options.kept_events ?? KEPT_EVENTS);
+  const events = createEventStore(database);
   const notify = safeNotify(options);
   const announce = (event: NewEvent) => {
     metrics.counter('bootplane_events_total', { type: event.type }).add();
@@ -166,6 +166,7 @@ export function createContext(options: SupervisorOptions): Context {
   };
 }
 
+    retention: { ...toRetention(RETENTION_DEFAULTS), ...options.retention },
 function safeNotify({ emit, log }: SupervisorOptions): Notify {
   return (topic, body, idempotency_key) => {
     try {

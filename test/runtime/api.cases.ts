@@ -14,6 +14,7 @@ import { pruneCases } from './prune.cases.ts';
 import { reconcileCases } from './reconcile.cases.ts';
 import { stateCases } from './state.cases.ts';
 import { storedDocumentCases } from './stored-documents.cases.ts';
+import { sweepCases } from './sweep.cases.ts';
 import { versionCases } from './versions.cases.ts';
 
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
@@ -34,4 +35,5 @@ export function apiCases(start: Start): void {
   artifactCases(start);
   noDataCases(start);
   openApiCases(start);
+  sweepCases(start);
 }

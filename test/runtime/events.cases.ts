@@ -143,7 +143,7 @@ function logCases(start: Start): void {
     });
 
     it('keeps the newest events when it is swept, and the cursor goes on', async () => {
-      harness = await start({ kept_events: 2 });
+      harness = await start({ retention: { events: 2 } });
       for (const id of ['a', 'b', 'c']) await register(harness, id);
       await harness.supervisor.sweep();
       expect((await cursors())[0]).toEqual(['2', '3']);

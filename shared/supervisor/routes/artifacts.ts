@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { ARTIFACT_BYTES, ArtifactInfo, ArtifactList } from '../../contract/artifact.ts';
 import { Sha256 } from '../../contract/ids.ts';
 import { ArtifactError, type ArtifactErrorKind, type ArtifactStore, type ByteRange } from '../../ports/artifact-store.ts';
+import type { Caller } from '../auth.ts';
 import type { Context } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { readRange } from '../range.ts';
@@ -33,8 +34,8 @@ function list(context: Context): Route {
     query: ListQuery,
     answers: { 200: { description: 'The artifacts, by hash.', schema: ArtifactList } },
     problems: ['no_artifact_store'],
-    async handle({ query: { after, limit } }) {
-      return json(await toldAs(storeOf(context).list({ limit, ...(after === undefined ? {} : { after }) })));
+    async handle({ caller, query: { after, limit } }) {
+      return json(await toldAs(storeOf(context, caller).list({ limit, ...(after === undefined ? {} : { after }) })));
     },
   });
 }
@@ -52,8 +53,8 @@ function read(context: Context): Route {
       206: { description: 'The range that was asked for.', schema: Octets, content_type: OCTETS },
     },
     problems: ['no_artifact', 'range_not_satisfiable', 'no_artifact_store'],
-    async handle({ params: { sha256 }, request }) {
-      const store = storeOf(context);
+    async handle({ caller, params: { sha256 }, request }) {
+      const store = storeOf(context, caller);
       const info = await toldAs(store.head(sha256));
       if (info === undefined) throw noArtifact(sha256);
       const headers = { etag: `"${sha256}"`, 'accept-ranges': 'bytes', 'cache-control': 'private, max-age=31536000, immutable' };
@@ -79,8 +80,8 @@ function write(context: Context): Route {
       201: { description: 'It is stored.', schema: ArtifactInfo },
     },
     problems: ['artifact_mismatch', 'too_large', 'no_artifact_store'],
-    async handle({ params: { sha256 }, request }) {
-      const store = storeOf(context);
+    async handle({ caller, params: { sha256 }, request }) {
+      const store = storeOf(context, caller);
       const present = await toldAs(store.head(sha256));
       if (present !== undefined) {
         // Tells the store too: one that came from another node was nobody's wish to keep until now.
@@ -97,8 +98,8 @@ function write(context: Context): Route {
 
 const Octets = z.string().meta({ type: 'string', format: 'binary' });
 
-function storeOf({ options }: Context): ArtifactStore {
-  if (options.artifacts !== undefined) return options.artifacts;
+function storeOf({ options: { artifacts } }: Context, { fleet }: Pick<Caller, 'fleet'>): ArtifactStore {
+  if (artifacts !== undefined) return typeof artifacts === 'function' ? artifacts(fleet) : artifacts;
   throw new ProblemError('no_artifact_store', 'this Supervisor has no place for artifacts: push them to a node of the site');
 }
 

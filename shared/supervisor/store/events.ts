@@ -28,7 +28,7 @@ export interface EventQuery {
 
 export type EventStore = ReturnType<typeof createEventStore>;
 
-export function createEventStore(database: Database, kept: number) {
+export function createEventStore(database: Database) {
   const queries = compileQueries(database);
   return {
     /** The statement that writes an event, for the batch that makes the change it tells of. Returns a row when the event is new. */
@@ -43,10 +43,6 @@ export function createEventStore(database: Database, kept: number) {
     async newest(fleet: string): Promise<number> {
       const [rows] = await database.batch([queries.newest.bind({ fleet })]);
       return queries.newest.read(rows)[0]?.seq ?? 0;
-    },
-    /** Drops the oldest events of a fleet beyond the number that is kept. */
-    async trim(fleet: string): Promise<void> {
-      await database.batch([queries.trim.bind({ fleet, kept })]);
     },
   };
 }
@@ -71,6 +67,5 @@ function compileQueries(database: Database) {
       events,
     ),
     newest: compileSql<{ seq: number }>(sql`select (${newest}) as seq`),
-    trim: compileSql<never>(sql`delete from events where fleet = ${arg('fleet')} and seq <= (${newest}) - ${arg('kept')}`),
   };
 }

@@ -8,7 +8,12 @@ import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { type Adjust, FLEET_KEY, FOREIGN_KEY, type Harness } from '../harness.ts';
 
-export const bindings = env as { readonly DB: D1Database; readonly MIGRATIONS: D1Migration[]; readonly BOOTPLANE_API_KEY: string };
+export const bindings = env as {
+  readonly DB: D1Database;
+  readonly MIGRATIONS: D1Migration[];
+  readonly BOOTPLANE_API_KEY: string;
+  readonly ARTIFACTS: R2Bucket;
+};
 
 /** D1 with all migrations and no rows. */
 export async function freshD1(): Promise<D1Database> {

@@ -33,6 +33,9 @@ export interface Faults {
   database(): Fault;
 }
 
+/** No event is too old. */
+export const FOREVER_MS = Number.MAX_SAFE_INTEGER;
+
 /** A database with an event log and a bus that outlive the processes which relay from one to the other. */
 export class OutboxWorld {
   readonly clock = new SimulatedClock();
@@ -42,14 +45,14 @@ export class OutboxWorld {
   readonly bus: MemoryEventBus = memoryEventBus(this.clock, { deduplicates: false });
   readonly database = openSqlite({ path: ':memory:', clock: this.clock, migrations });
   readonly faults: Faults = { bus: () => undefined, database: () => undefined };
-  readonly #events = createEventStore(this.database, 10_000);
+  readonly #events = createEventStore(this.database);
   readonly #limits: OutboxLimits;
   #hub = createHub();
   #life: { stop: AbortController; crash: AbortController; outbox: Outbox; ended: Promise<void> } | undefined;
   #written = 0;
 
-  constructor(limits: OutboxLimits = { kept: 10_000, waiting: 100_000 }) {
-    this.#limits = limits;
+  constructor(limits: Omit<OutboxLimits, 'kept_ms'> & { kept_ms?: number } = { kept: 10_000, waiting: 100_000 }) {
+    this.#limits = { kept_ms: FOREVER_MS, ...limits };
   }
 
   /** How many events were committed. */
@@ -79,7 +82,7 @@ export class OutboxWorld {
       fleet: FLEET,
       overlay: createOverlay({ bus: dying(this.#failingBus(), crash.signal), log }),
       store: createOutboxStore(database, this.#limits),
-      events: createEventStore(database, this.#limits.kept),
+      events: createEventStore(database),
       hub: this.#hub,
       metrics,
       clock,

@@ -9,7 +9,7 @@ import { BusError } from '../../../shared/ports/event-bus.ts';
 import { createOutboxStore } from '../../../shared/supervisor/store/outbox.ts';
 import { migrations } from '../../runtime/node-harness.ts';
 import { until } from '../../support/until.ts';
-import { OutboxWorld } from './outbox.harness.ts';
+import { FOREVER_MS, OutboxWorld } from './outbox.harness.ts';
 
 const AWAY = new BusError('backend_away', 'the broker is away');
 
@@ -198,6 +198,26 @@ describe('the log', () => {
     expect(await idsHeard()).toHaveLength(20);
   });
 
+  it('drops what is too old once it was published, and never the newest', async () => {
+    await world.close();
+    world = new OutboxWorld({ kept: 100, kept_ms: 60_000, waiting: 200 });
+    await world.listen();
+    world.faults.bus = () => AWAY;
+    world.boot();
+    for (let n = 0; n < 3; n += 1) await world.write();
+    await world.clock.advance(61_000);
+    await world.write();
+    await world.outbox.trim();
+    expect(await world.logged()).toHaveLength(4);
+    world.faults.bus = () => undefined;
+    await world.clock.advance(30_000);
+    await world.outbox.trim();
+    expect((await world.logged()).map(({ seq }) => seq)).toEqual([4]);
+    await world.clock.advance(600_000);
+    await world.outbox.trim();
+    expect((await world.logged()).map(({ seq }) => seq)).toEqual([4]);
+  });
+
   it('drops the oldest that wait beyond a number of them, counted and told', async () => {
     world.faults.bus = () => AWAY;
     for (let n = 0; n < 33; n += 1) await world.write();
@@ -233,7 +253,7 @@ it('no pass and no sweep reads a whole log', async () => {
     },
     close: async () => undefined,
   };
-  const store = createOutboxStore(observed, { kept: 5, waiting: 20 });
+  const store = createOutboxStore(observed, { kept: 5, kept_ms: FOREVER_MS, waiting: 20 });
   await store.published('default');
   await store.advance('default', 3);
   await store.trim('default');
@@ -254,7 +274,7 @@ describe('a database of before', () => {
     await before.batch([1, 2, 7].map((seq) => ({ sql, params: ['default', seq, `e${seq}`] })));
     await before.close();
     const after = open();
-    const store = createOutboxStore(after, { kept: 5, waiting: 20 });
+    const store = createOutboxStore(after, { kept: 5, kept_ms: FOREVER_MS, waiting: 20 });
     expect([await store.published('default'), await store.published('another')]).toEqual([7, 0]);
     await after.close();
   });
