@@ -148,6 +148,7 @@ export function createContext(options: SupervisorOptions): Context {
   };
   return {
     options,
+    retention: { ...toRetention(RETENTION_DEFAULTS), ...options.retention },
     nodes: createNodeStore(database, ttl_seconds),
     leases: createLeaseStore(database, ttl_seconds),
     status: createStatusStore(database),
@@ -166,7 +167,6 @@ export function createContext(options: SupervisorOptions): Context {
   };
 }
 
-    retention: { ...toRetention(RETENTION_DEFAULTS), ...options.retention },
 function safeNotify({ emit, log }: SupervisorOptions): Notify {
   return (topic, body, idempotency_key) => {
     try {
