@@ -13,6 +13,7 @@ import { planCases } from './plan.cases.ts';
 import { pruneCases } from './prune.cases.ts';
 import { reconcileCases } from './reconcile.cases.ts';
 import { stateCases } from './state.cases.ts';
+import { tokenCases } from './tokens.cases.ts';
 import { storedDocumentCases } from './stored-documents.cases.ts';
 import { sweepCases } from './sweep.cases.ts';
 import { versionCases } from './versions.cases.ts';
@@ -20,6 +21,7 @@ import { versionCases } from './versions.cases.ts';
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
 export function apiCases(start: Start): void {
   accessCases(start);
+  tokenCases(start);
   errorCases(start);
   nodeCases(start);
   leaderCases(start);
