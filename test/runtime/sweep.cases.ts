@@ -15,7 +15,7 @@ export function sweepCases(start: Start): void {
     afterEach(() => harness.close());
     const nodes = async () => (await call(harness, 'GET /v1/nodes')).body.nodes.map(({ node_id }: { node_id: string }) => node_id);
     const drops = async () =>
-      (await call(harness, 'GET /v1/events?limit=1000')).body.events.filter(
+      (await call(harness, 'GET /v1/events')).body.events.filter(
         ({ type, data }: { type: string; data: object }) => type === 'overlay.leave' && 'dropped' in data,
       );
 
