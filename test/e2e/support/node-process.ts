@@ -3,6 +3,7 @@ import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Client, createClient } from '../../../shared/client.ts';
 import { until } from '../../support/until.ts';
+import { refuseSaidSecrets, secretsOf } from './said-secrets.ts';
 
 export interface NodeProcess {
   readonly url: string;
@@ -11,7 +12,7 @@ export interface NodeProcess {
   readonly client: Client;
   /** All that it wrote so far. */
   output(): string;
-  /** Sends a signal and waits for the end; the exit code, or the signal's name. */
+  /** Sends a signal and waits for the end; the exit code, or the signal's name. Rejects when the node wrote a secret anywhere. */
   end(signal: NodeJS.Signals): Promise<number | string>;
   readonly exited: Promise<number | string>;
 }
@@ -55,9 +56,11 @@ export async function startNodeProcess({ dataDir, args = [], env = {}, entry }: 
     exited.then((code) => Promise.reject(new Error(`the node ended with ${code}:\n${output}`))),
   ]);
   const credential = env.BOOTPLANE_API_KEY ?? (await readFile(join(dataDir, 'fleet.key'), 'utf8')).trim();
-  const end = (signal: NodeJS.Signals) => {
+  const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
-    return exited;
+    const code = await exited;
+    await refuseSaidSecrets(output, [credential, ...secretsOf(env)], dataDir);
+    return code;
   };
   return { url, dataDir, child, client: createClient({ url, credential }), output: () => output, end, exited };
 }

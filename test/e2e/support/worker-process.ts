@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { freePort } from '../../support/free-port.ts';
 import { until } from '../../support/until.ts';
+import { refuseSaidSecrets } from './said-secrets.ts';
 
 export interface WorkerProcess {
   readonly url: string;
@@ -51,6 +52,8 @@ export async function startWorkerProcess(fleetKey: string, vars: Readonly<Record
     endGroup(child);
     await exited;
     await rm(state, { recursive: true, force: true });
+    // It shows the vars that it was started with; what it says of requests must hold none.
+    await refuseSaidSecrets(output.replaceAll(/^.*BOOTPLANE_\w+ \(.*$/gm, ''), [fleetKey]);
   };
   try {
     await until('wrangler dev', async () => (await fetch(`${url}/readyz`)).ok, 60);
