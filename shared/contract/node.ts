@@ -55,6 +55,8 @@ export const HeartbeatRequest = z
     services_running: z.array(ServiceReport).max(256),
     versions: Versions,
     metrics: z.record(z.string().max(128), z.number()).optional(),
+    /** The TTL that the node lives by: the next heartbeat comes within a third of it. A Supervisor with a shorter one waits for this one. */
+    ttl_seconds: z.number().positive().max(86_400).optional(),
   })
   .meta({ id: 'HeartbeatRequest' });
 export type HeartbeatRequest = z.infer<typeof HeartbeatRequest>;

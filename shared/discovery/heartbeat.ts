@@ -24,6 +24,7 @@ export function sendHeartbeat({ deps, standing }: NodeContext, client: Client): 
     role: standing.role(),
     services_running: reportsOf(services),
     versions: { ...config.versions },
+    ttl_seconds: standing.ttl_seconds(),
     ...(metrics === undefined ? {} : { metrics: { ...metrics() } }),
   });
 }

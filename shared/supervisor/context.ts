@@ -81,6 +81,10 @@ export interface SupervisorOptions {
   readonly version: string;
   /** While no Cluster Plan sets one. May be a fraction. */
   readonly ttl_seconds: number;
+  /** A heartbeat that says nothing new is not written again within this share of the TTL: for a database where rows have a price. Default 0. */
+  readonly unwritten_share?: number;
+  /** Rows a day that heartbeats and renewals may write: the TTL is stretched to stay within it. Default: no limit. */
+  readonly write_budget?: number;
   /** Absent: nobody is limited. */
   readonly limits?: RateLimits;
   /** What `GET /healthz` answers. Default: `ok`. */
@@ -132,7 +136,7 @@ const NEWS: ReadonlySet<NewEvent['type']> = new Set(['overlay.leader', 'overlay.
 export const WAITING_EVENTS = 100_000;
 
 export function createContext(options: SupervisorOptions): Context {
-  const { database, ttl_seconds } = options;
+  const { database } = options;
   const hub = createHub();
   const news = createHub();
   const metrics = createMetrics();
@@ -149,10 +153,10 @@ export function createContext(options: SupervisorOptions): Context {
   return {
     options,
     retention: { ...toRetention(RETENTION_DEFAULTS), ...options.retention },
-    nodes: createNodeStore(database, ttl_seconds),
-    leases: createLeaseStore(database, ttl_seconds),
+    nodes: createNodeStore(database, options),
+    leases: createLeaseStore(database, options),
     status: createStatusStore(database),
-    state: createStateStore(database, ttl_seconds),
+    state: createStateStore(database, options),
     events,
     documents: { store: documents, versions: createVersionStore(database), verified: createVerifiedDocuments(documents) },
     hub,

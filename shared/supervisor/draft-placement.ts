@@ -8,19 +8,16 @@ import { createPlacementStore } from './store/placement.ts';
 export type DraftPlacement = (fleet: string, plan: ClusterPlan) => Promise<Placed | undefined>;
 
 /** Places a plan that is not published on the nodes that are there now. Writes nothing. */
-export function createDraftPlacement({
-  database,
-  self,
-  ttl_seconds,
-}: Pick<SupervisorOptions, 'database' | 'self' | 'ttl_seconds'>): DraftPlacement {
-  const store = createPlacementStore(database);
+export function createDraftPlacement(options: Pick<SupervisorOptions, 'database' | 'self' | 'ttl_seconds'>): DraftPlacement {
+  const { database, self } = options;
+  const store = createPlacementStore(database, options);
   return async (fleet, plan) => {
     // The registry of a node that does not lead is not the one that counts.
     if (self === undefined || !self.leadership().leads) return undefined;
     const { node, lease, placement } = await store.state(fleet, self.node_id);
     if (node === undefined || lease?.node_id !== self.node_id) return undefined;
     const members = await store.membersAsTheyAre(fleet, node.site);
-    const task = { fleet, node, lease, plan, plan_hash: '', ttl_seconds: plan.ttl_seconds ?? ttl_seconds };
+    const task = { fleet, node, lease, plan, plan_hash: '', ttl_seconds: node.ttl_seconds };
     return placeSite(task, members, placement).placed;
   };
 }

@@ -87,8 +87,8 @@ function look(member: MemberRow, task: PlacementTask): PlacementNode {
   return { node_id, capabilities, liveness: livenessNow(member, task), role: roleOf({ node_id, capabilities }, task.lease.node_id) };
 }
 
-function livenessNow({ node_id, age_ms, left_at }: MemberRow, { node, ttl_seconds }: PlacementTask): Liveness {
-  return node_id === node.node_id ? 'online' : livenessOf(age_ms, ttl_seconds, left_at !== null);
+function livenessNow({ node_id, age_ms, ttl_ms, left_at }: MemberRow, { node }: PlacementTask): Liveness {
+  return node_id === node.node_id ? 'online' : livenessOf(age_ms, ttl_ms / 1000, left_at !== null);
 }
 
 /** True when another led since the last placement: a leader that led all the time knows its nodes already. */

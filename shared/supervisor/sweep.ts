@@ -1,4 +1,5 @@
 import type { Context } from './context.ts';
+import { keepPace } from './pace.ts';
 import { createSweepStore } from './store/sweep.ts';
 
 /** One part of housekeeping. Bounded in what it does at once: what is left, the next run finds. */
@@ -10,7 +11,7 @@ type Part = (context: Context) => Promise<void>;
  */
 export function createSweep(context: Context, trimEvents: () => Promise<void> = () => trimAll(context)): () => Promise<void> {
   const { clock, log } = context.options;
-  const parts: Readonly<Record<string, Part>> = { events: trimEvents, nodes: dropGoneNodes };
+  const parts: Readonly<Record<string, Part>> = { pace: ({ options }) => keepPace(options), events: trimEvents, nodes: dropGoneNodes };
   return async () => {
     // By a clock that has just come from 1970, everybody has been lost for fifty years.
     if (!clock.trusted()) return;

@@ -114,6 +114,6 @@ function toRecord(node: NodeView): NodeRecord {
     services_running: node.services_running,
     ...(metrics === null ? {} : { metrics }),
     registered_at: toTimestamp(node.registered_at),
-    heard_at: toTimestamp(node.heard_at),
+    heard_at: toTimestamp(node.last_heard_at),
   };
 }

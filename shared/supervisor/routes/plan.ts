@@ -20,7 +20,7 @@ export function planRoutes(context: Context): Route[] {
 }
 
 function plan(context: Context): Route {
-  const store = createPlacementStore(context.options.database);
+  const store = createPlacementStore(context.options.database, context.options);
   return route('node', {
     method: 'post',
     path: '/v1/nodes/plan',
@@ -50,7 +50,7 @@ async function taskOf(context: Context, caller: Caller, node_id: string, state: 
   if (lease === undefined) throw new ProblemError('no_leader', `nobody leads the site ${node.site} now; claim it or ask again later`);
   const head = headOf(state, 'plan');
   const published = head === undefined ? undefined : await context.documents.verified.get(caller.keys, 'plan', head);
-  const ttl_seconds = head?.ttl_seconds ?? context.options.ttl_seconds;
+  const { ttl_seconds } = node;
   return { fleet: caller.fleet, node, lease, plan: published?.parsed ?? NO_SERVICES, plan_hash: head?.hash ?? '', ttl_seconds };
 }
 

@@ -5,6 +5,7 @@ import type { Current } from '../current.ts';
 import { placements, type Reachable } from './desired-schema.ts';
 import { leases } from './schema.ts';
 import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
+import { nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
 
 /** A lease with what is left of it by the database's clock, milliseconds; 0 or less when it has lapsed. */
 export type LeaseRow = typeof leases.$inferSelect & { readonly expires_in_ms: number };
@@ -51,8 +52,8 @@ const NO_NEWS: NewsRow = {
 
 export type LeaseStore = ReturnType<typeof createLeaseStore>;
 
-export function createLeaseStore(database: Database, ttl_seconds: number) {
-  const queries = compileQueries(database, ttl_seconds);
+export function createLeaseStore(database: Database, timing: Timing) {
+  const queries = compileQueries(database, timing);
   return {
     /**
      * One compare-and-swap, judged by the database's clock. A renewal by the holder with its epoch keeps
@@ -95,10 +96,10 @@ export function createLeaseStore(database: Database, ttl_seconds: number) {
   };
 }
 
-function compileQueries(database: Database, ttl_seconds: number) {
+function compileQueries(database: Database, timing: Timing) {
   const now = nowOf(database);
   const here = sql`fleet = ${arg('fleet')} and site = ${arg('site')}`;
-  const ttl = ttlMsOf(ttl_seconds);
+  const ttl = ttlMsOf(timing.ttl_seconds);
   const lapsed = sql`leases.expires_at <= ${now}`;
   const renews = sql`(leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')} and not ${lapsed})`;
   const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null)`;
@@ -106,14 +107,17 @@ function compileQueries(database: Database, ttl_seconds: number) {
   const unbroken = sql`(leases.node_id = excluded.node_id and ${arg('seen')} <= leases.epoch)`;
   // A renewal that was still under way when its own sender gave the lease back must not take it again.
   const overtaken = sql`(leases.ended is not null and leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')})`;
+  // Its holder counts on what it was granted until an answer says otherwise, and an answer may get lost: a TTL that is shorter by
+  // now ends no lease sooner. What a clock that was set back has left behind is no grant.
+  const granted = sql`case when ${renews} then max(excluded.expires_at, min(leases.expires_at, ${now} + leases.granted_ms)) else excluded.expires_at end`;
   return {
     claim: compileSql<{ epoch: number }>(sql`
-      insert into leases (fleet, site, node_id, url, epoch, expires_at, renewals, since_epoch)
-      select ${arg('fleet')}, ${arg('site')}, ${arg('node_id')}, ${arg('url')}, ${arg('seen')} + 1, ${now} + ${ttl}, 0, ${arg('seen')} + 1
+      insert into leases (fleet, site, node_id, url, epoch, expires_at, renewals, since_epoch, granted_ms)
+      select ${arg('fleet')}, ${arg('site')}, ${arg('node_id')}, ${arg('url')}, ${arg('seen')} + 1, ${now} + ${ttl}, 0, ${arg('seen')} + 1, ${ttl}
       where ${arg('seen')} <= coalesce((select epoch from leases where ${here}), 0) + ${sql.raw(String(MAX_EPOCH_JUMP))}
         and (${arg('own')} or exists (select 1 from nodes where fleet = ${arg('fleet')} and node_id = ${arg('node_id')}))
       on conflict (fleet, site) do update set
-        node_id = excluded.node_id, url = excluded.url, expires_at = excluded.expires_at, ended = null,
+        node_id = excluded.node_id, url = excluded.url, expires_at = ${granted}, granted_ms = ${granted} - ${now}, ended = null,
         epoch = case when ${renews} then leases.epoch else max(leases.epoch, ${arg('seen')}) + 1 end,
         renewals = case when ${renews} then leases.renewals + 1 else 0 end,
         since_epoch = case when ${renews} or ${unbroken} then leases.since_epoch else max(leases.epoch, ${arg('seen')}) + 1 end
@@ -134,7 +138,7 @@ function compileQueries(database: Database, ttl_seconds: number) {
     live: compileSql<LeaseRow & { nodes_heard: number }>(
       sql`select *, expires_at - ${now} as expires_in_ms,
           (select count(*) from nodes indexed by nodes_by_site
-            where ${here} and left_at is null and heard_at > ${now} - ${ttl}) as nodes_heard
+            where ${here} and left_at is null and ${silenceMsOf(now, timing)} < ${nodeTtlMsOf(timing)}) as nodes_heard
         from leases where ${here} and expires_at > ${now}`,
       leases,
     ),

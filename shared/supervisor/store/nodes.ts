@@ -3,6 +3,8 @@ import type { HeartbeatRequest, RegisterRequest } from '../../contract/node.ts';
 import type { Database, Statement } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
 import { compileNodeQueries, type NodeView } from './nodes-sql.ts';
+import type { Prepared } from './sql.ts';
+import type { Timing } from './timing.ts';
 
 export type { NodeRow, NodeView } from './nodes-sql.ts';
 
@@ -31,29 +33,35 @@ export interface Standing {
 
 export type NodeStore = ReturnType<typeof createNodeStore>;
 
-export function createNodeStore(database: Database, ttl_seconds: number) {
-  const queries = compileNodeQueries(database, ttl_seconds);
+export function createNodeStore(database: Database, timing: Timing) {
+  const queries = compileNodeQueries(database, timing);
+  const writesAll = (timing.unwritten_share ?? 0) === 0;
+  const plain = writesAll ? both(queries.heartbeat) : { write: queries.heartbeatIfDue, answer: queries.heard };
+  const fenced = writesAll ? both(queries.fencedHeartbeat) : { write: queries.fencedHeartbeatIfDue, answer: queries.fencedHeard };
   const all = async (statement: Statement) => queries.get.read((await database.batch([statement]))[0]);
   return {
     /** The statement that writes a registration and takes the id over. */
     register: (fleet: string, body: RegisterRequest): Statement => queries.register.bind({ fleet, ...registration(body) }),
-    /** One write; undefined when it was refused. `refusalOf` tells why. */
+    /**
+     * One write, or none where what is known need not be written again; undefined when it was refused. `refusalOf` tells why.
+     */
     async heartbeat(fleet: string, body: HeartbeatRequest, token: FencingToken | undefined): Promise<Current | undefined> {
       const report = reported(fleet, body);
-      const statement =
-        token === undefined
-          ? queries.heartbeat.bind(report)
-          : queries.fencedHeartbeat.bind({ ...report, token_epoch: token.epoch, token_node: token.node_id });
-      const [rows] = await database.batch([statement]);
-      return queries.heartbeat.read(rows)[0];
+      const given = token === undefined ? report : { ...report, token_epoch: token.epoch, token_node: token.node_id };
+      const { write, answer } = token === undefined ? plain : fenced;
+      const results = await database.batch(write === answer ? [write.bind(given)] : [write.bind(given), answer.bind(given)]);
+      return answer.read(results.at(-1))[0];
     },
-    /** Many heartbeats in one write, only of nodes of `site` when it is given: the ids that were written, and what is current for that site. */
+    /** Many heartbeats in one write, only of nodes of `site` when it is given: the ids that were heard, and what is current for that site. */
     async heartbeats(fleet: string, site: string | undefined, bodies: readonly HeartbeatRequest[]): Promise<Heartbeats> {
+      const given = { fleet, site: site ?? null, reports: JSON.stringify(bodies.map(toReport)) };
+      const answer = writesAll ? queries.heartbeats : queries.allHeard;
       const [rows, current] = await database.batch([
-        queries.heartbeats.bind({ fleet, site: site ?? null, reports: JSON.stringify(bodies.map(toReport)) }),
+        answer.bind(given),
         queries.current.bind({ fleet, site: site ?? null }),
+        ...(writesAll ? [] : [queries.heartbeatsIfDue.bind(given)]),
       ]);
-      const heard = new Set(queries.heartbeats.read(rows).map(({ node_id }) => node_id));
+      const heard = new Set(answer.read(rows).map(({ node_id }) => node_id));
       return { heard, current: queries.current.read(current)[0] ?? { leader: null, plan: null, profile: null } };
     },
     get: async (fleet: string, node_id: string): Promise<NodeView | undefined> => (await all(queries.get.bind({ fleet, node_id })))[0],
@@ -67,6 +75,11 @@ export function createNodeStore(database: Database, ttl_seconds: number) {
     },
     leave: (fleet: string, node_id: string): Statement => queries.leave.bind({ fleet, node_id }),
   };
+}
+
+/** A write that answers itself. */
+function both(query: Prepared<Current>): { write: Prepared<Current>; answer: Prepared<Current> } {
+  return { write: query, answer: query };
 }
 
 /**
@@ -86,7 +99,7 @@ export function isClone(node: NodeView, instance_id: string | undefined): boolea
 }
 
 function wasDisplaced(node: NodeView, instance_id: string | undefined): boolean {
-  const isHolderHeard = node.left_at === null && node.now - node.heard_at < node.ttl_ms;
+  const isHolderHeard = node.left_at === null && node.silent_ms < node.ttl_ms;
   return instance_id !== undefined && node.displaced_instance_id === instance_id && isHolderHeard;
 }
 
@@ -108,9 +121,9 @@ function registration(body: RegisterRequest) {
 }
 
 /** In the order in which `heartbeats` reads them. */
-function toReport(body: HeartbeatRequest): (string | null)[] {
-  const { node_id, instance_id, role, services_running, versions, metrics } = reported('', body);
-  return [node_id, instance_id, role, services_running, versions, metrics];
+function toReport(body: HeartbeatRequest): (string | number | null)[] {
+  const { node_id, instance_id, role, services_running, versions, metrics, ttl_seconds } = reported('', body);
+  return [node_id, instance_id, role, services_running, versions, metrics, ttl_seconds];
 }
 
 function reported(fleet: string, body: HeartbeatRequest) {
@@ -122,5 +135,6 @@ function reported(fleet: string, body: HeartbeatRequest) {
     services_running: JSON.stringify(body.services_running),
     versions: JSON.stringify(body.versions),
     metrics: body.metrics === undefined ? null : JSON.stringify(body.metrics),
+    ttl_seconds: body.ttl_seconds ?? null,
   };
 }

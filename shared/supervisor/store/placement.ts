@@ -3,7 +3,8 @@ import type { Database } from '../../ports/database.ts';
 import { placements } from './desired-schema.ts';
 import type { HeadRow } from './documents.ts';
 import { nodes } from './schema.ts';
-import { arg, compileSql, nowOf, repeatable } from './sql.ts';
+import { arg, compileSql, nowOf, repeatable, ttlMsOf } from './sql.ts';
+import { nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
 
 type PlacementColumns = typeof placements.$inferSelect;
 export type NewPlacement = Omit<PlacementColumns, 'computed_at' | 'revision'>;
@@ -11,7 +12,10 @@ export type NewPlacement = Omit<PlacementColumns, 'computed_at' | 'revision'>;
 export type PlacementRow = PlacementColumns & { readonly age_ms: number };
 
 /** The node that asks. */
-export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities' | 'services_running' | 'url' | 'lead'>;
+export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities' | 'services_running' | 'url' | 'lead'> & {
+  /** The TTL of its fleet, seconds. */
+  readonly ttl_seconds: number;
+};
 
 /** A lease that has not lapsed. */
 export interface LiveLease {
@@ -33,13 +37,15 @@ export interface PlanState {
 
 /** A node of the site as placement sees it. */
 export type MemberRow = Pick<typeof nodes.$inferSelect, 'node_id' | 'capabilities' | 'url' | 'services_running' | 'left_at' | 'lead'> & {
+  /** For how long nothing was heard of it, and the TTL that it is judged by, milliseconds. */
   readonly age_ms: number;
+  readonly ttl_ms: number;
 };
 
 export type PlacementStore = ReturnType<typeof createPlacementStore>;
 
-export function createPlacementStore(database: Database) {
-  const queries = compileQueries(database);
+export function createPlacementStore(database: Database, timing: Timing) {
+  const queries = compileQueries(database, timing);
   return {
     async state(fleet: string, node_id: string): Promise<PlanState> {
       const key = { fleet, node_id };
@@ -75,12 +81,16 @@ export function createPlacementStore(database: Database) {
   };
 }
 
-function compileQueries(database: Database) {
+function compileQueries(database: Database, timing: Timing) {
   const now = nowOf(database);
   const itself = sql`fleet = ${arg('fleet')} and node_id = ${arg('node_id')}`;
   const ofItsSite = sql`fleet = ${arg('fleet')} and site = (select site from nodes where ${itself})`;
   return {
-    node: compileSql<AskingNode>(sql`select node_id, site, capabilities, services_running, url, lead from nodes where ${itself}`, nodes),
+    node: compileSql<AskingNode>(
+      sql`select node_id, site, capabilities, services_running, url, lead, ${ttlMsOf(timing.ttl_seconds)} / 1000.0 as ttl_seconds
+        from nodes where ${itself}`,
+      nodes,
+    ),
     lease: compileSql<LiveLease>(
       sql`select leases.node_id, url, epoch, renewals, since_epoch from leases where ${ofItsSite} and expires_at > ${now}`,
     ),
@@ -94,7 +104,7 @@ function compileQueries(database: Database) {
       ),
     ),
     members: compileSql<MemberRow>(
-      sql`select node_id, capabilities, url, services_running, left_at, lead, ${now} - heard_at as age_ms
+      sql`select node_id, capabilities, url, services_running, left_at, lead, ${silenceMsOf(now, timing)} as age_ms, ${nodeTtlMsOf(timing)} as ttl_ms
         from nodes indexed by nodes_by_site where fleet = ${arg('fleet')} and site = ${arg('site')}`,
       nodes,
     ),

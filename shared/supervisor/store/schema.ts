@@ -31,6 +31,7 @@ export const nodes = sqliteTable(
     left_at: integer(),
     lead: integer().notNull(),
     uplink_epoch: integer(),
+    ttl_seconds: real(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.node_id] })],
 );
@@ -51,6 +52,7 @@ export const leases = sqliteTable(
     uplinked_at: integer(),
     uplink_session: text(),
     uplink_seq: integer(),
+    granted_ms: integer().notNull().default(0),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.site] })],
 );
@@ -65,6 +67,19 @@ export const desired = sqliteTable(
     ttl_seconds: integer(),
   },
   (table) => [primaryKey({ columns: [table.fleet, table.kind] })],
+);
+
+/** How the write budget of the whole database stretches the TTL (`migrations/0010_ttl.sql`). */
+export const pace = sqliteTable(
+  'pace',
+  {
+    fleet: text().notNull(),
+    stretch_seconds: integer().notNull(),
+    writers: integer().notNull(),
+    counted_rows: integer().notNull(),
+    counted_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.fleet] })],
 );
 
 export const events = sqliteTable(

@@ -65,8 +65,11 @@ function decode(row: Row, json: readonly string[]): Record<string, unknown> {
   return decoded;
 }
 
-/** The TTL of the fleet `arg('fleet')`, milliseconds: its Cluster Plan's, else `ttl_seconds`. */
+/** The TTL that the write budget of the whole database needs, seconds; 0 when any does. */
+export const stretchSeconds: SQL<number> = sql`coalesce((select stretch_seconds from pace where pace.fleet = '*'), 0)`;
+
+/** The TTL of the fleet `arg('fleet')`, milliseconds: its Cluster Plan's, else `ttl_seconds`, and no less than the database needs. */
 export function ttlMsOf(ttl_seconds: number): SQL<number> {
-  return sql`(select cast(coalesce(max(ttl_seconds), ${sql.raw(String(Number(ttl_seconds)))}) * 1000 as integer)
+  return sql`(select cast(max(coalesce(max(ttl_seconds), ${sql.raw(String(Number(ttl_seconds)))}), ${stretchSeconds}) * 1000 as integer)
     from desired where desired.fleet = ${arg('fleet')} and kind = 'plan')`;
 }

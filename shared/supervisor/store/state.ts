@@ -1,7 +1,8 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Component, ComponentOutcome } from '../../contract/status.ts';
 import type { Database } from '../../ports/database.ts';
-import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
+import { arg, compileSql, nowOf } from './sql.ts';
+import { nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
 
 export interface ServiceCount {
   readonly name: string;
@@ -29,8 +30,8 @@ export interface NodeCounts {
 export type StateStore = ReturnType<typeof createStateStore>;
 
 /** Reads that sum a site or a fleet up. */
-export function createStateStore(database: Database, ttl_seconds: number) {
-  const queries = compileQueries(database, ttl_seconds);
+export function createStateStore(database: Database, timing: Timing) {
+  const queries = compileQueries(database, timing);
   const none = { online: 0, late: 0, lost: 0, left: 0 };
   return {
     /** One consistent read. */
@@ -72,17 +73,18 @@ export function createStateStore(database: Database, ttl_seconds: number) {
   };
 }
 
-function compileQueries(database: Database, ttl_seconds: number) {
+function compileQueries(database: Database, timing: Timing) {
   const now = nowOf(database);
-  const ttl = ttlMsOf(ttl_seconds);
+  const ttl = nodeTtlMsOf(timing);
+  const silence = silenceMsOf(now, timing);
   // Left the choice, the planner walks the fleet and not the site.
   const ofSite = sql`nodes indexed by nodes_by_site`;
   const here = sql`nodes.fleet = ${arg('fleet')} and nodes.site = ${arg('site')}`;
-  const alive = sql`left_at is null and heard_at >= ${now} - 3 * ${ttl}`;
+  const alive = sql`left_at is null and ${silence} <= 3 * ${ttl}`;
   const count = (from: SQL) => sql`
     select coalesce(sum(silent <= ttl_ms), 0) as online, coalesce(sum(silent > ttl_ms and silent <= 3 * ttl_ms), 0) as late,
       coalesce(sum(silent > 3 * ttl_ms), 0) as lost, count(*) - count(silent) as "left"
-    from (select iif(left_at is null, ${now} - heard_at, null) as silent, ${ttl} as ttl_ms from ${from})`;
+    from (select iif(left_at is null, ${silence}, null) as silent, ${ttl} as ttl_ms from ${from})`;
   return {
     siteNodes: compileSql<NodeCounts>(count(sql`${ofSite} where ${here}`)),
     fleetNodes: compileSql<NodeCounts>(count(sql`nodes where nodes.fleet = ${arg('fleet')}`)),

@@ -12,7 +12,7 @@ const plan = ClusterPlan.parse({
 
 const task = (more: Partial<PlacementTask> = {}): PlacementTask => ({
   fleet: 'f',
-  node: { node_id: 'a', site: 's', capabilities: ['camera'], services_running: [], url: null, lead: 1 },
+  node: { node_id: 'a', site: 's', capabilities: ['camera'], services_running: [], url: null, lead: 1, ttl_seconds: 15 },
   lease: { node_id: 'lead', url: 'http://lead:7420', epoch: 3, renewals: 9, since_epoch: 3 },
   plan,
   plan_hash: 'h',
@@ -28,6 +28,7 @@ const member = (node_id: string, more: Partial<MemberRow> = {}): MemberRow => ({
   left_at: null,
   lead: 1,
   age_ms: 0,
+  ttl_ms: 15_000,
   ...more,
 });
 
