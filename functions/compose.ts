@@ -1,23 +1,44 @@
 import { deriveFleetKeys, MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import { Id } from '../shared/contract/ids.ts';
+import { RETENTION_DEFAULTS, RETENTION_LIMITS, type Retention, toRetention } from '../shared/decide/retention.ts';
 import { createSupervisor, type Supervisor } from '../shared/supervisor/app.ts';
 import { workerClock } from './adapters/clock.ts';
 import { d1Database } from './adapters/d1.ts';
+import { withRetries } from './adapters/d1-retry.ts';
 import { workerLog } from './adapters/log.ts';
+import { createR2Artifacts } from './adapters/r2-artifacts.ts';
 import { workerRandom } from './adapters/random.ts';
 
 /** What `wrangler.toml` and `wrangler secret put` give the Worker. */
 export interface Bindings {
   readonly DB?: D1Database;
+  /** Absent: this Worker keeps no artifacts. */
+  readonly ARTIFACTS?: R2Bucket;
   /** The fleet key: a secret. */
   readonly BOOTPLANE_API_KEY?: string;
   /** Default `default`. */
   readonly BOOTPLANE_FLEET?: string;
   /** Default 15. */
   readonly BOOTPLANE_TTL_SECONDS?: string | number;
+  /** The newest events of a fleet that are kept. The defaults of these four: `RETENTION_DEFAULTS`. */
+  readonly BOOTPLANE_KEEP_EVENTS?: string | number;
+  /** Events older than this go even if there are few. */
+  readonly BOOTPLANE_KEEP_EVENT_DAYS?: string | number;
+  /** A node that was not heard for so long is dropped from the registry. */
+  readonly BOOTPLANE_KEEP_LOST_DAYS?: string | number;
+  /** One that left in order, after so long. */
+  readonly BOOTPLANE_KEEP_LEFT_DAYS?: string | number;
 }
 
-const KNOWN = ['BOOTPLANE_API_KEY', 'BOOTPLANE_FLEET', 'BOOTPLANE_TTL_SECONDS'];
+const KNOWN = [
+  'BOOTPLANE_API_KEY',
+  'BOOTPLANE_FLEET',
+  'BOOTPLANE_TTL_SECONDS',
+  'BOOTPLANE_KEEP_EVENTS',
+  'BOOTPLANE_KEEP_EVENT_DAYS',
+  'BOOTPLANE_KEEP_LOST_DAYS',
+  'BOOTPLANE_KEEP_LEFT_DAYS',
+];
 
 /** The Worker can't start as it is set up; `message` says what to do. */
 export class SetupError extends Error {
@@ -33,14 +54,16 @@ export async function compose(bindings: Bindings, version: string): Promise<Supe
     throw new SetupError('the D1 binding DB is missing: run "wrangler d1 create bootplane" and name it in wrangler.toml');
   const fleet = fleetOf(bindings);
   const keys = await deriveFleetKeys(fleet, fleetKeyOf(bindings));
+  const { ARTIFACTS: bucket } = bindings;
+  const ports = { clock: workerClock, random: workerRandom(), log: workerLog() };
   return createSupervisor({
-    database: d1Database(database),
-    clock: workerClock,
-    random: workerRandom(),
-    log: workerLog(),
+    ...ports,
+    database: withRetries(d1Database(database), ports),
+    ...(bucket === undefined ? {} : { artifacts: (name: string) => createR2Artifacts({ bucket, fleet: name }) }),
     fleets: { default_fleet: fleet, keysOf: async (name) => (name === fleet ? keys : undefined) },
     version,
     ttl_seconds: ttlOf(bindings),
+    retention: retentionOf(bindings),
     stream_seconds: 55,
   });
 }
@@ -63,10 +86,27 @@ function fleetKeyOf({ BOOTPLANE_API_KEY }: Bindings): string {
   return BOOTPLANE_API_KEY;
 }
 
-function ttlOf({ BOOTPLANE_TTL_SECONDS = 15 }: Bindings): number {
-  const ttl = Number(BOOTPLANE_TTL_SECONDS);
-  if (!Number.isInteger(ttl) || ttl < 1 || ttl > 86_400) {
-    throw new SetupError(`BOOTPLANE_TTL_SECONDS is "${BOOTPLANE_TTL_SECONDS}": use a whole number of seconds from 1 to 86400`);
+function ttlOf(bindings: Bindings): number {
+  return wholeOf(bindings, 'BOOTPLANE_TTL_SECONDS', 15, [1, 86_400]);
+}
+
+function retentionOf(bindings: Bindings): Retention {
+  const { keep_events, keep_event_days, keep_lost_days, keep_left_days } = RETENTION_DEFAULTS;
+  return toRetention({
+    keep_events: wholeOf(bindings, 'BOOTPLANE_KEEP_EVENTS', keep_events, RETENTION_LIMITS.keep_events),
+    keep_event_days: wholeOf(bindings, 'BOOTPLANE_KEEP_EVENT_DAYS', keep_event_days, RETENTION_LIMITS.keep_event_days),
+    keep_lost_days: wholeOf(bindings, 'BOOTPLANE_KEEP_LOST_DAYS', keep_lost_days, RETENTION_LIMITS.keep_lost_days),
+    keep_left_days: wholeOf(bindings, 'BOOTPLANE_KEEP_LEFT_DAYS', keep_left_days, RETENTION_LIMITS.keep_left_days),
+  });
+}
+
+type NumberSetting = Extract<keyof Bindings, `BOOTPLANE_${'TTL' | 'KEEP'}_${string}`>;
+
+function wholeOf(bindings: Bindings, name: NumberSetting, fallback: number, [min, max]: readonly [number, number]): number {
+  const given = bindings[name] ?? fallback;
+  const value = Number(given);
+  if (given === '' || !Number.isInteger(value) || value < min || value > max) {
+    throw new SetupError(`${name} is "${given}": use a whole number from ${min} to ${max}`);
   }
-  return ttl;
+  return value;
 }

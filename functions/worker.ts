@@ -8,23 +8,48 @@ import { type Bindings, compose, SetupError } from './compose.ts';
 const supervisors = new WeakMap<Bindings, Promise<Supervisor>>();
 
 function supervisorOf(bindings: Bindings): Promise<Supervisor> {
-  const known = supervisors.get(bindings) ?? compose(bindings, manifest.version);
-  supervisors.set(bindings, known);
-  return known;
+  const known = supervisors.get(bindings);
+  if (known !== undefined) return known;
+  const made = compose(bindings, manifest.version);
+  supervisors.set(bindings, made);
+  // The next request finds out whether what kept it from starting is still there.
+  made.catch(() => supervisors.delete(bindings));
+  return made;
 }
 
 export default {
   async fetch(request, bindings): Promise<Response> {
     try {
-      return await (await supervisorOf(bindings)).fetch(request);
+      const supervisor = await supervisorOf(bindings);
+      return isForPeople(request) ? about(request) : await supervisor.fetch(request);
     } catch (error) {
       return setupProblem(error);
     }
   },
+  /** Rejects when a part of it failed, so that the run is shown as failed. */
   async scheduled(_event, bindings): Promise<void> {
     await (await supervisorOf(bindings)).sweep();
   },
 } satisfies ExportedHandler<Bindings>;
+
+function isForPeople({ method, url }: Request): boolean {
+  return (method === 'GET' || method === 'HEAD') && new URL(url).pathname === '/';
+}
+
+/** For whoever opens the address to see what it is. Nothing in it tells of a fleet. */
+function about({ method, url }: Request): Response {
+  const { origin } = new URL(url);
+  const text = `This is a bootplane control URL.
+
+Start a node with it:  bootplane up --cloud-url ${origin}
+Check it:              bootplane doctor --cloud ${origin}
+Is it up:              ${origin}/healthz and ${origin}/readyz
+The API:               ${origin}/v1/openapi.json (with a credential)
+How to run one:        docs/deploy.md of the project
+`;
+  const headers = { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' };
+  return new Response(method === 'HEAD' ? null : text, { headers });
+}
 
 /** What is wrong with the setup holds no secret, and whoever calls may be the one who can mend it. */
 function setupProblem(error: unknown): Response {

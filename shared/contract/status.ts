@@ -74,8 +74,12 @@ export type FileSetAside = z.infer<typeof FileSetAside>;
 export const Health = z
   .object({
     status: HealthState,
+    /** Of bootplane, where it runs. */
+    version: z.string().optional(),
     node_id: Id.optional(),
     fleet: Id.optional(),
+    /** What the credential of the caller allows. */
+    scope: z.string().optional(),
     site: Id.optional(),
     role: Role.optional(),
     epoch: Count.optional(),

@@ -105,7 +105,10 @@ function healthCases(start: Start): void {
       const health = { status: 'degraded', node_id: 'me', waiting_for: ['amqp://broker'] } as const;
       harness = await start({ health: async () => ({ ...health, waiting_for: [...health.waiting_for] }) });
       expect((await call(harness, 'GET /healthz', { as: null })).body).toEqual({ status: 'degraded' });
-      expect((await call(harness, 'GET /healthz')).body).toEqual({ fleet: 'default', ...health });
+      expect((await call(harness, 'GET /healthz')).body).toEqual({
+        ...{ fleet: 'default', scope: 'operator', version: '0.0.0-test' },
+        ...health,
+      });
       expect(await call(harness, 'GET /healthz', { as: 'wrong' })).toMatchObject({ status: 401 });
     });
 
@@ -123,13 +126,21 @@ function healthCases(start: Start): void {
       expect(reply.headers.get('retry-after')).toBe('1');
     });
 
-    it('is not ready when the database has no tables, and asks for the migrations', async () => {
+    it('is not ready when the database lacks migrations, and names them', async () => {
       harness = await start();
-      const dropped = { sql: 'alter table leases rename to elsewhere', params: [] };
-      await harness.database.batch([dropped]);
+      const ledger = (from: string, to: string) =>
+        harness.database.batch([{ sql: `update d1_migrations set name = '${to}' where name = '${from}'`, params: [] }]);
+      await ledger('0003_lan.sql', 'another');
       const reply = await call(harness, 'GET /readyz', { as: null });
-      await harness.database.batch([{ ...dropped, sql: 'alter table elsewhere rename to leases' }]);
-      expect(reply).toMatchObject({ status: 503, body: { detail: 'the database fails; are all migrations applied?' } });
+      await ledger('another', '0003_lan.sql');
+      expect(reply).toMatchObject({ status: 503, body: { detail: 'the database lacks migrations: 0003_lan.sql' } });
+    });
+
+    it('is not ready when nothing was ever applied to the database', async () => {
+      const none = async () => Promise.reject(new DatabaseError('failed', 'no such table: d1_migrations'));
+      harness = await start({ wrap: (database) => ({ ...database, now: database.now, batch: none, close: () => database.close() }) });
+      const reply = await call(harness, 'GET /readyz', { as: null });
+      expect(reply).toMatchObject({ status: 503, body: { detail: expect.stringContaining('lacks migrations: 0001_registry.sql, ') } });
     });
 
     it('counts in the text format of Prometheus', async () => {

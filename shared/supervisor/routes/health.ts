@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import { renderLabels, renderMetric } from '../metrics.ts';
 import { ProblemError } from '../problem.ts';
 import { json, openRoute, type Route, route } from '../route.ts';
+import { missingMigrations } from '../store/migrations.ts';
 
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -22,33 +23,32 @@ function healthz({ options }: Context): Route {
     answers: { 200: { description: 'Without a credential `status` alone.', schema: Health } },
     async handle({ caller }) {
       const health = options.health === undefined ? { status: 'ok' as const } : await options.health();
-      return json(caller === undefined ? { status: health.status } : { fleet: caller.fleet, ...health });
+      const { version } = options;
+      return json(caller === undefined ? { status: health.status } : { fleet: caller.fleet, scope: caller.scope, version, ...health });
     },
   });
 }
 
-function readyz({ state }: Context): Route {
+function readyz({ options }: Context): Route {
   return openRoute({
     method: 'get',
     path: '/readyz',
     tag: 'health',
-    summary: 'Whether it can serve: its database answers',
+    summary: 'Whether it can serve: its database answers and has every migration',
     answers: { 200: { description: 'It can.', schema: z.object({ status: z.literal('ok') }) } },
     async handle() {
-      try {
-        await state.ping();
-      } catch (error) {
-        if (error instanceof DatabaseError) throw new ProblemError('unavailable', notReady(error));
+      const missing = await missingMigrations(options.database).catch((error: unknown) => {
+        if (error instanceof DatabaseError) throw new ProblemError('unavailable', `the database does not answer (${error.kind})`);
         throw error;
-      }
+      });
+      if (missing.length > 0) throw new ProblemError('unavailable', `${MISSING}: ${missing.join(', ')}`);
       return json({ status: 'ok' });
     },
   });
 }
 
-function notReady({ kind }: DatabaseError): string {
-  return kind === 'failed' ? 'the database fails; are all migrations applied?' : `the database does not answer (${kind})`;
-}
+/** What the detail of the problem begins with when the database is older than this version. */
+const MISSING = 'the database lacks migrations';
 
 function metrics(context: Context): Route {
   return route('viewer', {

@@ -31,7 +31,8 @@ describe('an artifact of several parts', () => {
   const read = async (sha256: string, range?: { start: number; end: number }) =>
     new Uint8Array(await new Response((await store.get(sha256, range))?.body).arrayBuffer());
   const stream = (bytes: Uint8Array) => new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
-  const isSame = async (found: Uint8Array<ArrayBuffer>, wanted: Uint8Array<ArrayBuffer>) => (await sha256Hex(found)) === (await sha256Hex(wanted));
+  const isSame = async (found: Uint8Array<ArrayBuffer>, wanted: Uint8Array<ArrayBuffer>) =>
+    (await sha256Hex(found)) === (await sha256Hex(wanted));
 
   it.each([5 * MIB, 5 * MIB + 1, 10 * MIB, 11 * MIB + 7])('of %d bytes comes back whole, in ranges and in the list', async (size) => {
     const { bytes, sha256 } = await fresh(size);

@@ -2,6 +2,7 @@ import { createExecutionContext, createScheduledController, waitOnExecutionConte
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Bindings } from '../../../functions/compose.ts';
 import worker from '../../../functions/worker.ts';
+import { sha256Hex } from '../../../shared/contract/canonical.ts';
 import { FLEET_KEY, heartbeat, registration } from '../harness.ts';
 import { bindings, freshD1 } from './harness.ts';
 
@@ -41,7 +42,8 @@ describe('the Worker', () => {
     const context = createExecutionContext();
     const rows = JSON.stringify(Array.from({ length: 10_005 }, (_, index) => index + 1));
     await bindings.DB.prepare(
-      `insert into events (fleet, seq, type, site, at, dedupe, data) select 'default', value, 'overlay.register', 'default', 0, value, '{}' from json_each(?)`,
+      `insert into events (fleet, seq, type, site, at, dedupe, data)
+        select 'another', value, 'overlay.register', 'default', unixepoch() * 1000, value, '{}' from json_each(?)`,
     )
       .bind(rows)
       .run();
@@ -51,11 +53,58 @@ describe('the Worker', () => {
     expect(results).toEqual([{ first: 6, kept: 10_000 }]);
   });
 
+  it('says what it is to whoever opens its address, and nothing of its fleets', async () => {
+    const open = (method: string) =>
+      worker.fetch(
+        new Request('https://worker.test/', { method }) as Parameters<typeof worker.fetch>[0],
+        setup({ BOOTPLANE_FLEET: 'shops' }),
+      );
+    const answer = await open('GET');
+    const text = await answer.text();
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/plain; charset=utf-8']);
+    expect(text).toContain('bootplane doctor --cloud https://worker.test\n');
+    expect(text).not.toContain('shops');
+    const head = await open('HEAD');
+    expect([head.status, await head.text()]).toEqual([200, '']);
+    expect((await open('POST')).status).toBe(404);
+  });
+
+  it('keeps artifacts where it has a bucket, and says so where it has none', async () => {
+    const headers = { authorization: `Bearer ${FLEET_KEY}` };
+    const sha256 = await sha256Hex(new TextEncoder().encode('an artifact'));
+    const ask = (given: Bindings, method: string, body?: string) => {
+      const init = { method, headers, ...(body === undefined ? {} : { body }) };
+      return worker.fetch(new Request(`http://worker.test/v1/artifacts/${sha256}`, init) as Parameters<typeof worker.fetch>[0], given);
+    };
+    const kept = setup({ ARTIFACTS: bindings.ARTIFACTS });
+    const refused = await ask(kept, 'PUT', 'other bytes');
+    expect([refused.status, await refused.json()]).toMatchObject([422, { code: 'artifact_mismatch' }]);
+    expect((await ask(kept, 'PUT', 'an artifact')).status).toBe(201);
+    const read = await ask(kept, 'GET');
+    expect([read.status, await read.text()]).toEqual([200, 'an artifact']);
+    const none = await ask(setup(), 'GET');
+    expect([none.status, await none.json()]).toMatchObject([501, { code: 'no_artifact_store' }]);
+    await bindings.ARTIFACTS.delete(`default/${sha256}`);
+  });
+
+  it('starts when what kept it from starting is over, in the same isolate', async () => {
+    const given = setup({ BOOTPLANE_API_KEY: undefined }) as { BOOTPLANE_API_KEY?: string };
+    expect((await send(given, '/healthz')).status).toBe(503);
+    given.BOOTPLANE_API_KEY = FLEET_KEY;
+    expect((await send(given, '/healthz')).status).toBe(200);
+  });
+
   it.each([
     ['without a fleet key', { BOOTPLANE_API_KEY: undefined }, /BOOTPLANE_API_KEY is missing: run "wrangler secret put/],
     ['with a fleet key that is too short', { BOOTPLANE_API_KEY: 'short' }, /at least 20 characters/],
     ['without a database', { DB: undefined }, /D1 binding DB is missing/],
     ['with a TTL that is none', { BOOTPLANE_TTL_SECONDS: 'soon' }, /BOOTPLANE_TTL_SECONDS is "soon"/],
+    [
+      'with a retention that is none',
+      { BOOTPLANE_KEEP_LOST_DAYS: '0' },
+      /BOOTPLANE_KEEP_LOST_DAYS is "0": use a whole number from 1 to 3650/,
+    ],
+    ['with too few events', { BOOTPLANE_KEEP_EVENTS: 5 }, /BOOTPLANE_KEEP_EVENTS is "5": use a whole number from 100 to 1000000/],
     ['with a fleet that is no name', { BOOTPLANE_FLEET: 'a b' }, /BOOTPLANE_FLEET is "a b"/],
     ['with a setting that it does not know', { BOOTPLANE_TTL_SECOND: '15' }, /unknown setting BOOTPLANE_TTL_SECOND;/],
   ])('%s answers 503 and says what to do', async (_name, more, detail) => {
