@@ -1,5 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
 import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { toRetention } from '../shared/decide/retention.ts';
 import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
@@ -182,6 +183,7 @@ async function buildSupervisor(
     fleets: keyringOf(parts),
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
+    retention: toRetention(config),
     self: {
       node_id: identity.node_id,
       instance_id: identity.instance_id,

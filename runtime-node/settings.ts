@@ -3,6 +3,7 @@ import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import { Id } from '../shared/contract/ids.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
 import { CREDENTIAL_PER_SECOND } from '../shared/contract/rate-limit.ts';
+import { RETENTION_DEFAULTS, RETENTION_LIMITS, type RetentionSettings } from '../shared/decide/retention.ts';
 
 /** What is known of a setting beside its type. */
 export interface SettingInfo {
@@ -48,6 +49,11 @@ function whole(min: number, max: number) {
       `must be a whole number from ${min} to ${max}`,
     )
     .transform(Number);
+}
+
+/** One of what housekeeping keeps, as the Worker has it too. */
+function retention(name: keyof RetentionSettings, info: Omit<SettingInfo, 'default'>) {
+  return withDefault(whole(...RETENTION_LIMITS[name]), String(RETENTION_DEFAULTS[name]), info);
 }
 
 const listenAddress = z
@@ -175,6 +181,26 @@ export const SettingsSchema = z.object({
     flag: 'ttl-seconds',
     value: 'SECONDS',
     description: 'time to live of a node and of a lease when the plan sets none',
+  }),
+  keep_events: retention('keep_events', {
+    env: 'BOOTPLANE_KEEP_EVENTS',
+    value: 'NUMBER',
+    description: 'newest events of the fleet that are kept',
+  }),
+  keep_event_days: retention('keep_event_days', {
+    env: 'BOOTPLANE_KEEP_EVENT_DAYS',
+    value: 'DAYS',
+    description: 'after which events go even if they are few',
+  }),
+  keep_lost_days: retention('keep_lost_days', {
+    env: 'BOOTPLANE_KEEP_LOST_DAYS',
+    value: 'DAYS',
+    description: 'after which a node that is not heard is dropped from the registry',
+  }),
+  keep_left_days: retention('keep_left_days', {
+    env: 'BOOTPLANE_KEEP_LEFT_DAYS',
+    value: 'DAYS',
+    description: 'after which a node that left is dropped from the registry',
   }),
   plan_file: optional(text.min(1), {
     env: 'BOOTPLANE_PLAN',

@@ -33,6 +33,10 @@ describe('defaults', () => {
       peers: [],
       rate_limit: 500,
       ttl_seconds: 15,
+      keep_events: 10_000,
+      keep_event_days: 90,
+      keep_lost_days: 30,
+      keep_left_days: 7,
       log: 'text',
     });
   });
