@@ -17,6 +17,7 @@ import { PROBLEM_JSON, Problem } from './contract/problem.ts';
 import { PrunePreview, type PruneRequest, PruneResult } from './contract/prune.ts';
 import { ReconcileDiff } from './contract/reconcile.ts';
 import { ClusterFile, type Health, Health as HealthSchema, NodeStatus, SiteState } from './contract/status.ts';
+import { UplinkAnswer, UplinkPage, type UplinkRequest } from './contract/uplink.ts';
 
 export { ClusterFile };
 
@@ -103,6 +104,10 @@ export function createClient(options: ClientOptions) {
     claim: (body: ClaimRequest, site: string) =>
       send({ method: 'POST', path: '/v1/leader/claim', query: { site }, body, schema: ClaimAnswer }),
     release: (body: ReleaseRequest, site: string) => send({ method: 'POST', path: '/v1/leader/release', query: { site }, body }),
+    uplink: (body: UplinkRequest) => send({ method: 'POST', path: '/v1/sites/uplink', body, schema: UplinkAnswer }),
+    /** What this node, if it leads, would tell the cloud of its site. Only for the node that answers itself. */
+    uplinkPage: (query: { site?: string; after?: string; limit?: number } = {}) =>
+      send({ method: 'GET', path: '/v1/sites/uplink', query, schema: UplinkPage }),
     leader: (query: { site?: string; challenge?: string; fleet?: string; origin?: string; advert?: string } = {}, signal?: AbortSignal) =>
       send({ method: 'GET', path: '/v1/leader', query, schema: Leader, ...(signal === undefined ? {} : { signal }) }),
     /** The published document in the wire's form; undefined when `etag` is still current. */

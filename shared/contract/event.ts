@@ -38,6 +38,7 @@ export const EventType = z
     'overlay.profile',
     'overlay.conflict',
     'overlay.refused',
+    'overlay.uplink',
   ])
   .meta({ id: 'EventType' });
 export type EventType = z.infer<typeof EventType>;

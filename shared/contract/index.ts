@@ -21,3 +21,4 @@ export * from './problem.ts';
 export * from './profile.ts';
 export * from './reconcile.ts';
 export * from './status.ts';
+export * from './uplink.ts';

@@ -24,6 +24,7 @@ import { pruneRoutes } from './routes/prune.ts';
 import { reconcileRoutes } from './routes/reconcile.ts';
 import { stateRoutes } from './routes/state.ts';
 import { statusRoutes } from './routes/status.ts';
+import { uplinkRoutes } from './routes/uplink.ts';
 import { serve } from './serve.ts';
 import { createOutboxStore } from './store/outbox.ts';
 
@@ -40,6 +41,7 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   nodeRoutes,
   heartbeatRoutes,
   leaderRoutes,
+  uplinkRoutes,
   newsRoutes,
   documentRoutes,
   planRoutes,

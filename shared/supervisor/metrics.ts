@@ -14,6 +14,7 @@ const HELP = {
   bootplane_http_requests_total: 'Answered requests by route and status.',
   bootplane_heartbeats_total: 'Accepted node heartbeats, alone and in batches.',
   bootplane_claims_total: 'Claims of leadership by outcome.',
+  bootplane_uplinks_total: 'What leaders told of their sites, by whether it was taken.',
   bootplane_events_total: 'Events that this process wrote, by type.',
   bootplane_overlay_published_total: 'Events of the log that the bus has taken from this process.',
   bootplane_overlay_dropped_total: 'Events of the log that will never be on the bus, by reason.',

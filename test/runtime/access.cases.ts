@@ -12,6 +12,7 @@ const BODIES: Record<string, unknown> = {
   'post /v1/nodes/plan': { node_id: 'a' },
   'post /v1/leader/claim': { node_id: 'a', url: 'http://a.test:1' },
   'post /v1/leader/release': { node_id: 'a', epoch: 1 },
+  'post /v1/sites/uplink': { node_id: 'a', url: 'http://a.test:1', epoch: 1, session: 's', seq: 1 },
   'post /v1/bootstrap/events': bootstrapEvent('a'),
   'put /v1/cluster/plan': { services: [] },
   'put /v1/bootstrap/profile': {},

@@ -53,7 +53,11 @@ export async function call(harness: Harness, request: string, options: CallOptio
 
 /** Lets `ms` milliseconds pass for everything that is judged by the database's clock, on any engine. */
 export async function age(harness: Harness, ms: number): Promise<void> {
-  const columns = { nodes: ['heard_at', 'registered_at', 'displaced_at', 'left_at'], leases: ['expires_at'], placements: ['computed_at'] };
+  const columns = {
+    nodes: ['heard_at', 'registered_at', 'displaced_at', 'left_at'],
+    leases: ['expires_at', 'uplinked_at'],
+    placements: ['computed_at'],
+  };
   const statements = Object.entries(columns).map(([table, names]) => ({
     sql: `update ${table} set ${names.map((name) => `${name} = ${name} - ${ms}`).join(', ')}`,
     params: [],

@@ -12,7 +12,7 @@ import {
 import { isEpochJump } from '../../decide/leadership.ts';
 import { type Caller, requireScope, requireSelf, unauthenticated } from '../auth.ts';
 import type { Context } from '../context.ts';
-import { currentHeaders } from '../current.ts';
+import { type Current, currentHeaders } from '../current.ts';
 import { ProblemError } from '../problem.ts';
 import { empty, json, openRoute, type Route, route } from '../route.ts';
 import type { ClaimOutcome, LeaseRow } from '../store/leases.ts';
@@ -25,7 +25,6 @@ export function leaderRoutes(context: Context): Route[] {
 }
 
 function claim(context: Context): Route {
-  const { leases, metrics } = context;
   return route('node', {
     method: 'post',
     path: '/v1/leader/claim',
@@ -37,15 +36,26 @@ function claim(context: Context): Route {
     problems: ['unknown_node', 'epoch_jump'],
     async handle({ caller, query: { site }, body }) {
       requireSelf(caller, body.node_id);
-      const outcome = await leases.claim({ ...body, fleet: caller.fleet, site, own: caller.node_id === body.node_id });
-      const { granted, lease, current } = outcome;
-      if (!granted) refuse(outcome, body, caller);
-      if (lease === undefined) throw new TypeError('a claim left no lease');
-      metrics.counter('bootplane_claims_total', { granted: String(granted) }).add();
-      if (granted && lease.renewals === 0) announceLeader(context, lease);
-      return json({ granted, ...toAnswer(lease) }, currentHeaders(current));
+      const { answer, current } = await settleClaim(context, caller, site, body);
+      return json(answer, currentHeaders(current));
     },
   });
+}
+
+/** Claims or renews and tells the fleet of a new leader. Throws when the claim was not just lost, but could never have been granted. */
+export async function settleClaim(
+  context: Context,
+  caller: Caller,
+  site: string,
+  body: ClaimRequest,
+): Promise<{ answer: ClaimAnswer; current: Current }> {
+  const outcome = await context.leases.claim({ ...body, fleet: caller.fleet, site, own: caller.node_id === body.node_id });
+  const { granted, lease, current } = outcome;
+  if (!granted) refuse(outcome, body, caller);
+  if (lease === undefined) throw new TypeError('a claim left no lease');
+  context.metrics.counter('bootplane_claims_total', { granted: String(granted) }).add();
+  if (granted && lease.renewals === 0) announceLeader(context, lease);
+  return { answer: { granted, ...toAnswer(lease) }, current };
 }
 
 /** Throws when the claim was not just lost, but could never have been granted. */

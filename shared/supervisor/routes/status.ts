@@ -45,7 +45,7 @@ function report(context: Context): Route {
 }
 
 /** A node can repeat only its own reports, so its id is part of the key. */
-function dedupeOf({ node_id, component, idempotency_key, attempt = 0, action }: BootstrapEvent, unique: () => string): string {
+export function dedupeOf({ node_id, component, idempotency_key, attempt = 0, action }: BootstrapEvent, unique: () => string): string {
   return idempotency_key === undefined ? `report/${unique()}` : `report/${node_id}/${component}/${idempotency_key}/${attempt}/${action}`;
 }
 

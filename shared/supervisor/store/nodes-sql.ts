@@ -109,7 +109,7 @@ function compileWrites(database: Database) {
         (select generation from desired where fleet = ${arg('fleet')} and kind = 'plan') as plan,
         (select generation from desired where fleet = ${arg('fleet')} and kind = 'profile') as profile`),
     leave: compileSql<{ site: string }>(sql`
-      update nodes set left_at = ${now} where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null returning site`),
+      update nodes set left_at = ${now}, uplink_epoch = null where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null returning site`),
   };
 }
 
