@@ -63,3 +63,20 @@ const COUNT_MS_PER_ROW = 60;
 export function countIntervalMs(rows: number): number {
   return Math.max(COUNT_INTERVAL_MS, rows * COUNT_MS_PER_ROW);
 }
+
+/** Rows a day, when nothing is set. */
+export const WRITE_BUDGETS = {
+  /** On D1, four fifths of what costs nothing: 100,000 rows written a day, and as many calls of the Worker. */
+  worker: 80_000,
+  /** What one process takes besides everything else: 2,000 heartbeats a second. */
+  node: 172_800_000,
+} as const;
+
+/** What can be set, rows a day. */
+export const WRITE_BUDGET_LIMITS = [1000, 1_000_000_000_000] as const;
+
+/**
+ * Where a row has its price: within this share of the TTL a heartbeat that says nothing new is not written again, so that
+ * every third one is. Two heartbeats take two thirds of the TTL at most, and what a network delays is added.
+ */
+export const UNWRITTEN_SHARE = 0.7;

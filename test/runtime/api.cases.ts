@@ -17,6 +17,7 @@ import { tokenCases } from './tokens.cases.ts';
 import { storedDocumentCases } from './stored-documents.cases.ts';
 import { sweepCases } from './sweep.cases.ts';
 import { uplinkCases } from './uplink.cases.ts';
+import { ttlCases } from './ttl.cases.ts';
 import { versionCases } from './versions.cases.ts';
 
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
@@ -26,6 +27,7 @@ export function apiCases(start: Start): void {
   errorCases(start);
   nodeCases(start);
   leaderCases(start);
+  ttlCases(start);
   uplinkCases(start);
   newsCases(start);
   eventCases(start);
