@@ -2,9 +2,9 @@ import type { Fetch } from '../shared/client.ts';
 import { isDataPath } from '../shared/contract/data.ts';
 import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
 import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
-import type { Identity } from '../shared/discovery/identify.ts';
+import type { Identity as NodeIdentity } from '../shared/discovery/identify.ts';
 import type { Clock } from '../shared/ports/clock.ts';
-import { type Authenticate, type FleetCaller, isOfService } from '../shared/supervisor/auth.ts';
+import { type Authenticate, type FleetCaller, isOfService, type Identity as Who } from '../shared/supervisor/auth.ts';
 import { problemResponse, toProblem } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
 import { type Call, isArtifactRead, isPublish, readCall, toRequest } from './forward-call.ts';
@@ -27,7 +27,7 @@ export interface FrontDoorParts {
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly keys: FleetKeys;
-  readonly identity: Pick<Identity, 'node_id' | 'instance_id'>;
+  readonly identity: Pick<NodeIdentity, 'node_id' | 'instance_id'>;
   readonly site: string;
   /** True for a node that can be a proxy. */
   readonly isGateway: boolean;
@@ -103,10 +103,15 @@ function isOwn({ pathname, searchParams }: URL): boolean {
 async function knownCaller({ authenticate }: Inside, request: Request): Promise<FleetCaller | undefined> {
   try {
     const caller = await authenticate(request);
-    return caller?.scope === 'service' ? undefined : caller;
+    return caller === undefined || !isPassedOn(caller) ? undefined : caller;
   } catch {
     return undefined;
   }
+}
+
+/** What others are is said by the Supervisor that is asked itself. */
+function isPassedOn(who: Who): who is FleetCaller {
+  return who.scope === 'node' || who.scope === 'viewer' || who.scope === 'operator';
 }
 
 /** One hop: what another node has passed on is answered here or by nobody. */

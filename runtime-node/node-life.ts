@@ -12,7 +12,6 @@ import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
-import { createAuthenticator } from '../shared/supervisor/auth.ts';
 import { inMemoryLimits, type RateLimits } from '../shared/supervisor/rate-limits.ts';
 import type { ServiceArtifacts } from './artifacts/service-artifacts.ts';
 import type { Machine, Ports } from './compose.ts';
@@ -241,7 +240,7 @@ function buildFrontDoor(parts: Parts, supervisor: Supervisor, discovery: Discove
     site,
     isGateway: config.capabilities.includes(PROXY_CAPABILITY),
     ...(cloud_url === undefined ? {} : { cloud_url }),
-    authenticate: createAuthenticator(keyringOf(parts)),
+    authenticate: supervisor.authenticate,
     decider: () => deciderOf(discovery.state(), cloud_url),
     published: () => discovery.poke(),
   });

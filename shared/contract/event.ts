@@ -38,6 +38,7 @@ export const EventType = z
     'overlay.profile',
     'overlay.conflict',
     'overlay.refused',
+    'overlay.key',
     'overlay.uplink',
   ])
   .meta({ id: 'EventType' });

@@ -29,6 +29,8 @@ export interface FleetKeys {
   readonly documents: DocumentSigner;
   /** Until when those of a fleet key are good that this one replaces, milliseconds since the Unix epoch. */
   readonly replaces_until?: number;
+  /** Public keys of fleet keys that hold no more: what a Supervisor verified and stored is read by them, and nothing new is believed. */
+  readonly retired_document_keys?: readonly string[];
 }
 
 export interface ServiceTokenOwner {

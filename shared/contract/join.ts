@@ -27,9 +27,13 @@ export const JoinAnswer = z
     fleet: Id,
     /** Absent: the key is bound to no site, and the node named none. */
     site: Id.optional(),
-    /** Of this node (`bpn~…`). Asking again with it, at each start and once a day, brings the one that follows a rotation of the fleet key. */
-    credential: z.string().max(1024),
-    /** When a credential that was presented, or the key that signs adverts, ends; absent while no rotation is under way. */
+    /**
+     * Of this node (`bpn~…`), for a join key, the fleet key, and who presented such a one. Absent for an issued key of the node
+     * and a JWT: those go on with what they have. Asking again with it, at each start and once a day, brings the one that follows a
+     * rotation of the fleet key.
+     */
+    credential: z.string().max(1024).optional(),
+    /** When what was given under the fleet key of before ends to hold; absent while none is being replaced. */
     replaces_until: Timestamp.optional(),
     /** The HMAC-SHA256 key of adverts and leader proofs. */
     discovery_key: Bytes32,

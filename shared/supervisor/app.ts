@@ -1,11 +1,12 @@
 import { Hono } from 'hono';
 import type { DocumentKind } from '../contract/document.ts';
-import { createAuthenticator } from './auth.ts';
+import { type Authenticate, createAuthenticator } from './auth.ts';
 import { type Context, createContext, type SupervisorOptions, WAITING_EVENTS } from './context.ts';
 import { dataRoutes } from './data/index.ts';
 
 import { type Body, type SeedOutcome, seed } from './documents.ts';
 import { createForwardVerifier } from './forwarded.ts';
+import { createKeyVerifier } from './identity/issued-keys.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import { limitCallers } from './rate-limits.ts';
@@ -13,8 +14,11 @@ import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { eventRoutes } from './routes/events.ts';
+import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
 import { heartbeatRoutes } from './routes/heartbeats.ts';
+import { joinRoutes } from './routes/join.ts';
+import { keyRoutes } from './routes/keys.ts';
 import { leaderRoutes } from './routes/leader.ts';
 import { newsRoutes } from './routes/news.ts';
 import { nodeRoutes } from './routes/nodes.ts';
@@ -27,8 +31,8 @@ import { statusRoutes } from './routes/status.ts';
 import { uplinkRoutes } from './routes/uplink.ts';
 import { serve } from './serve.ts';
 import { createOutboxStore } from './store/outbox.ts';
-
 import { createSweep } from './sweep.ts';
+
 export type { Keyring } from './auth.ts';
 export type { Self, SupervisorOptions } from './context.ts';
 export type { SeedOutcome } from './documents.ts';
@@ -39,6 +43,7 @@ export type { SeedOutcome } from './documents.ts';
  */
 const NOUNS: readonly ((context: Context) => Route[])[] = [
   nodeRoutes,
+  joinRoutes,
   heartbeatRoutes,
   leaderRoutes,
   uplinkRoutes,
@@ -51,6 +56,8 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   stateRoutes,
   reconcileRoutes,
   pruneRoutes,
+  keyRoutes,
+  fleetRoutes,
   dataRoutes,
   healthRoutes,
 ];
@@ -58,6 +65,8 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
 export interface Supervisor {
   /** Answers one request of `/v1` and beside it. Never rejects. */
   fetch(request: Request): Promise<Response>;
+  /** Tells who calls, as its routes do, and without a limit. */
+  readonly authenticate: Authenticate;
   /**
    * Lays a seed file down as generation 0 of a fleet that holds no such document, or only another seed.
    * Rejects with the problem `invalid_body` for one that is not valid.
@@ -79,16 +88,20 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   // Imported when somebody asks: few do, and every start would pay for it.
   const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
   const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
-  const authenticate = limitCallers(
-    createAuthenticator(options.fleets, options.self && createForwardVerifier(options.fleets, options.self), options.tokens),
-    options.limits,
-  );
-  for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, authenticate, route));
+  const authenticate = createAuthenticator(options.fleets, {
+    memory: context.callers,
+    forwarded: options.self && createForwardVerifier(options.fleets, options.self),
+    tokens: options.tokens,
+    issued: createKeyVerifier(context.keys),
+  });
+  const limited = limitCallers(authenticate, options.limits);
+  for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, limited, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));
   app.onError((error) => problemResponse(toProblem(error)));
   const outbox = openOutbox(context);
   return {
     fetch: async (request) => app.fetch(request),
+    authenticate,
     seed: (fleet, kind, body) => plant(context, fleet, kind, body),
     sweep: createSweep(context, outbox?.trim),
     ...(outbox === undefined ? {} : { outbox }),

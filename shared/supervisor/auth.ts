@@ -1,43 +1,28 @@
-import { type FleetKeys, fleetOfCredential, holdsServiceToken, isServiceToken } from '../contract/fleet-keys.ts';
+import { FLEET_HEADER } from '../contract/fleet.ts';
+import { type FleetKeys, fleetOfCredential, fleetOfKey, holdsServiceToken, isServiceToken } from '../contract/fleet-keys.ts';
 import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
+import { Id } from '../contract/ids.ts';
+import { type IssuedKeyName, parseIssuedKey } from '../contract/key.ts';
+import type { Caller, FleetCaller, Identity, Keyring, Scope } from './identity/caller.ts';
+import type { CallerMemory } from './identity/caller-memory.ts';
 import { ProblemError } from './problem.ts';
 
-/**
- * What a credential allows. `node`: acting as its own node. `operator`: everything, for any node of the fleet.
- * `service`: the data API of its own node, and nothing else.
- */
-export type Scope = Caller['scope'];
+export type {
+  AdminIdentity,
+  Caller,
+  FleetCaller,
+  Identity,
+  IssuedBy,
+  JoinCaller,
+  Keyring,
+  Scope,
+  ServiceCaller,
+} from './identity/caller.ts';
 
-/** What a route asks for. `open`: nothing. `any`: any credential of the fleet. */
-export type RouteScope = 'open' | 'any' | Scope;
+/** What a route asks for. `open`: nothing. `any`: any credential that reads. `admin`: the one that makes fleets. */
+export type RouteScope = 'open' | 'any' | 'admin' | Scope;
 
-/** Where the keys of fleets come from. */
-export interface Keyring {
-  /** The fleet that a fleet key is compared with; node credentials name their own. */
-  readonly default_fleet: string;
-  keysOf(fleet: string): Promise<FleetKeys | undefined>;
-}
-
-export type Caller = FleetCaller | ServiceCaller;
-
-export interface FleetCaller {
-  readonly fleet: string;
-  readonly keys: FleetKeys;
-  readonly scope: 'node' | 'viewer' | 'operator';
-  /** Of a node's credential. */
-  readonly node_id?: string;
-}
-
-export interface ServiceCaller {
-  readonly fleet: string;
-  readonly keys: FleetKeys;
-  readonly scope: 'service';
-  /** The node that started the service. */
-  readonly node_id: string;
-  readonly service: string;
-}
-
-export type Authenticate = (request: Request) => Caller | undefined | Promise<Caller>;
+export type Authenticate = (request: Request) => Identity | undefined | Promise<Identity | undefined>;
 
 /** Tells for whom another node passes a request on. Throws a problem when that does not hold. */
 export type VerifyForwarded = (request: Request, credential: ForwardCredential) => Promise<FleetCaller>;
@@ -45,34 +30,40 @@ export type VerifyForwarded = (request: Request, credential: ForwardCredential) 
 /** Takes JWTs. */
 export interface TokenVerifier {
   /** Who holds a token. Throws or rejects with the problem `unauthenticated` for one that is not good, now and in this request. */
-  verify(token: string, request: Request): Caller | Promise<Caller>;
+  verify(token: string, request: Request): Identity | Promise<Identity>;
 }
 
-/** Verified credentials that are remembered: a check costs more than the rest of a heartbeat. */
-const REMEMBERED = 65_536;
+/** Takes issued keys. */
+export interface KeyVerifier {
+  /** Whose a key is; undefined for one that is not good. `keys` are of the fleet that it names. */
+  verify(key: string, name: IssuedKeyName, keys: FleetKeys): Promise<Caller | undefined>;
+}
+
+export interface AuthenticatorParts {
+  /** Shared by all that verify the same credentials in one process, so that what is revoked is forgotten everywhere. */
+  readonly memory: CallerMemory;
+  /** Absent: calls that other nodes pass on are not taken. */
+  readonly forwarded?: VerifyForwarded | undefined;
+  /** Absent: JWTs are not taken. Remembers them itself. */
+  readonly tokens?: TokenVerifier | undefined;
+  /** Absent: issued keys are not taken. */
+  readonly issued?: KeyVerifier | undefined;
+}
+
 const LONGEST = 1024;
 const BEARER = 'bearer ';
 /** How the credential of a request starts that a node passes on for a caller. */
 const FORWARD = 'bpf~';
+/** The other forms of credentials say themselves which fleet they are of. */
+const NAMES_FLEET = /^bp[a-z]~/;
 /** A JWS in compact form (RFC 7515, section 7.1): its first part is JSON that begins with `{`. Without a signature its last part is empty. */
 const JWT = /^e[yw][\w-]*\.[\w-]+\.[\w-]*$/;
 
 /**
  * Tells who calls: undefined without a credential. Throws the problem `unauthenticated` for one that
- * is not of a fleet in the keyring. Calls that other nodes pass on are taken only with `forwarded`;
- * what that throws is thrown. JWTs are taken only with `tokens`, which remembers them itself, since they expire.
- *
- * Verified credentials are looked up in a map, whose time does not depend on how much of a wrong
- * credential is right; a wrong one is never kept.
+ * is not of a fleet in the keyring, and `unknown_fleet` to an admin who names one that is not there.
  */
-export function createAuthenticator(fleets: Keyring, forwarded?: VerifyForwarded, tokens?: TokenVerifier): Authenticate {
-  const remembered = new Map<string, Caller>();
-  const remember = (credential: string, caller: Caller) => {
-    const oldest = remembered.size >= REMEMBERED ? remembered.keys().next().value : undefined;
-    if (oldest !== undefined) remembered.delete(oldest);
-    remembered.set(credential, caller);
-    return caller;
-  };
+export function createAuthenticator(fleets: Keyring, { memory, forwarded, tokens, issued }: AuthenticatorParts): Authenticate {
   return (request) => {
     const credential = readCredential(request.headers);
     if (credential === undefined) return undefined;
@@ -81,8 +72,13 @@ export function createAuthenticator(fleets: Keyring, forwarded?: VerifyForwarded
       throw unauthenticated('the token of a service goes alone, as "Authorization: Bearer <token>"');
     }
     if (credential.startsWith(FORWARD)) return verifyForwarded(forwarded, request, credential);
-    if (tokens !== undefined && JWT.test(credential)) return tokens.verify(credential, request);
-    return remembered.get(credential) ?? verify(fleets, credential).then((caller) => remember(credential, caller));
+    const fleet = NAMES_FLEET.test(credential) ? null : request.headers.get(FLEET_HEADER);
+    const identity =
+      tokens !== undefined && JWT.test(credential)
+        ? tokens.verify(credential, request)
+        : memory.recall(fleet === null ? credential : `${fleet}\n${credential}`, () => verify(fleets, issued, credential, fleet));
+    if (fleet === null) return identity;
+    return identity instanceof Promise ? identity.then((one) => inFleet(fleets, one, fleet)) : inFleet(fleets, identity, fleet);
   };
 }
 
@@ -90,6 +86,18 @@ async function verifyForwarded(forwarded: VerifyForwarded | undefined, request: 
   const credential = text.length > LONGEST ? undefined : parseForwardCredential(text);
   if (forwarded === undefined || credential === undefined) throw unauthenticated('this Supervisor takes no such credential');
   return forwarded(request, credential);
+}
+
+/** An admin names the fleet to act in at each call; everybody else is of one. */
+function inFleet(fleets: Keyring, identity: Identity, fleet: string): Identity | Promise<Identity> {
+  return identity.scope === 'admin' ? adminIn(fleets, fleet) : identity;
+}
+
+async function adminIn(fleets: Keyring, fleet: string): Promise<FleetCaller> {
+  const keys = Id.safeParse(fleet).success ? await fleets.keysOf(fleet) : undefined;
+  if (keys === undefined)
+    throw new ProblemError('unknown_fleet', `${FLEET_HEADER} names a fleet that is not open here; GET /v1/fleets lists them`);
+  return { fleet, keys, scope: 'operator', rests_on: 'admin' };
 }
 
 /** True for a request that carries the token of a service, however it is written; says nothing about whether it is genuine. */
@@ -107,50 +115,85 @@ function readCredential(headers: Headers): string | undefined {
   return credential;
 }
 
-async function verify(fleets: Keyring, credential: string): Promise<Caller> {
+/** `named`: the fleet in the header of the request, for a key that names none itself. */
+async function verify(fleets: Keyring, issued: KeyVerifier | undefined, credential: string, named: string | null): Promise<Identity> {
   if (credential.length > LONGEST) throw unauthenticated('the credential is too long to be one');
   const claimed = fleetOfCredential(credential);
-  const keys = await fleets.keysOf(claimed ?? fleets.default_fleet);
-  const caller = keys === undefined ? undefined : await callerOf(keys, credential, claimed !== undefined);
-  if (caller === undefined) throw unauthenticated('the credential is not one of this fleet');
+  if (claimed === undefined && (await fleets.isAdmin?.(credential)) === true) return { scope: 'admin' };
+  const name = parseIssuedKey(credential);
+  const fleet = claimed ?? name?.fleet ?? fleetOfKey(credential) ?? named ?? fleets.default_fleet;
+  const keys = Id.safeParse(fleet).success ? await fleets.keysOf(fleet) : undefined;
+  if (keys === undefined) throw notOfThisFleet();
+  const caller =
+    name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys);
+  if (caller === undefined) throw notOfThisFleet();
   return caller;
+}
+
+/** The same for a fleet that is not there as for a wrong key of one that is. */
+function notOfThisFleet(): ProblemError {
+  return unauthenticated('the credential is not one of this fleet');
 }
 
 async function callerOf(keys: FleetKeys, credential: string, isDerived: boolean): Promise<Caller | undefined> {
   const { fleet } = keys;
-  if (!isDerived) return (await keys.isFleetKey(credential)) ? { fleet, keys, scope: 'operator' } : undefined;
+  if (!isDerived) return (await keys.isFleetKey(credential)) ? { fleet, keys, scope: 'operator', rests_on: 'fleet_key' } : undefined;
   if (isServiceToken(credential)) {
     const owner = await keys.verifyServiceToken(credential);
     return owner === undefined ? undefined : { fleet, keys, scope: 'service', ...owner };
   }
   const node_id = await keys.verifyNodeCredential(credential);
-  return node_id === undefined ? undefined : { fleet, keys, scope: 'node', node_id };
+  return node_id === undefined ? undefined : { fleet, keys, scope: 'node', node_id, rests_on: 'fleet_key' };
 }
 
 export function unauthenticated(detail: string): ProblemError {
   return new ProblemError('unauthenticated', detail, {}, { 'www-authenticate': 'Bearer' });
 }
 
-const ALLOWED: Record<Exclude<RouteScope, 'open'>, readonly Scope[]> = {
+type FleetScope = Exclude<RouteScope, 'open' | 'admin'>;
+
+const ALLOWED: Record<FleetScope, readonly Scope[]> = {
   any: ['node', 'viewer', 'operator'],
   node: ['node', 'operator'],
   viewer: ['viewer', 'operator'],
   operator: ['operator'],
   service: ['service', 'operator'],
+  join: ['join', 'node', 'operator'],
 };
 
 /** Throws `unauthenticated` without a caller and `forbidden` when its scope is not enough. */
-export function requireScope(caller: Caller | undefined, needed: Exclude<RouteScope, 'open'>): Caller {
-  if (caller === undefined && needed === 'service') {
+export function requireScope(identity: Identity | undefined, needed: FleetScope): Caller {
+  if (identity === undefined && needed === 'service') {
     throw unauthenticated('send the token that the node set as BOOTPLANE_TOKEN, as "Authorization: Bearer <token>"');
   }
-  if (caller === undefined) {
+  if (identity === undefined) {
     throw unauthenticated('send the fleet key or a node credential as "Authorization: Bearer <credential>" or as "X-API-Key"');
   }
-  if (!ALLOWED[needed].includes(caller.scope)) {
-    throw new ProblemError('forbidden', `this call needs the scope ${needed}; the credential has the scope ${caller.scope}`);
+  if (identity.scope === 'admin') throw new ProblemError('bad_request', `name the fleet that this is about in the header ${FLEET_HEADER}`);
+  if (!ALLOWED[needed].includes(identity.scope)) {
+    throw new ProblemError('forbidden', `this call needs the scope ${needed}; the credential has the scope ${identity.scope}`);
   }
-  return caller;
+  return identity;
+}
+
+/** Throws `unauthenticated` without a caller and `forbidden` for everybody but an admin. */
+export function requireAdmin(identity: Identity | undefined): void {
+  if (identity === undefined) throw unauthenticated('send the admin key as "Authorization: Bearer <key>" or as "X-API-Key"');
+  const isAdmin = identity.scope === 'admin' || ('rests_on' in identity && identity.rests_on === 'admin');
+  if (!isAdmin) throw new ProblemError('forbidden', `this call needs the scope admin; the credential has the scope ${identity.scope}`);
+}
+
+/** True for the fleet key itself, and for an admin: not for other operators, who come and go. */
+export function holdsFleetKey(caller: Caller): boolean {
+  return caller.scope === 'operator' && caller.rests_on !== undefined;
+}
+
+/** The credential's own name, for people: the fleet key is one for all. */
+export function nameOfCaller(caller: Caller): string {
+  if ('rests_on' in caller && caller.rests_on === 'admin') return 'admin';
+  const { issued } = 'issued' in caller ? caller : {};
+  if (issued !== undefined) return issued.label === undefined ? `key ${issued.key_id}` : `key ${issued.key_id} (${issued.label})`;
+  return caller.node_id ?? 'fleet-key';
 }
 
 /** Throws `forbidden` when a node's credential is used to speak for another node. */

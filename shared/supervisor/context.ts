@@ -13,11 +13,14 @@ import type { Random } from '../ports/random.ts';
 import type { Keyring, TokenVerifier } from './auth.ts';
 import type { DataPorts } from './data/ports.ts';
 import { createHub, type Hub } from './hub.ts';
+import { type CallerMemory, createCallerMemory } from './identity/caller-memory.ts';
+import type { FleetRegistry } from './identity/fleets.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Overlay } from './outbox.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { createDocumentStore, type DocumentStore } from './store/documents.ts';
 import { createEventStore, type EventStore, type NewEvent } from './store/events.ts';
+import { createKeyStore, type KeyStore } from './store/keys.ts';
 import { createLeaseStore, type LeaseStore } from './store/leases.ts';
 import { createNodeStore, type NodeStore } from './store/nodes.ts';
 import { createStateStore, type StateStore } from './store/state.ts';
@@ -71,6 +74,8 @@ export interface SupervisorOptions {
   readonly random: Random;
   readonly log: Log;
   readonly fleets: Keyring;
+  /** Who makes and closes fleets. Absent on a node, which is of one fleet: then the routes are not there either. */
+  readonly registry?: FleetRegistry;
   /** JWT mode. Absent: a JWT is no credential here. */
   readonly tokens?: TokenVerifier;
   /** One for all, or that of each fleet. Absent: then the routes of artifacts say so. */
@@ -116,6 +121,10 @@ export interface Context {
   readonly status: StatusStore;
   readonly state: StateStore;
   readonly events: EventStore;
+  /** Keys that operators issued. */
+  readonly keys: KeyStore;
+  /** Whose the credentials are that were verified a moment ago. */
+  readonly callers: CallerMemory;
   readonly documents: { readonly store: DocumentStore; readonly versions: VersionStore; readonly verified: VerifiedDocuments };
   readonly hub: Hub;
   /** Woken when what `GET /v1/news` tells may have changed. */
@@ -158,6 +167,8 @@ export function createContext(options: SupervisorOptions): Context {
     status: createStatusStore(database),
     state: createStateStore(database, options),
     events,
+    keys: createKeyStore(database),
+    callers: createCallerMemory(options.clock),
     documents: { store: documents, versions: createVersionStore(database), verified: createVerifiedDocuments(documents) },
     hub,
     news,

@@ -77,7 +77,7 @@ export function route<
   P extends z.ZodObject | undefined = undefined,
   Q extends z.ZodObject | undefined = undefined,
   B extends z.ZodType | undefined = undefined,
->(scope: Exclude<RouteScope, 'open'>, spec: Spec<Caller, P, Q, B>): Route {
+>(scope: Exclude<RouteScope, 'open' | 'admin'>, spec: Spec<Caller, P, Q, B>): Route {
   const run = (call: RawCall<Caller | undefined>) => {
     if (call.caller === undefined) throw new TypeError(`${spec.path} was mounted without its scope`);
     return spec.handle(checked(spec, { ...call, caller: call.caller }));
@@ -92,6 +92,15 @@ export function openRoute<
   B extends z.ZodType | undefined = undefined,
 >(spec: Spec<Caller | undefined, P, Q, B>): Route {
   return { ...described(spec), scope: 'open', run: (call) => spec.handle(checked(spec, call)) };
+}
+
+/** A route for the one who makes fleets: its call is of no fleet. */
+export function adminRoute<
+  P extends z.ZodObject | undefined = undefined,
+  Q extends z.ZodObject | undefined = undefined,
+  B extends z.ZodType | undefined = undefined,
+>(spec: Spec<undefined, P, Q, B>): Route {
+  return { ...described(spec), scope: 'admin', run: (call) => spec.handle(checked(spec, { ...call, caller: undefined })) };
 }
 
 function described<Who, P extends z.ZodObject | undefined, Q extends z.ZodObject | undefined, B extends z.ZodType | undefined>(

@@ -1,6 +1,6 @@
 import type { Context as HonoContext } from 'hono';
 import type { ProblemCode } from '../contract/problem.ts';
-import { type Authenticate, type Caller, requireScope } from './auth.ts';
+import { type Authenticate, type Caller, type Identity, requireAdmin, requireScope } from './auth.ts';
 import { MESSAGE_BYTES, readJson } from './body.ts';
 import type { Context } from './context.ts';
 import type { Counter } from './metrics.ts';
@@ -26,10 +26,11 @@ export function serve(context: Context, authenticate: Authenticate, route: Route
   };
 }
 
-/** A service is told no more on an open route than anybody. */
-function allow(route: Route, caller: Caller | undefined): Caller | undefined {
-  if (route.scope !== 'open') return requireScope(caller, route.scope);
-  return caller?.scope === 'service' ? undefined : caller;
+/** On an open route a service, a join key and an admin who names no fleet are told no more than anybody. */
+function allow(route: Route, identity: Identity | undefined): Caller | undefined {
+  if (route.scope === 'admin') requireAdmin(identity);
+  else if (route.scope !== 'open') return requireScope(identity, route.scope);
+  return identity === undefined || ['service', 'join', 'admin'].includes(identity.scope) ? undefined : (identity as Caller);
 }
 
 /** A percent sign that encodes nothing would name another thing than the caller means. */

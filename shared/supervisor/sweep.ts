@@ -1,4 +1,5 @@
 import type { Context } from './context.ts';
+import { dropEndedKeys, reissueReplaced } from './identity/sweep.ts';
 import { keepPace } from './pace.ts';
 import { createSweepStore } from './store/sweep.ts';
 
@@ -11,7 +12,13 @@ type Part = (context: Context) => Promise<void>;
  */
 export function createSweep(context: Context, trimEvents: () => Promise<void> = () => trimAll(context)): () => Promise<void> {
   const { clock, log } = context.options;
-  const parts: Readonly<Record<string, Part>> = { pace: ({ options }) => keepPace(options), events: trimEvents, nodes: dropGoneNodes };
+  const parts: Readonly<Record<string, Part>> = {
+    pace: ({ options }) => keepPace(options),
+    events: trimEvents,
+    nodes: dropGoneNodes,
+    keys: dropEndedKeys,
+    documents: reissueReplaced,
+  };
   return async () => {
     // By a clock that has just come from 1970, everybody has been lost for fifty years.
     if (!clock.trusted()) return;

@@ -8,6 +8,8 @@ export interface VersionKey {
   readonly generation: number;
   readonly hash: string;
 }
+import { nameOf } from '../decide/emergency.ts';
+import { storedVerifier } from './identity/stored-verifier.ts';
 
 export interface Verified<K extends DocumentKind> {
   readonly document: SignedDocument;
@@ -68,7 +70,7 @@ export async function verify(keys: FleetKeys, row: DocumentRow): Promise<SignedD
   } catch {
     throw corrupt(kind, generation, 'its body is not JSON');
   }
-  const forged = await findForgery(keys.documents, document);
+  const forged = await findForgery(await storedVerifier(keys, row.key_id), document);
   if (forged !== undefined) throw corrupt(kind, generation, WRONG[forged]);
   return document;
 }

@@ -1,7 +1,6 @@
 import type { Decider } from '../../runtime-node/followed.ts';
 import { createFrontDoor } from '../../runtime-node/front-door.ts';
 import type { Fetch } from '../../shared/client.ts';
-import { createAuthenticator } from '../../shared/supervisor/auth.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
 import { memoryArtifactStore } from '../support/memory-artifact-store.ts';
@@ -65,7 +64,7 @@ export async function startFrontDoor(options: { isGateway?: boolean; cloud_url?:
     identity: { node_id: 'me', instance_id: 'boot-me' },
     site: 'default',
     isGateway: false,
-    authenticate: createAuthenticator({ default_fleet: 'default', keysOf: async () => own.keys }),
+    authenticate: own.supervisor.authenticate,
     decider: () => world.decider,
     published: () => undefined,
     ...options,

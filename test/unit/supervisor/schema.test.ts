@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import type { Row } from '../../../shared/ports/database.ts';
 import * as desiredSchema from '../../../shared/supervisor/store/desired-schema.ts';
+import * as identitySchema from '../../../shared/supervisor/store/identity-schema.ts';
 import * as schema from '../../../shared/supervisor/store/schema.ts';
 import { migrations } from '../../runtime/node-harness.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
@@ -12,7 +13,9 @@ const database = openSqlite({ path: ':memory:', clock: new SimulatedClock(), mig
 const read = async (sql: string): Promise<Row[]> => (await database.batch([{ sql, params: [] }]))[0] ?? [];
 afterAll(() => database.close());
 
-const tables = [...Object.values(schema), ...Object.values(desiredSchema)].filter((one) => is(one, SQLiteTable));
+const tables = [...Object.values(schema), ...Object.values(desiredSchema), ...Object.values(identitySchema)].filter((one) =>
+  is(one, SQLiteTable),
+);
 
 describe('the drizzle schema', () => {
   it('has every table of the migrations', async () => {

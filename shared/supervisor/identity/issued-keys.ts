@@ -1,0 +1,31 @@
+import { sha256Hex } from '../../contract/canonical.ts';
+import type { FleetKeys } from '../../contract/fleet-keys.ts';
+import type { Caller, IssuedBy, KeyVerifier } from '../auth.ts';
+import type { KeyRow, KeyStore } from '../store/keys.ts';
+
+/** Takes the keys that operators issued: one read each, which the memory of callers spares for the next minute. */
+export function createKeyVerifier(store: Pick<KeyStore, 'use'>): KeyVerifier {
+  return {
+    async verify(key, name, keys) {
+      const row = await store.use(name, await sha256Hex(key));
+      return row === undefined ? undefined : callerOf(row, keys);
+    },
+  };
+}
+
+function callerOf(row: KeyRow, keys: FleetKeys): Caller | undefined {
+  const { fleet, scope, node_id } = row;
+  const issued = issuedBy(row);
+  if (scope === 'join') return { fleet, keys, scope, issued };
+  if (scope !== 'node') return { fleet, keys, scope, issued };
+  return node_id === null ? undefined : { fleet, keys, scope, node_id, issued };
+}
+
+function issuedBy({ key_id, label, expires_at, site }: KeyRow): IssuedBy {
+  return {
+    key_id,
+    ...(label === null ? {} : { label }),
+    ...(expires_at === null ? {} : { expires_at }),
+    ...(site === null ? {} : { site }),
+  };
+}

@@ -1,0 +1,79 @@
+import { toTimestamp } from '../../contract/ids.ts';
+import { JoinAnswer, JoinRequest } from '../../contract/join.ts';
+import { isLoopback } from '../../contract/loopback.ts';
+import { type FleetCaller, holdsFleetKey, type JoinCaller, requireSelf } from '../auth.ts';
+import type { Context } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+import { json, type Route, route } from '../route.ts';
+
+export function joinRoutes(context: Context): Route[] {
+  return [join(context)];
+}
+
+function join(context: Context): Route {
+  return route('join', {
+    method: 'post',
+    path: '/v1/nodes/join',
+    tag: 'nodes',
+    summary: 'What a node needs to be of the fleet without the fleet key; over https or inside one machine only',
+    body: JoinRequest,
+    answers: { 200: { description: 'To be kept by the node, readable by nobody else.', schema: JoinAnswer } },
+    problems: ['https_required', 'key_used_up'],
+    async handle({ caller, body: { node_id, site: asked }, request }) {
+      refuseOpenWire(context, request);
+      if (caller.scope === 'service') throw new TypeError('joining was mounted without its scope');
+      if (caller.scope === 'join') await takeUse(context, caller, node_id);
+      else requireSelf(caller, node_id);
+      const site = caller.issued?.site ?? asked;
+      const { keys } = caller;
+      const answer: JoinAnswer = {
+        node_id,
+        fleet: caller.fleet,
+        ...(site === undefined ? {} : { site }),
+        ...(mayHaveCredential(caller) ? { credential: await keys.nodeCredential(node_id) } : {}),
+        ...(keys.replaces_until === undefined ? {} : { replaces_until: toTimestamp(keys.replaces_until) }),
+        discovery_key: keys.discovery_key,
+        document_keys: [keys.documents, ...(keys.documents.others ?? [])].map(({ public_key }) => public_key),
+      };
+      return json(answer, { 'cache-control': 'no-store' });
+    },
+  });
+}
+
+/** A node's derived credential has no end: who comes with something that has one does not get it. */
+function mayHaveCredential(caller: FleetCaller | JoinCaller): boolean {
+  return caller.scope === 'join' || caller.rests_on !== undefined || holdsFleetKey(caller);
+}
+
+/** Where the request comes from is known on a node; elsewhere its address says it. */
+function refuseOpenWire({ options: { data } }: Context, request: Request): void {
+  const isHere = data === undefined ? isLoopback(request.url) : data.isFromHere(request);
+  if (isHere || new URL(request.url).protocol === 'https:') return;
+  throw new ProblemError('https_required', 'the answer would hold keys, and anybody on the way could read it: ask over https');
+}
+
+/**
+ * Who has registered needs no join key any more, and nobody else gets its credential by one. Only the holder of a key
+ * for one single node may ask for it again.
+ */
+async function takeUse(context: Context, { fleet, issued }: JoinCaller, node_id: string): Promise<void> {
+  const { keys, nodes } = context;
+  const name = { fleet, key_id: issued.key_id };
+  const registered = await nodes.get(fleet, node_id);
+  const row = registered === undefined ? undefined : await keys.get(name);
+  if (registered !== undefined && row?.max_uses !== 1) {
+    throw new ProblemError('forbidden', `node ${node_id} is registered already: it renews what it was given with its own credential`);
+  }
+  if (!(await keys.join(name, node_id))) {
+    throw new ProblemError('key_used_up', `the join key ${issued.key_id} has let in as many nodes as it may; make another one`);
+  }
+  const data = { action: 'joined', key_id: issued.key_id, by: node_id };
+  await context.record({
+    fleet,
+    type: 'overlay.key',
+    site: issued.site ?? 'default',
+    node_id,
+    data,
+    dedupe: `key/joined/${issued.key_id}/${node_id}`,
+  });
+}
