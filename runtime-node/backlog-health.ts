@@ -48,7 +48,7 @@ function troubles(
 ): string[] {
   const count = (number: number) => counted(component, number);
   const wait = waiting === 0 ? 'what is written waits on this node' : `${count(waiting)} ${waiting === 1 ? 'waits' : 'wait'} on this node`;
-  const refused = `${count(conflicts)} did not go to ${external}, which holds something else in that place: the log and the events name what`;
+  const refused = `${count(conflicts)} did not go to ${external}, which holds something else in that place or refuses ${conflicts === 1 ? 'it' : 'them'}: \`bootplane backlog\` shows and ends ${conflicts === 1 ? 'it' : 'them'}`;
   const error = reason === undefined ? '' : ` answers with an error: ${reason}`;
   const going = `${count(waiting)} still ${waiting === 1 ? 'goes' : 'go'} to ${external}${error === '' ? '' : `, which${error}`}`;
   return [

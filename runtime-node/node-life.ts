@@ -9,6 +9,7 @@ import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
 import type { Lan } from '../shared/ports/lan.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
 import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
+import { type Conflicts, createConflicts } from '../shared/reconcile/fall-forward/conflicts.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
@@ -78,6 +79,8 @@ interface Parts extends NodeParts {
   readonly fleetKeys: FleetKeys;
   readonly environment: EnvironmentReconciler;
   readonly prune: NodePrune['prune'];
+  /** Undefined where this node has no external. */
+  readonly conflicts: Conflicts | undefined;
   readonly services: ServiceManager;
   readonly artifacts: ServiceArtifacts;
   readonly reports: ReturnType<typeof createReportQueue>;
@@ -141,6 +144,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   return {
     ...given,
     prune,
+    conflicts: externals && createConflicts({ ...shared, forwards: externals.forwards }),
     surroundings,
     fleetKeys,
     reports,
@@ -206,6 +210,7 @@ async function buildSupervisor(
     },
     overlay,
     ...(parts.prune === undefined ? {} : { prune: parts.prune }),
+    ...(parts.conflicts === undefined ? {} : { conflicts: parts.conflicts }),
     reconcile_diff: async (drafts) => ({ components: (await discovery()?.diff(drafts)) ?? [] }),
     health: async () => {
       const now = state();

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { BacklogConflicts, type ConflictDecision, ConflictResolved } from './contract/backlog-conflict.ts';
 import {
   type DesiredGenerations,
   type DocumentKind,
@@ -160,6 +161,12 @@ export function createClient(options: ClientOptions) {
     prunePreview: () => send({ method: 'GET', path: '/v1/reconcile/prune', schema: PrunePreview }),
     /** Removes exactly what the hash of a preview names. May take minutes. */
     prune: (body: PruneRequest) => send({ method: 'POST', path: '/v1/reconcile/prune', body, schema: PruneResult }),
+    /** What the node that answers kept while an external was away, and could not bring over. */
+    backlogConflicts: (query: { limit?: number; after?: string; id?: string; component?: string } = {}) =>
+      send({ method: 'GET', path: '/v1/backlog/conflicts', query, schema: BacklogConflicts }),
+    /** Ends one of them. */
+    resolveConflict: (body: ConflictDecision) =>
+      send({ method: 'POST', path: '/v1/backlog/conflicts/resolve', body, schema: ConflictResolved }),
     health: (): Promise<Answer<Health>> => send({ method: 'GET', path: '/healthz', schema: HealthSchema }),
     /** The raw answer of the event stream; read it with `readEvents`. */
     eventStream: (after: string | undefined, signal?: AbortSignal) =>

@@ -34,7 +34,7 @@ function fromNode(component: EnvironmentComponentName, kind: string, status: Bac
   if (applied?.status === 'failed')
     return fail(name, `it answers, and could not be brought to the profile: ${applied.message ?? ''}`, 'The message says what to set.');
   if (reason !== undefined) return fail(name, `it answers the node with an error (${reason}): ${counts}`, 'The message says what to set.');
-  if (conflicts > 0) return warn(name, `it answers: ${counts}`, '`bootplane events` and the log name each conflict: it keeps both sides.');
+  if (conflicts > 0) return warn(name, `it answers: ${counts}`, '`bootplane backlog` shows both sides of each and ends it.');
   if (waiting > 0) return warn(name, `it answers: ${counts}`, 'It goes over by itself; `bootplane status` shows how far it is.');
   return ok(name, `it answers the node: ${counts}`);
 }

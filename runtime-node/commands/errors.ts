@@ -20,7 +20,7 @@ export type FailureKind = Exclude<keyof typeof EXIT_CODES, 'ok' | 'differs'>;
 export const EXIT_CODE_HELP = `Exit codes:
   0   done; for diff and reconcile --dry-run: nothing differs; for prune: nothing is left to remove
   1   failed, refused or not valid
-  2   diff and reconcile --dry-run: something differs; conflicts: some are open; prune: something could be removed
+  2   diff and reconcile --dry-run: something differs; conflicts and backlog: some are open; prune: something could be removed
   64  the command line or a setting is wrong
   69  no node answers`;
 

@@ -22,6 +22,7 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   plan: { summary: 'the Cluster Plan: what runs where', load: () => import('./plan.ts') },
   profile: { summary: 'the Environment Profile: storage, broker and vector index', load: () => import('./profile.ts') },
   conflicts: { summary: 'versions that lost after a network was cut, and wait for a person', load: () => import('./conflicts.ts') },
+  backlog: { summary: 'what waited for an external and did not go over, for a person to end', load: () => import('./backlog.ts') },
   artifact: { summary: 'files that services start from', load: () => import('./artifact.ts') },
   bundle: { summary: 'plan, profile and artifacts in one file, for sites without a network', load: () => import('./bundle.ts') },
   diff: { summary: 'what a node would change, now or with another plan or profile', load: () => import('./diff.ts') },

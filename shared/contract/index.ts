@@ -1,6 +1,8 @@
 /** Everything on the wire. Published as `bootplane/contract`. */
 export * from './advert.ts';
 export * from './artifact.ts';
+export * from './backlog.ts';
+export * from './backlog-conflict.ts';
 export * from './base64.ts';
 export * from './base64url.ts';
 export * from './canonical.ts';
@@ -21,6 +23,7 @@ export * from './plan.ts';
 export * from './pointer.ts';
 export * from './problem.ts';
 export * from './profile.ts';
+export * from './prune.ts';
 export * from './reconcile.ts';
 export * from './status.ts';
 export * from './uplink.ts';

@@ -27,8 +27,10 @@ export interface Backlog {
    */
   settle(target: Target, ended: readonly Ended[]): Promise<void>;
   counts(target: Target): Promise<BacklogCounts>;
-  /** Those whose place in the external was taken by something else, oldest first. */
-  conflicts(target: Target, limit: number): Promise<Entry[]>;
+  /** Those that did not go over and wait for a person, oldest first. `after`: behind this number. */
+  conflicts(target: Target, limit: number, after?: number): Promise<Entry[]>;
+  /** Of these things, those that are a conflict. */
+  conflicting(target: Target, things: readonly Thing[]): Promise<Entry[]>;
   /** What waits for other externals of the component than this one, by identity: an address was changed before all had gone over. */
   elsewhere(target: Target): Promise<{ readonly identity: string; readonly waiting: number }[]>;
   close(): Promise<void>;

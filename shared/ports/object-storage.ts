@@ -138,6 +138,8 @@ export interface ObjectInfo {
   readonly size: number;
   /** Lower-case hex of the whole object; undefined where the backend does not keep it. */
   readonly sha256?: string;
+  /** What the backend itself calls these bytes; only where it says so, and only to be compared. */
+  readonly etag?: string;
   readonly content_type?: string;
   /** RFC 3339 UTC. */
   readonly modified_at: string;

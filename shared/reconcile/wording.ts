@@ -10,6 +10,11 @@ const MAX_INCOMPATIBLE = 1000;
 /** How many items a sentence names before it says how many more there are. */
 const NAMED = 20;
 
+/** An error in its own words. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** An error in words, with its kind when it has one. */
 export function describeError(error: unknown): string {
   const message = (error instanceof Error ? error.message : String(error)) || 'failed without a message';

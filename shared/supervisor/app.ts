@@ -12,6 +12,7 @@ import { ProblemError, problemResponse, toProblem } from './problem.ts';
 import { limitCallers } from './rate-limits.ts';
 import type { Route } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
+import { backlogRoutes } from './routes/backlog.ts';
 import { documentRoutes } from './routes/documents.ts';
 import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
@@ -56,6 +57,7 @@ const NOUNS: readonly ((context: Context) => Route[])[] = [
   stateRoutes,
   reconcileRoutes,
   pruneRoutes,
+  backlogRoutes,
   keyRoutes,
   fleetRoutes,
   dataRoutes,

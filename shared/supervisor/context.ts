@@ -1,3 +1,5 @@
+import type { EnvironmentComponentName } from '../contract/backlog.ts';
+import type { BacklogConflicts, ConflictAnswer, ConflictDecision } from '../contract/backlog-conflict.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { SharedBackends } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
@@ -67,6 +69,11 @@ export interface PruneHandler {
   run(request: PruneRequest, approved_by: string): Promise<PruneAnswer>;
 }
 
+export interface ConflictHandler {
+  list(query: { component?: EnvironmentComponentName; limit: number; after?: string; id?: string }): Promise<BacklogConflicts>;
+  resolve(decision: ConflictDecision, decided_by: string): Promise<ConflictAnswer>;
+}
+
 export interface SupervisorOptions {
   readonly database: Database;
   /** For waiting and for measuring. What expires is judged by `database.now`. */
@@ -99,6 +106,8 @@ export interface SupervisorOptions {
   readonly reconcile_diff?: (drafts?: Drafts) => Promise<ReconcileDiff>;
   /** Of the node. Absent where there is none: then the routes are not there either. */
   readonly prune?: PruneHandler;
+  /** Of the node. Absent where it has no external: then the routes are not there either. */
+  readonly conflicts?: ConflictHandler;
   /** Told of each event after its commit, and of each heartbeat. Best effort: never awaited; what it throws is logged and dropped. */
   readonly emit?: Notify;
   /** Where the event log goes, through an outbox. Absent (Workers): then it stays where it is, and nothing is kept for a bus. */

@@ -205,6 +205,27 @@ function endTests(backlog: Get): void {
     const all = await backlog().next(HERE, 10);
     for (const { number } of all) await backlog().settle(HERE, [{ number, state: 'conflict', detail: `number ${number}` }]);
     expect((await backlog().conflicts(HERE, 2)).map(({ key }) => key)).toEqual(['b', 'a']);
+    expect((await backlog().conflicts(HERE, 2, all[0]?.number)).map(({ key }) => key)).toEqual(['a', 'c']);
+    expect(await backlog().conflicts(HERE, 2, all[2]?.number)).toEqual([]);
+  });
+
+  test('a conflict is found by its thing, until it ends or the thing is written again', async () => {
+    await backlog().add(['a', 'b', 'c'].map((key) => entry(key)));
+    const things = ['c', 'a', 'b', 'none'].map((key) => ({ place: 'place', key }));
+    const [a, , c] = await backlog().next(HERE, 10);
+    await backlog().settle(
+      HERE,
+      [a, c].map((one) => ({ number: one?.number ?? 0, state: 'conflict', detail: 'why' })),
+    );
+    expect(await backlog().conflicting(HERE, things)).toMatchObject([
+      { key: 'c', detail: 'why' },
+      { key: 'a', state: 'conflict' },
+    ]);
+    expect(await backlog().conflicting({ ...HERE, identity: 'https://other.example' }, things)).toEqual([]);
+    await backlog().settle(HERE, [{ number: a?.number ?? 0, state: 'forwarded', detail: 'given up' }]);
+    await backlog().add([entry('c', { hash: '22' })]);
+    expect(await backlog().conflicting(HERE, things)).toEqual([]);
+    expect(await backlog().counts(HERE)).toEqual({ waiting: 2, forwarded: 1, conflicts: 0 });
   });
 }
 

@@ -1,5 +1,6 @@
 import { accessCases } from './access.cases.ts';
 import { artifactCases } from './artifacts.cases.ts';
+import { backlogCases } from './backlog.cases.ts';
 import { noDataCases } from './data-absent.cases.ts';
 import { documentCases } from './documents.cases.ts';
 import { errorCases } from './errors.cases.ts';
@@ -36,6 +37,7 @@ export function apiCases(start: Start): void {
   versionCases(start);
   planCases(start);
   pruneCases(start);
+  backlogCases(start);
   reconcileCases(start);
   stateCases(start);
   artifactCases(start);

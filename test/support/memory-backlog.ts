@@ -29,8 +29,7 @@ export function createMemoryBacklog(clock: Pick<Clock, 'now'> = { now: () => Dat
       complete.add(`${component} ${identity}`);
     },
     async waiting(target, things) {
-      const all = of(target, 'waiting');
-      return things.flatMap((thing) => all.find((entry) => isThing(entry, thing)) ?? []);
+      return among(of(target, 'waiting'), things);
     },
     async list(target, place, { prefix = '', after = '', limit }) {
       const all = of(target, 'waiting').filter((entry) => entry.place === place && entry.key.startsWith(prefix));
@@ -55,8 +54,13 @@ export function createMemoryBacklog(clock: Pick<Clock, 'now'> = { now: () => Dat
       const count = (state: Entry['state']) => of(target, state).length;
       return { waiting: count('waiting'), forwarded: count('forwarded'), conflicts: count('conflict') };
     },
-    async conflicts(target, limit) {
-      return of(target, 'conflict').slice(0, limit);
+    async conflicts(target, limit, after = 0) {
+      return of(target, 'conflict')
+        .filter(({ number }) => number > after)
+        .slice(0, limit);
+    },
+    async conflicting(target, things) {
+      return among(of(target, 'conflict'), things);
     },
     async elsewhere({ component, identity }) {
       const others = entries.filter((one) => one.component === component && one.identity !== identity && one.state === 'waiting');
@@ -75,6 +79,10 @@ function isFor(entry: Target, { component, identity }: Target): boolean {
 
 function isThing(entry: Thing, { place, key }: Thing): boolean {
   return entry.place === place && entry.key === key;
+}
+
+function among(entries: readonly Entry[], things: readonly Thing[]): Entry[] {
+  return things.flatMap((thing) => entries.find((entry) => isThing(entry, thing)) ?? []);
 }
 
 function isNews(known: Entry, { hash }: NewEntry): boolean {

@@ -275,7 +275,7 @@ describe('health', () => {
     [
       { conflicts: 1 },
       [
-        'storage: 1 object did not go to s3 at http://192.0.2.9:9000, which holds something else in that place: the log and the events name what',
+        'storage: 1 object did not go to s3 at http://192.0.2.9:9000, which holds something else in that place or refuses it: `bootplane backlog` shows and ends it',
       ],
     ],
   ] as const)('of %j waits for %j', (status, lines) => {

@@ -81,13 +81,8 @@ class SqliteBacklog implements Backlog {
     await this.#write(() => this.#sql.complete.run(component, identity));
   }
 
-  async waiting({ component, identity }: Target, things: readonly Thing[]): Promise<Entry[]> {
-    return this.#read(() =>
-      things.flatMap(({ place, key }) => {
-        const row = this.#sql.waiting.get(component, identity, place, key);
-        return row === undefined ? [] : [toEntry(row)];
-      }),
-    );
+  async waiting(target: Target, things: readonly Thing[]): Promise<Entry[]> {
+    return this.#ofThings('waiting', target, things);
   }
 
   async list(
@@ -126,8 +121,12 @@ class SqliteBacklog implements Backlog {
     });
   }
 
-  async conflicts({ component, identity }: Target, limit: number): Promise<Entry[]> {
-    return this.#read(() => this.#sql.conflicts.all(component, identity, limit).map(toEntry));
+  async conflicts({ component, identity }: Target, limit: number, after = 0): Promise<Entry[]> {
+    return this.#read(() => this.#sql.conflicts.all(component, identity, after, limit).map(toEntry));
+  }
+
+  async conflicting(target: Target, things: readonly Thing[]): Promise<Entry[]> {
+    return this.#ofThings('conflicting', target, things);
   }
 
   async elsewhere({ component, identity }: Target): Promise<{ identity: string; waiting: number }[]> {
@@ -139,6 +138,15 @@ class SqliteBacklog implements Backlog {
     this.#isClosed = true;
     await this.#commit.drain();
     this.#database.close();
+  }
+
+  #ofThings(state: 'waiting' | 'conflicting', { component, identity }: Target, things: readonly Thing[]): Entry[] {
+    return this.#read(() =>
+      things.flatMap(({ place, key }) => {
+        const row = this.#sql[state].get(component, identity, place, key);
+        return row === undefined ? [] : [toEntry(row)];
+      }),
+    );
   }
 
   async #write(change: (at: string) => void): Promise<void> {

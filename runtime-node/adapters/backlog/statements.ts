@@ -47,8 +47,11 @@ export function statements(database: Sqlite.Database) {
       select identity, count as waiting from totals
       where component = ? and identity <> ? and state = 'waiting' and count > 0 order by identity
     `),
-    conflicts: database.prepare<[string, string, number], EntryRow>(
-      "select * from entries where component = ? and identity = ? and state = 'conflict' order by number limit ?",
+    conflicts: database.prepare<[string, string, number, number], EntryRow>(
+      "select * from entries where component = ? and identity = ? and state = 'conflict' and number > ? order by number limit ?",
+    ),
+    conflicting: database.prepare<[string, string, string, string], EntryRow>(
+      "select * from entries where component = ? and identity = ? and place = ? and key = ? and state = 'conflict'",
     ),
   };
 }

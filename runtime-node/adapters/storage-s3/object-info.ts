@@ -27,11 +27,13 @@ export function objectHeaders(
 export function infoOf(key: string, headers: IncomingHttpHeaders): ObjectInfo {
   const sha256 = header(headers, SHA256_HEADER);
   const type = header(headers, 'content-type');
+  const etag = header(headers, 'etag');
   return {
     key,
     ...versionOf(headers),
     size: sizeOf(headers),
     ...(sha256 !== undefined && /^[0-9a-f]{64}$/.test(sha256) ? { sha256 } : {}),
+    ...(etag === undefined ? {} : { etag }),
     ...(type === undefined || type === NO_TYPE ? {} : { content_type: type }),
   };
 }

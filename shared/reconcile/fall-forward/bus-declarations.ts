@@ -86,7 +86,8 @@ export class Declarations {
   }
 }
 
-function toDeclaration({ place, key }: Entry): Declaration {
+/** As it was kept. */
+export function toDeclaration({ place, key }: Pick<Entry, 'place' | 'key'>): Declaration {
   const item: unknown = JSON.parse(key);
   if (place === 'exchange') return { kind: place, item: Exchange.parse(item) };
   if (place === 'queue') return { kind: place, item: Queue.parse(item) };

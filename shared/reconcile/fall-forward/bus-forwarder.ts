@@ -15,6 +15,7 @@ import type { PublishGate } from './bus-gate.ts';
 import type { Keeper } from './bus-keeper.ts';
 import { isHeld, REFUSED, refusedMessage, toOrigin } from './bus-message.ts';
 import type { Passages } from './bus-passage.ts';
+import { inParallel } from './in-parallel.ts';
 import type { Presence } from './presence.ts';
 
 /** Messages of a batch, two of which are on their way at once, and queues at a time. */
@@ -190,15 +191,4 @@ export class Forwarder {
 
 function isOf(error: unknown, kind: BusErrorKind): boolean {
   return error instanceof BusError && error.kind === kind;
-}
-
-/** Works on `limit` at a time. Resolves with the failures, after all have ended. */
-async function inParallel<Item>(limit: number, items: readonly Item[], work: (item: Item) => Promise<void>): Promise<unknown[]> {
-  const failures: unknown[] = [];
-  const rest = items.values();
-  const worker = async () => {
-    for (const item of rest) await work(item).catch((error: unknown) => failures.push(error));
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
-  return failures;
 }

@@ -88,6 +88,25 @@ export async function refusedMessage(delivery: Delivery, error: string): Promise
   return { ...outgoing(delivery), exchange: REFUSED, message_id: await sha256Hex(JSON.stringify([queue, exchange, message_id])), headers };
 }
 
+/** One that was put aside, as it was handed out by the queue that it was to leave. */
+export function readmitted(delivery: Delivery): Delivery {
+  const {
+    [REASON.queue]: queue,
+    [REASON.message_id]: message_id,
+    [REASON.error]: _,
+    [ORIGIN.exchange]: exchange,
+    [ORIGIN.key]: key,
+    ...headers
+  } = delivery.headers;
+  const about = {
+    queue: String(queue ?? ''),
+    message_id: String(message_id ?? ''),
+    exchange: String(exchange ?? ''),
+    key: String(key ?? ''),
+  };
+  return { ...delivery, ...about, headers };
+}
+
 export type Side = 'external' | 'fallback';
 
 const MARKS = { external: 'x:', fallback: 'l:' } as const;

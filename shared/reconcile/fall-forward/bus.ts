@@ -15,6 +15,7 @@ import {
   type Topology,
   type TopologyNames,
 } from '../../ports/event-bus.ts';
+import { busConflicts } from './bus-conflicts.ts';
 import { ForwardConsumer } from './bus-consumer.ts';
 import { type Declaration, Declarations, declareIn } from './bus-declarations.ts';
 import { Environment } from './bus-environment.ts';
@@ -24,6 +25,7 @@ import { Keeper, MAX_HELD } from './bus-keeper.ts';
 import { isReserved, unmarked } from './bus-message.ts';
 import { Passages } from './bus-passage.ts';
 import { receive } from './bus-receiver.ts';
+import type { ConflictDesk } from './conflict-desk.ts';
 import { createPresence, type Presence } from './presence.ts';
 import type { FallForward, ForwardDeps } from './types.ts';
 
@@ -69,6 +71,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
   readonly #environment: Environment;
   readonly #declarations: Declarations;
   readonly #forwarder: Forwarder;
+  readonly conflicts: ConflictDesk;
   readonly #listeners = new Set<() => void>();
   readonly #consumers = new Set<Consumer>();
   #declared = { waiting: 0, forwarded: 0, conflicts: 0 };
@@ -97,6 +100,12 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
     this.#environment = new Environment({ external, fallback, clock, log, name: this.#name });
     const refused = (message: string) => this.#conflict(message);
     this.#declarations = new Declarations({ external, backlog, target: this.#target, refused });
+    const passages = new Passages(external);
+    this.conflicts = busConflicts({
+      ...{ external, fallback, backlog, target: this.#target, name: this.#name, passages, environment: this.#environment },
+      ask: (work) => this.#ask(work),
+      ended: () => this.#count(),
+    });
     this.#forwarder = new Forwarder({
       external,
       fallback,
@@ -105,7 +114,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
       keeper: this.#keeper,
       environment: this.#environment,
       declarations: this.#declarations,
-      passages: new Passages(external),
+      passages,
       refused,
     });
   }
@@ -336,6 +345,12 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
   async #count(): Promise<void> {
     await this.#forwarder.look();
     this.#declared = await this.#deps.backlog.counts(this.#target);
+  }
+
+  /** Of what only the broker can do. */
+  async #ask<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#presence.state === 'away') throw this.#away('It is the broker that has to take it');
+    return await this.#presence.call(work);
   }
 
   #moved(): void {

@@ -3,6 +3,7 @@ import { backoffMs } from '../../decide/backoff.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Random } from '../../ports/random.ts';
+import { messageOf } from '../wording.ts';
 
 export interface PresenceDeps {
   readonly clock: Clock;
@@ -200,8 +201,4 @@ class PresenceLoop implements Presence {
     signal.removeEventListener('abort', cut);
     this.#wake = undefined;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

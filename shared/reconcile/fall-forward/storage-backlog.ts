@@ -1,5 +1,6 @@
 import type { Backlog, BacklogCounts, Entry, NewEntry, Target } from '../../ports/backlog.ts';
 import { type ObjectInfo, StorageError } from '../../ports/object-storage.ts';
+import { WRITTEN_ANEW } from './conflict-desk.ts';
 
 /** Objects that wait for one external. Rejects with `StorageError`. */
 export class StorageBacklog {
@@ -41,6 +42,26 @@ export class StorageBacklog {
   async settle({ number }: Entry, state: 'forwarded' | 'conflict', detail?: string): Promise<void> {
     await this.#do(() => this.#backlog.settle(this.#target, [{ number, state, ...(detail === undefined ? {} : { detail }) }]));
     await this.#countAnew();
+  }
+
+  conflicts(limit: number, after: number): Promise<Entry[]> {
+    return this.#do(() => this.#backlog.conflicts(this.#target, limit, after));
+  }
+
+  async findConflict(bucket: string, key: string): Promise<Entry | undefined> {
+    const [entry] = await this.#do(() => this.#backlog.conflicting(this.#target, [{ place: bucket, key }]));
+    return entry;
+  }
+
+  /** The key was written or deleted in the external since, so a conflict about it is over. Never rejects: a person can end it too. */
+  async endConflict(bucket: string, key: string): Promise<void> {
+    if (this.#counts.conflicts === 0) return;
+    try {
+      const entry = await this.findConflict(bucket, key);
+      if (entry !== undefined) await this.settle(entry, 'forwarded', WRITTEN_ANEW);
+    } catch {
+      // The call that it follows was done all the same.
+    }
   }
 
   next(limit: number, after: number): Promise<Entry[]> {

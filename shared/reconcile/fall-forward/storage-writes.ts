@@ -41,6 +41,7 @@ async function put(parts: StorageParts, order: Order): Promise<ObjectInfo> {
     });
   if (info === undefined) return keep(parts, order, entry);
   if (entry !== undefined) await backlog.settle(entry, 'forwarded', 'written anew in the external');
+  else await backlog.endConflict(bucket, key);
   return info;
 }
 
@@ -70,7 +71,12 @@ export async function deleteObject(parts: StorageParts, bucket: string, key: str
   await parts.locks.alone(lockName(bucket, key), async () => {
     const entry = await parts.backlog.find(bucket, key);
     const doing = `${bucket}/${key} can't be deleted`;
-    if (entry === undefined) return ask(parts, doing, (external) => external.delete(bucket, key, options));
+    if (entry === undefined) {
+      await ask(parts, doing, (external) => external.delete(bucket, key, options));
+      // One of its older versions is not what is in our way.
+      if (options.version_id === undefined) await parts.backlog.endConflict(bucket, key);
+      return;
+    }
     if (options.version_id !== undefined)
       throw new StorageError('backend_away', `${bucket}/${key} waits for ${parts.name}: its versions can be removed once it has gone over`);
     await deleteWaiting(parts, entry);

@@ -2,6 +2,7 @@ import type { BacklogStatus } from '../../contract/backlog.ts';
 import { type GetOptions, type ObjectStorage, type RemoveBucketOptions, StorageError } from '../../ports/object-storage.ts';
 import { createPresence } from './presence.ts';
 import { StorageBacklog } from './storage-backlog.ts';
+import { storageConflicts } from './storage-conflicts.ts';
 import { forwardObjects } from './storage-forwarder.ts';
 import { listObjects, listVersions } from './storage-lists.ts';
 import { KeyLocks } from './storage-locks.ts';
@@ -59,7 +60,7 @@ export function createForwardStorage(deps: ForwardDeps<ObjectStorage>): FallForw
     return { presence: state, ...(reason === undefined ? {} : { reason }), ...backlog.counts };
   };
   return {
-    ...{ port: createPort(parts, conflict), external, fallback, status },
+    ...{ port: createPort(parts, conflict), external, fallback, status, conflicts: storageConflicts(parts) },
     async run(signal) {
       await backlog.recount().catch((error: unknown) => log.warn(`${name}: ${String(error)}`));
       await presence.run(signal);

@@ -1,5 +1,6 @@
 import type { Backlog, BacklogCounts, Ended, Entry, Target } from '../../ports/backlog.ts';
 import { VectorError, type VectorObject } from '../../ports/vector-index.ts';
+import { WRITTEN_ANEW } from './conflict-desk.ts';
 import { contentOf } from './vector-content.ts';
 
 /** Of one class, by id. */
@@ -41,6 +42,26 @@ export class VectorLedger {
 
   async hasWaiting(place: string): Promise<boolean> {
     return (await this.#try((backlog) => backlog.list(this.#target, place, { limit: 1 }))).length > 0;
+  }
+
+  conflicts(limit: number, after: number): Promise<Entry[]> {
+    return this.#try((backlog) => backlog.conflicts(this.#target, limit, after));
+  }
+
+  async conflicting(place: string, ids: readonly string[]): Promise<Entry[]> {
+    const things = ids.map((key) => ({ place, key }));
+    return this.#try((backlog) => backlog.conflicting(this.#target, things));
+  }
+
+  /** These were written or deleted in the external since, so conflicts about them are over. Never rejects: a person can end them too. */
+  async endConflicts(place: string, ids: readonly string[]): Promise<void> {
+    if (this.#counts.conflicts === 0) return;
+    try {
+      const entries = await this.conflicting(place, ids);
+      await this.settle(entries.map((entry) => ({ entry, state: 'forwarded', detail: WRITTEN_ANEW })));
+    } catch {
+      // The call that it follows was done all the same.
+    }
   }
 
   next(limit: number, after: number): Promise<Entry[]> {

@@ -11,8 +11,10 @@ import {
   type VectorObject,
 } from '../../ports/vector-index.ts';
 import { foldClassName } from '../vector-diff.ts';
+import type { ConflictDesk } from './conflict-desk.ts';
 import { createPresence, type Presence } from './presence.ts';
 import type { FallForward, ForwardDeps } from './types.ts';
+import { vectorConflicts } from './vector-conflicts.ts';
 import { ownCopy } from './vector-content.ts';
 import { VectorForwarder } from './vector-forwarder.ts';
 import { isHere, VectorLedger, type Waiting } from './vector-ledger.ts';
@@ -52,6 +54,7 @@ export function createForwardIndex(deps: ForwardDeps<VectorIndex>): FallForward<
     external: deps.external,
     fallback: deps.fallback,
     status: () => index.status(),
+    conflicts: index.conflicts,
     wake: () => index.presence.wake(),
     async run(signal) {
       await ledger.recount().catch((error: unknown) => deps.log.error('the backlog of vectors can not be read', { error }));
@@ -64,6 +67,7 @@ class ForwardIndex implements VectorIndex {
   readonly backend: VectorBackend;
   readonly capabilities: VectorCapabilities;
   readonly presence: Presence;
+  readonly conflicts: ConflictDesk;
   readonly #deps: ForwardDeps<VectorIndex>;
   readonly #ledger: VectorLedger;
   readonly #locks = new ObjectLocks();
@@ -92,6 +96,8 @@ class ForwardIndex implements VectorIndex {
         tell?.({ kind: 'moved', message: `${this.#name}: ${this.presence.state}` });
       },
     });
+    const read = <T>(work: (external: VectorIndex) => Promise<T>) => this.#read(work);
+    this.conflicts = vectorConflicts({ external, fallback, ledger, locks: this.#locks, log, name: this.#name, read });
   }
 
   status(): BacklogStatus {
@@ -149,11 +155,11 @@ class ForwardIndex implements VectorIndex {
     const place = foldClassName(className);
     await this.presence.asked();
     await this.#locks.hold(place, [id], async () => {
-      if (this.presence.state === 'present') return this.#outside((external) => external.delete(place, id));
-      const entry = (await this.#ledger.waiting(place, [id])).get(id);
+      const entry = this.presence.state === 'present' ? undefined : (await this.#ledger.waiting(place, [id])).get(id);
       if (entry === undefined || (entry.adopted && this.#isAnswering())) {
         await this.#read((external) => external.delete(place, id));
-        if (entry !== undefined) await this.#ledger.settle([{ entry, state: 'forwarded', detail: 'deleted in the external' }]);
+        if (entry === undefined) await this.#ledger.endConflicts(place, [id]);
+        else await this.#ledger.settle([{ entry, state: 'forwarded', detail: 'deleted in the external' }]);
         return;
       }
       try {
@@ -216,6 +222,7 @@ class ForwardIndex implements VectorIndex {
       return this.#join(place, objects, waiting);
     }
     await this.#settleOlder(idsOf(objects), waiting);
+    await this.#ledger.endConflicts(place, idsOf(objects));
   }
 
   async #join(place: string, objects: readonly VectorObject[], waiting: Waiting): Promise<void> {
@@ -239,6 +246,7 @@ class ForwardIndex implements VectorIndex {
       throw error;
     }
     await this.#settleOlder(idsOf(others), waiting);
+    await this.#ledger.endConflicts(place, idsOf(others));
     await this.#note(place, joining, waiting);
   }
 

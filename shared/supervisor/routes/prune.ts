@@ -1,11 +1,11 @@
-import { FORWARDED_HEADER } from '../../contract/forward.ts';
 import { PrunePreview, PruneRequest, PruneResult } from '../../contract/prune.ts';
-import type { Caller } from '../auth.ts';
 import type { Context, PruneHandler } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
+import { describeCaller, refusePassedOn } from './own-calls.ts';
 
 const PATH = '/v1/reconcile/prune';
+const OF_ITSELF = 'what a node may remove is asked of that node itself';
 
 /** About the node that is asked, and never passed on: what goes is approved for one node. */
 export function pruneRoutes({ options: { prune } }: Context): Route[] {
@@ -21,7 +21,7 @@ function preview(prune: PruneHandler): Route {
     answers: { 200: { description: 'The removals with evidence, and the hash that approves exactly these.', schema: PrunePreview } },
     problems: ['misdirected'],
     async handle({ request }) {
-      refusePassedOn(request);
+      refusePassedOn(request, OF_ITSELF);
       return json(await prune.preview());
     },
   });
@@ -37,19 +37,10 @@ function run(prune: PruneHandler): Route {
     answers: { 200: { description: 'How each removal ended.', schema: PruneResult } },
     problems: ['prune_expired', 'prune_changed', 'prune_refused', 'misdirected'],
     async handle({ caller, body, request }) {
-      refusePassedOn(request);
+      refusePassedOn(request, OF_ITSELF);
       const answer = await prune.run(body, describeCaller(caller));
       if ('refused' in answer) throw new ProblemError(answer.refused.code, answer.refused.detail);
       return json(answer);
     },
   });
-}
-
-function refusePassedOn({ headers }: Request): void {
-  if (headers.has(FORWARDED_HEADER)) throw new ProblemError('misdirected', 'what a node may remove is asked of that node itself');
-}
-
-/** The credential's name and scope. */
-function describeCaller({ node_id, scope }: Caller): string {
-  return `${node_id ?? 'fleet-key'} (${scope})`;
 }

@@ -326,6 +326,7 @@ describe('nothing may be removed', () => {
       fallback: memoryEventBus(first.clock),
       port: first.backends.bus,
       status: () => status,
+      conflicts: { list: async () => [], find: async () => undefined, resolve: async () => ({ message: '' }) },
       run: async () => undefined,
       wake: () => undefined,
     };

@@ -38,6 +38,7 @@ function switched<Port>(external: Port, fallback: Port, presence: BacklogStatus[
     ...{ port: external, external, fallback, wakes: 0 },
     state: { presence, reason: 'nothing listens there', waiting: 0, forwarded: 0, conflicts: 0 },
     status: () => made.state,
+    conflicts: { list: async () => [], find: async () => undefined, resolve: async () => ({ message: '' }) },
     run: async () => undefined,
     wake: () => {
       made.wakes += 1;
