@@ -1,7 +1,10 @@
+import { whyNotOfFleet } from '../shared/contract/fleet.ts';
 import { deriveFleetKeys, MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import { Id } from '../shared/contract/ids.ts';
 import { RETENTION_DEFAULTS, RETENTION_LIMITS, type Retention, toRetention } from '../shared/decide/retention.ts';
-import { createSupervisor, type Supervisor } from '../shared/supervisor/app.ts';
+import { UNWRITTEN_SHARE, WRITE_BUDGET_LIMITS, WRITE_BUDGETS } from '../shared/decide/stretch.ts';
+import { createSupervisor, type Supervisor, type SupervisorOptions } from '../shared/supervisor/app.ts';
+import { createFleetRegistry } from '../shared/supervisor/identity/fleets.ts';
 import { workerClock } from './adapters/clock.ts';
 import { d1Database } from './adapters/d1.ts';
 import { withRetries } from './adapters/d1-retry.ts';
@@ -14,12 +17,20 @@ export interface Bindings {
   readonly DB?: D1Database;
   /** Absent: this Worker keeps no artifacts. */
   readonly ARTIFACTS?: R2Bucket;
-  /** The fleet key: a secret. */
+  /** The fleet key of the fleet that is set here: a secret. May be absent where `BOOTPLANE_ADMIN_KEY` makes fleets. */
   readonly BOOTPLANE_API_KEY?: string;
+  /** Who has it makes and closes fleets: a secret. Absent: nobody does. */
+  readonly BOOTPLANE_ADMIN_KEY?: string;
+  /** What the keys of made fleets are sealed under: a secret. Needed with an admin key. */
+  readonly BOOTPLANE_SECRET?: string;
+  /** The secret that `BOOTPLANE_SECRET` replaces, until every fleet was used once. */
+  readonly BOOTPLANE_SECRET_PREVIOUS?: string;
   /** Default `default`. */
   readonly BOOTPLANE_FLEET?: string;
   /** Default 15. */
   readonly BOOTPLANE_TTL_SECONDS?: string | number;
+  /** Rows a day that heartbeats and renewals of all fleets may write. Default: `WRITE_BUDGETS`. */
+  readonly BOOTPLANE_WRITE_BUDGET?: string | number;
   /** The newest events of a fleet that are kept. The defaults of these four: `RETENTION_DEFAULTS`. */
   readonly BOOTPLANE_KEEP_EVENTS?: string | number;
   /** Events older than this go even if there are few. */
@@ -32,8 +43,12 @@ export interface Bindings {
 
 const KNOWN = [
   'BOOTPLANE_API_KEY',
+  'BOOTPLANE_ADMIN_KEY',
+  'BOOTPLANE_SECRET',
+  'BOOTPLANE_SECRET_PREVIOUS',
   'BOOTPLANE_FLEET',
   'BOOTPLANE_TTL_SECONDS',
+  'BOOTPLANE_WRITE_BUDGET',
   'BOOTPLANE_KEEP_EVENTS',
   'BOOTPLANE_KEEP_EVENT_DAYS',
   'BOOTPLANE_KEEP_LOST_DAYS',
@@ -52,20 +67,53 @@ export async function compose(bindings: Bindings, version: string): Promise<Supe
   const database = bindings.DB;
   if (database === undefined)
     throw new SetupError('the D1 binding DB is missing: run "wrangler d1 create bootplane" and name it in wrangler.toml');
-  const fleet = fleetOf(bindings);
-  const keys = await deriveFleetKeys(fleet, fleetKeyOf(bindings));
   const { ARTIFACTS: bucket } = bindings;
-  const ports = { clock: workerClock, random: workerRandom(), log: workerLog() };
+  const machine = { clock: workerClock, random: workerRandom(), log: workerLog() };
+  const ports = { ...machine, database: withRetries(d1Database(database), machine) };
   return createSupervisor({
     ...ports,
-    database: withRetries(d1Database(database), ports),
+    ...(await fleetsOf(bindings, ports)),
     ...(bucket === undefined ? {} : { artifacts: (name: string) => createR2Artifacts({ bucket, fleet: name }) }),
-    fleets: { default_fleet: fleet, keysOf: async (name) => (name === fleet ? keys : undefined) },
     version,
     ttl_seconds: ttlOf(bindings),
+    write_budget: wholeOf(bindings, 'BOOTPLANE_WRITE_BUDGET', WRITE_BUDGETS.worker, WRITE_BUDGET_LIMITS),
+    unwritten_share: UNWRITTEN_SHARE,
     retention: retentionOf(bindings),
     stream_seconds: 55,
   });
+}
+
+/** The fleet of the settings, and with a secret those of the database beside it. */
+async function fleetsOf(
+  bindings: Bindings,
+  ports: Pick<SupervisorOptions, 'database' | 'clock' | 'random' | 'log'>,
+): Promise<Pick<SupervisorOptions, 'fleets' | 'registry'>> {
+  const default_fleet = fleetOf(bindings);
+  const admin_key = secretOf(bindings, 'BOOTPLANE_ADMIN_KEY');
+  const secret = secretOf(bindings, 'BOOTPLANE_SECRET');
+  const previous_secret = secretOf(bindings, 'BOOTPLANE_SECRET_PREVIOUS');
+  if (admin_key !== undefined && secret === undefined) {
+    throw new SetupError('BOOTPLANE_ADMIN_KEY is set and BOOTPLANE_SECRET is not: the keys of fleets that are made are sealed under it');
+  }
+  const key = admin_key !== undefined && !isSet(bindings.BOOTPLANE_API_KEY) ? undefined : fleetKeyOf(bindings, default_fleet);
+  const own = key === undefined ? undefined : await deriveFleetKeys(default_fleet, key);
+  if (secret === undefined) return { fleets: { default_fleet, keysOf: async (name) => (name === default_fleet ? own : undefined) } };
+  const registry = await createFleetRegistry({ ...ports, default_fleet, own, secret, previous_secret, admin_key });
+  return { fleets: registry, registry };
+}
+
+function isSet(value: string | undefined): value is string {
+  return value !== undefined && value !== '';
+}
+
+/** Long enough that nobody finds it by trying. */
+const SECRET_LENGTH = 32;
+
+function secretOf(bindings: Bindings, name: 'BOOTPLANE_ADMIN_KEY' | 'BOOTPLANE_SECRET' | 'BOOTPLANE_SECRET_PREVIOUS'): string | undefined {
+  const value = bindings[name];
+  if (!isSet(value)) return undefined;
+  if (value.length >= SECRET_LENGTH) return value;
+  throw new SetupError(`${name} is too short: use at least ${SECRET_LENGTH} characters, as "openssl rand -base64 32" makes them`);
 }
 
 function fleetOf({ BOOTPLANE_FLEET = 'default' }: Bindings): string {
@@ -74,8 +122,8 @@ function fleetOf({ BOOTPLANE_FLEET = 'default' }: Bindings): string {
   return BOOTPLANE_FLEET;
 }
 
-function fleetKeyOf({ BOOTPLANE_API_KEY }: Bindings): string {
-  if (BOOTPLANE_API_KEY === undefined || BOOTPLANE_API_KEY === '') {
+function fleetKeyOf({ BOOTPLANE_API_KEY }: Bindings, fleet: string): string {
+  if (!isSet(BOOTPLANE_API_KEY)) {
     throw new SetupError(
       'BOOTPLANE_API_KEY is missing: run "wrangler secret put BOOTPLANE_API_KEY" with the fleet key (locally: a line in .dev.vars)',
     );
@@ -83,6 +131,8 @@ function fleetKeyOf({ BOOTPLANE_API_KEY }: Bindings): string {
   if (BOOTPLANE_API_KEY.length < MIN_FLEET_KEY_LENGTH) {
     throw new SetupError(`BOOTPLANE_API_KEY is too short: a fleet key has at least ${MIN_FLEET_KEY_LENGTH} characters`);
   }
+  const wrong = whyNotOfFleet(fleet, BOOTPLANE_API_KEY);
+  if (wrong !== undefined) throw new SetupError(`BOOTPLANE_API_KEY ${wrong}; BOOTPLANE_FLEET names the fleet`);
   return BOOTPLANE_API_KEY;
 }
 
@@ -100,7 +150,7 @@ function retentionOf(bindings: Bindings): Retention {
   });
 }
 
-type NumberSetting = Extract<keyof Bindings, `BOOTPLANE_${'TTL' | 'KEEP'}_${string}`>;
+type NumberSetting = Extract<keyof Bindings, `BOOTPLANE_${'TTL' | 'WRITE' | 'KEEP'}_${string}`>;
 
 function wholeOf(bindings: Bindings, name: NumberSetting, fallback: number, [min, max]: readonly [number, number]): number {
   const given = bindings[name] ?? fallback;

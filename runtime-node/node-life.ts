@@ -186,6 +186,7 @@ async function buildSupervisor(
     fleets: keyringOf(parts),
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
+    write_budget: config.write_budget,
     retention: toRetention(config),
     self: {
       node_id: identity.node_id,

@@ -4,6 +4,7 @@ import { Id } from '../shared/contract/ids.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
 import { CREDENTIAL_PER_SECOND } from '../shared/contract/rate-limit.ts';
 import { RETENTION_DEFAULTS, RETENTION_LIMITS, type RetentionSettings } from '../shared/decide/retention.ts';
+import { WRITE_BUDGET_LIMITS, WRITE_BUDGETS } from '../shared/decide/stretch.ts';
 
 /** What is known of a setting beside its type. */
 export interface SettingInfo {
@@ -181,6 +182,12 @@ export const SettingsSchema = z.object({
     flag: 'ttl-seconds',
     value: 'SECONDS',
     description: 'time to live of a node and of a lease when the plan sets none',
+  }),
+  write_budget: withDefault(whole(...WRITE_BUDGET_LIMITS), String(WRITE_BUDGETS.node), {
+    env: 'BOOTPLANE_WRITE_BUDGET',
+    flag: 'write-budget',
+    value: 'ROWS',
+    description: 'rows a day that heartbeats and renewals may write to this node: the time to live is stretched to stay within it',
   }),
   keep_events: retention('keep_events', {
     env: 'BOOTPLANE_KEEP_EVENTS',

@@ -82,6 +82,7 @@ describe('up', () => {
     interfaces: ['eth0,eth1', ['eth0', 'eth1'], 'lo'],
     peers: ['http://p', ['http://p'], 'http://q'],
     ttl_seconds: ['7', 7, '8'],
+    write_budget: ['5000', 5000, '6000'],
     log: ['json', 'json', 'text'],
   };
 

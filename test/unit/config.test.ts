@@ -33,6 +33,7 @@ describe('defaults', () => {
       peers: [],
       rate_limit: 500,
       ttl_seconds: 15,
+      write_budget: 172_800_000,
       keep_events: 10_000,
       keep_event_days: 90,
       keep_lost_days: 30,

@@ -112,8 +112,8 @@ describe('which statements of the stores may run twice', () => {
   };
 
   it('a heartbeat, a batch of them, a report and a placement do', async () => {
-    const nodes = createNodeStore(database, 15);
-    const placement = createPlacementStore(database);
+    const nodes = createNodeStore(database, { ttl_seconds: 15 });
+    const placement = createPlacementStore(database, { ttl_seconds: 15 });
     const row = {
       fleet: 'f',
       site: 's',
