@@ -1,6 +1,7 @@
 import { accessCases } from './access.cases.ts';
 import { artifactCases } from './artifacts.cases.ts';
 import { backlogCases } from './backlog.cases.ts';
+import { contentionCases } from './contention.cases.ts';
 import { noDataCases } from './data-absent.cases.ts';
 import { documentCases } from './documents.cases.ts';
 import { errorCases } from './errors.cases.ts';
@@ -28,6 +29,7 @@ export function apiCases(start: Start): void {
   errorCases(start);
   nodeCases(start);
   leaderCases(start);
+  contentionCases(start);
   ttlCases(start);
   uplinkCases(start);
   newsCases(start);
