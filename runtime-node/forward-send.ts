@@ -2,6 +2,7 @@ import type { Fetch } from '../shared/client.ts';
 import { sha256Hex } from '../shared/contract/canonical.ts';
 import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
 import { FORWARDED_HEADER, type ForwardedCaller, formatForwarded, PASSED_ON, signForward } from '../shared/contract/forward.ts';
+import { carriesJwt } from '../shared/contract/jwt.ts';
 import { boundedFetch } from '../shared/discovery/bounded-fetch.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import type { Clock } from '../shared/ports/clock.ts';
@@ -56,7 +57,8 @@ export function createSend({ fetch, clock, keys, identity }: SenderParts): Send 
     return headers;
   };
   return async (call, leader, { within_ms, signal }) => {
-    const isSigned = call.caller.scope !== 'node';
+    // A JWT of a node is good at the cloud too: it goes over no LAN.
+    const isSigned = call.caller.scope !== 'node' || carriesJwt(call.headers);
     const headers = isSigned ? await sign(call, leader) : new Headers([...call.headers, [FORWARDED_HEADER, PASSED_ON]]);
     const request = toRequest({ ...call, headers, signal }, leader.url);
     try {

@@ -1,16 +1,8 @@
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
+import type { WatchedText } from '../../ports/watched-text.ts';
 import { type KeySet, readKeySet } from './key-set.ts';
 import { createKeyCache, type KeySource } from './key-source.ts';
-
-/** A text that may be replaced, as a file. */
-export interface WatchedText {
-  /** What it is called, for messages. */
-  readonly name: string;
-  /** Another value when the text may have changed. Cheap. What it rejects with says what is wrong. */
-  version(): Promise<string>;
-  read(): Promise<string>;
-}
 
 export interface TextJwksOptions {
   readonly text: WatchedText;

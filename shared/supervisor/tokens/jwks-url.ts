@@ -1,4 +1,3 @@
-import { isLoopback } from '../../contract/loopback.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
 import { readBytes } from '../body.ts';
@@ -24,15 +23,6 @@ const FIRST_PAUSE_MS = 5000;
 const LIMIT_MS = 3000;
 /** RFC 7517, section 8.5.2. */
 const HEADERS = { accept: 'application/jwk-set+json, application/json' };
-
-/** Why keys are not read from there, or undefined. Whoever can change the keys on their way can sign tokens. */
-export function whyNotJwksUrl(url: string): string | undefined {
-  if (!URL.canParse(url)) return 'must be a URL, as https://id.example.com/.well-known/jwks.json';
-  const { protocol, username, password } = new URL(url);
-  if (username !== '' || password !== '') return 'must not hold a user name or password';
-  if (protocol === 'https:' || (protocol === 'http:' && isLoopback(url))) return undefined;
-  return 'must start with https:// (plain http only to this machine), since its certificate is what proves the keys';
-}
 
 /** The keys at a URL, as long as it says itself (Cache-Control: max-age), between a minute and a day. */
 export function createUrlJwks({ url, fetch, clock, log }: JwksUrlOptions): KeySource {

@@ -3,9 +3,11 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Caller, Keyring, TokenVerifier } from '../auth.ts';
 import { ProblemError } from '../problem.ts';
 import { type Holder, readHolder } from './claims.ts';
+import { exposedToken } from './exposed.ts';
 import { ALGORITHMS, chooseKey, type KeySet, type VerificationKey } from './key-set.ts';
 import { type KeySource, KeysAwayError } from './key-source.ts';
 import { type Expected, explain, issuedLater, NoKeyError, refused } from './refusal.ts';
+import { DEFAULT_SKEW_SECONDS } from './settings.ts';
 
 export interface TokenVerifierOptions {
   readonly keys: KeySource;
@@ -24,7 +26,6 @@ export interface TokenVerifierOptions {
   readonly isExposed?: (request: Request) => boolean;
 }
 
-export const DEFAULT_SKEW_SECONDS = 60;
 const REMEMBERED = 10_000;
 /** Characters. Of all headers together Node takes 16 KiB. */
 const LONGEST = 8192;
@@ -62,7 +63,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   };
   return {
     async verify(token, request) {
-      if (isExposed?.(request) === true) throw exposed();
+      if (isExposed?.(request) === true) throw exposedToken();
       if (token.length > LONGEST) throw refused(`it has more than ${LONGEST} characters`);
       const { holder } = await verified(token).catch(asProblem);
       return callerOf(fleets, holder);
@@ -139,12 +140,4 @@ async function callerOf(fleets: Keyring, { fleet, scope, subject }: Holder): Pro
 function asProblem(error: unknown): never {
   if (error instanceof KeysAwayError) throw new ProblemError('unavailable', `no JWT can be checked now: ${error.message}`);
   throw error;
-}
-
-/** Whoever reads a token on its way can use it: taking it would hide that. */
-function exposed(): ProblemError {
-  return new ProblemError(
-    'forbidden',
-    'a JWT is not taken over plain http from another machine: send it over https. Others could read this one: have it replaced',
-  );
 }

@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { deriveFleetKeys } from '../../../shared/contract/fleet-keys.ts';
 import { createTextJwks } from '../../../shared/supervisor/tokens/jwks-text.ts';
-import { createUrlJwks, JWKS_BYTES, whyNotJwksUrl } from '../../../shared/supervisor/tokens/jwks-url.ts';
+import { createUrlJwks, JWKS_BYTES } from '../../../shared/supervisor/tokens/jwks-url.ts';
 import { chooseKey, KeySetError, readKeySet } from '../../../shared/supervisor/tokens/key-set.ts';
+import { whyNotJwksUrl } from '../../../shared/supervisor/tokens/settings.ts';
 import { createTokenVerifier } from '../../../shared/supervisor/tokens/verifier.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';

@@ -1,0 +1,28 @@
+import type { Fetch } from '../shared/client.ts';
+import type { Clock } from '../shared/ports/clock.ts';
+import type { Log } from '../shared/ports/log.ts';
+import type { Keyring, TokenVerifier } from '../shared/supervisor/auth.ts';
+import { watchedFile } from './adapters/watched-file.ts';
+import type { Config } from './config.ts';
+
+export interface JwtParts {
+  readonly config: Pick<Config, 'jwks_url' | 'jwks_file' | 'jwt_issuer' | 'jwt_audience' | 'jwt_skew_seconds'>;
+  readonly fleets: Keyring;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What checks JWTs, as the settings say; undefined where they name no keys. A node without it does not load the library. */
+export async function openTokenVerifier({ config, fleets, fetch, clock, log }: JwtParts): Promise<TokenVerifier | undefined> {
+  const { jwks_url: url, jwks_file: file, jwt_issuer: issuer, jwt_audience: audience, jwt_skew_seconds: skew_seconds } = config;
+  if (issuer === undefined || audience === undefined || (url === undefined && file === undefined)) return undefined;
+  const [{ createTokenVerifier }, { createUrlJwks }, { createTextJwks }] = await Promise.all([
+    import('../shared/supervisor/tokens/verifier.ts'),
+    import('../shared/supervisor/tokens/jwks-url.ts'),
+    import('../shared/supervisor/tokens/jwks-text.ts'),
+  ]);
+  const keys =
+    file === undefined ? createUrlJwks({ url: url ?? '', fetch, clock, log }) : createTextJwks({ text: watchedFile(file), clock, log });
+  return createTokenVerifier({ keys, fleets, clock, issuer, audience, skew_seconds });
+}
