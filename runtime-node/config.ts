@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type * as z from 'zod';
+import { wrongJwtSettings } from '../shared/supervisor/tokens/settings.ts';
 import { wrongBackends } from './backend-settings.ts';
 import { nearest } from './nearest.ts';
 import { SETTINGS, type SettingInfo, type SettingName, SettingsSchema } from './settings.ts';
@@ -21,7 +22,7 @@ export type Flags = Partial<Readonly<Record<SettingName, string>>>;
 
 /** A setting that can't be used. `message` names all that were found, one per line. */
 export class ConfigError extends Error {
-  readonly kind: 'unknown_setting' | 'bad_value' | 'unsupported';
+  readonly kind: 'unknown_setting' | 'bad_value';
   constructor(kind: ConfigError['kind'], lines: readonly string[]) {
     super(lines.join('\n'));
     this.name = 'ConfigError';
@@ -100,14 +101,13 @@ function defaultDataDir(env: Environment): string {
 }
 
 /**
- * Throws `ConfigError` when a node can't start with these: something that only a later version can do, or a backend that is
- * named half or in another form. Commands to a running node do not look at those: other programs know the same names.
+ * Throws `ConfigError` when a node can't start with these: a backend, or a way to check JWTs, that is named half or twice.
+ * Commands to a running node do not look at those: other programs know the same names.
  */
 export function refuseUnusable(settings: Settings): void {
-  const later = SETTINGS.filter((info) => info.later !== undefined && settings[info.name] !== undefined).map(
-    ({ env, later: what }) => `${env} is set, but this version of bootplane has the fleet key only: no ${what} yet`,
-  );
-  if (later.length > 0) throw new ConfigError('unsupported', [...later, 'Unset it to run with the fleet key.']);
-  const wrong = wrongBackends(settings);
+  const { jwks_url, jwks_file, jwt_issuer: issuer, jwt_audience: audience } = settings;
+  const places = { BOOTPLANE_JWKS_URL: jwks_url, BOOTPLANE_JWKS_FILE: jwks_file };
+  const set = Object.entries(places).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  const wrong = [...wrongBackends(settings), ...wrongJwtSettings({ sources: Object.keys(places), set, issuer, audience })];
   if (wrong.length > 0) throw new ConfigError('bad_value', wrong);
 }

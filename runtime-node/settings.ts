@@ -5,6 +5,7 @@ import { isLoopback } from '../shared/contract/loopback.ts';
 import { CREDENTIAL_PER_SECOND } from '../shared/contract/rate-limit.ts';
 import { RETENTION_DEFAULTS, RETENTION_LIMITS, type RetentionSettings } from '../shared/decide/retention.ts';
 import { WRITE_BUDGET_LIMITS, WRITE_BUDGETS } from '../shared/decide/stretch.ts';
+import { DEFAULT_SKEW_SECONDS, MAX_SKEW_SECONDS, whyNotJwksUrl } from '../shared/supervisor/tokens/settings.ts';
 
 /** What is known of a setting beside its type. */
 export interface SettingInfo {
@@ -22,8 +23,6 @@ export interface SettingInfo {
   /** The default, as it would be written, or in words when it depends on the machine. */
   readonly default?: string;
   readonly secret?: true;
-  /** Of an adapter or mode that this version does not have: what it stands for. */
-  readonly later?: string;
 }
 
 const registry = z.registry<SettingInfo>();
@@ -96,7 +95,10 @@ function list<Output>(item: z.ZodType<Output, string>) {
     .pipe(z.array(item));
 }
 
-const JWT = 'JWT mode';
+const jwksUrl = text.superRefine((value, context) => {
+  const why = whyNotJwksUrl(value);
+  if (why !== undefined) context.addIssue({ code: 'custom', message: why });
+});
 
 /** Every setting, once. The order is that of the help. */
 export const SettingsSchema = z.object({
@@ -239,10 +241,33 @@ export const SettingsSchema = z.object({
     value: 'URL',
     description: 'node or cloud that commands talk to; the node of the data directory when not set',
   }),
-  jwks_url: optional(text, { env: 'BOOTPLANE_JWKS_URL', value: 'URL', description: 'keys that sign JWTs', later: JWT }),
-  jwks_file: optional(text, { env: 'BOOTPLANE_JWKS_FILE', value: 'FILE', description: 'the same from a file', later: JWT }),
-  jwt_issuer: optional(text, { env: 'BOOTPLANE_JWT_ISSUER', value: 'TEXT', description: 'issuer of JWTs', later: JWT }),
-  jwt_audience: optional(text, { env: 'BOOTPLANE_JWT_AUDIENCE', value: 'TEXT', description: 'audience of JWTs', later: JWT }),
+  jwks_url: optional(jwksUrl, {
+    env: 'BOOTPLANE_JWKS_URL',
+    value: 'URL',
+    description: 'where the keys are that sign the JWTs which this node takes',
+  }),
+  jwks_file: optional(text.min(1), {
+    env: 'BOOTPLANE_JWKS_FILE',
+    value: 'FILE',
+    description: 'the same in a file, for a site without a network',
+  }),
+  jwt_issuer: optional(text.min(1), { env: 'BOOTPLANE_JWT_ISSUER', value: 'TEXT', description: 'who issues the JWTs: their "iss"' }),
+  jwt_audience: optional(text.min(1), { env: 'BOOTPLANE_JWT_AUDIENCE', value: 'TEXT', description: 'whom the JWTs are for: their "aud"' }),
+  jwt_skew_seconds: withDefault(whole(0, MAX_SKEW_SECONDS), String(DEFAULT_SKEW_SECONDS), {
+    env: 'BOOTPLANE_JWT_SKEW_SECONDS',
+    value: 'SECONDS',
+    description: 'by how much the clock of the issuer may differ',
+  }),
+  token_file: optional(text.min(1), {
+    env: 'BOOTPLANE_TOKEN_FILE',
+    value: 'FILE',
+    description: "this node's own JWT, which an agent of the platform keeps renewed",
+  }),
+  insecure_http: withDefault(switched, 'off', {
+    env: 'BOOTPLANE_INSECURE_HTTP',
+    value: 'on|off',
+    description: 'take and send JWTs over plain http on the network, where others can read and use them',
+  }),
   s3_endpoint: optional(text, {
     env: 'MINIO_ENDPOINT',
     aliases: ['S3_ENDPOINT'],

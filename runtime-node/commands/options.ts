@@ -46,9 +46,7 @@ export function quote(word: string): string {
 
 /** The settings that are read from the environment only, for the help of `up`. */
 export function environmentHelp(): string {
-  const rows = SETTINGS.filter(({ flag }) => flag === undefined).map(({ env, description, later }) => {
-    return `  ${env.padEnd(25)}${description}${later === undefined ? '' : ' (not in this version)'}`;
-  });
+  const rows = SETTINGS.filter(({ flag }) => flag === undefined).map(({ env, description }) => `  ${env.padEnd(27)}${description}`);
   return `Only in the environment:\n${rows.join('\n')}`;
 }
 

@@ -122,7 +122,7 @@ describe('without a node', () => {
     });
   });
 
-  it('settings that are wrong, or that this version does not have', async () => {
+  it('settings that are wrong, or half set', async () => {
     const wrong = await doctor({ env: { BOOTPLANE_SITE: 'a b' } });
     expect(wrong.code).toBe(1);
     expect(findings(wrong).settings).toMatchObject({ status: 'fail', detail: expect.stringContaining('BOOTPLANE_SITE') });

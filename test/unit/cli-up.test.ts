@@ -128,7 +128,7 @@ describe('up', () => {
     expect(noted.configs).toEqual([]);
   });
 
-  it('starts nothing with a mode that this version does not have', async () => {
+  it('starts nothing with a mode that is half set', async () => {
     const noted = notedNode();
     const { code, err } = await up({ ...noted.options(), env: { BOOTPLANE_JWKS_URL: 'https://keys.example' } });
     expect(code).toBe(64);

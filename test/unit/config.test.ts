@@ -29,7 +29,9 @@ describe('defaults', () => {
       capabilities: [],
       lead: true,
       mdns: true,
+      insecure_http: false,
       interfaces: [],
+      jwt_skew_seconds: 60,
       peers: [],
       rate_limit: 500,
       ttl_seconds: 15,
@@ -164,15 +166,40 @@ describe('names', () => {
   });
 });
 
-describe('what this version does not have', () => {
-  it.each(['BOOTPLANE_JWKS_URL', 'BOOTPLANE_JWKS_FILE'])('%s is refused', (name) => {
-    const settings = readSettings({ HOME: '/h', [name]: 'http://somewhere' });
-    const error = failure(() => refuseUnusable(settings));
-    expect(error.kind).toBe('unsupported');
-    expect(error.message).toContain('fleet key only');
+describe('JWT mode', () => {
+  const JWT = { BOOTPLANE_JWT_ISSUER: 'https://id.example.com/', BOOTPLANE_JWT_AUDIENCE: 'bootplane' };
+  const URL_OF_KEYS = 'https://id.example.com/jwks.json';
+
+  it('is whole with keys, an issuer and an audience', () => {
+    for (const keys of [{ BOOTPLANE_JWKS_URL: URL_OF_KEYS }, { BOOTPLANE_JWKS_FILE: 'keys.json' }]) {
+      const settings = readSettings({ HOME: '/h', ...JWT, ...keys });
+      expect(() => refuseUnusable(settings)).not.toThrow();
+      expect(settings).toMatchObject({ jwt_skew_seconds: 60, insecure_http: false });
+    }
   });
 
-  it('does not stop a node that asks for none of it', () => {
+  it.each([
+    [{ BOOTPLANE_JWKS_URL: URL_OF_KEYS }, ['BOOTPLANE_JWKS_URL is set without BOOTPLANE_JWT_ISSUER', 'without BOOTPLANE_JWT_AUDIENCE']],
+    [{ ...JWT, BOOTPLANE_JWT_AUDIENCE: '', BOOTPLANE_JWKS_FILE: 'k' }, ['BOOTPLANE_JWKS_FILE is set without BOOTPLANE_JWT_AUDIENCE']],
+    [JWT, ['BOOTPLANE_JWT_ISSUER is set without the keys that sign the tokens: set BOOTPLANE_JWKS_URL or BOOTPLANE_JWKS_FILE']],
+    [{ ...JWT, BOOTPLANE_JWKS_URL: URL_OF_KEYS, BOOTPLANE_JWKS_FILE: 'k' }, ['are both set: name one place for the keys']],
+  ])('is refused half set or twice: %j', (env, lines) => {
+    const error = failure(() => refuseUnusable(readSettings({ HOME: '/h', ...env })));
+    expect(error.kind).toBe('bad_value');
+    for (const line of lines) expect(error.message).toContain(line);
+  });
+
+  it.each(['http://id.example.com/jwks.json', 'jwks.json', 'file:///k', 'https://a:b@id.example.com/'])('takes no keys from %s', (url) => {
+    const error = failure(() => readSettings({ HOME: '/h', ...JWT, BOOTPLANE_JWKS_URL: url }));
+    expect(error.message).toMatch(/^BOOTPLANE_JWKS_URL is .*: it must/);
+    expect(error.message).not.toContain('a:b@');
+  });
+
+  it('allows clocks to differ by ten minutes at most', () => {
+    expect(failure(() => readSettings({ HOME: '/h', BOOTPLANE_JWT_SKEW_SECONDS: '601' })).message).toContain('from 0 to 600');
+  });
+
+  it('stops no node that does not ask for it', () => {
     expect(() => refuseUnusable(readSettings({ HOME: '/h', MINIO_REGION: 'eu-central-1' }))).not.toThrow();
   });
 });
