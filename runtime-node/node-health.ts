@@ -19,6 +19,8 @@ export interface HealthParts {
   readonly forwards?: Forwards;
   /** What waits for externals that are configured no more, in words. */
   readonly stranded?: readonly string[];
+  /** What is wrong with this node's own JWT, in words. */
+  readonly credential?: string | undefined;
 }
 
 /** `GET /healthz` of a node: `degraded` names everything that is not as it should be. */
@@ -32,6 +34,7 @@ export function nodeHealth({
   set_aside,
   forwards,
   stranded = [],
+  credential,
 }: HealthParts): Health {
   const own = services.status();
   const components = { ...environment.status(), ...(own === undefined ? {} : { services: own }) };
@@ -39,6 +42,7 @@ export function nodeHealth({
   const externals = forwards === undefined ? undefined : backlogHealth(forwards);
   const waiting_for = [
     ...state.waiting_for,
+    ...(credential === undefined ? [] : [credential]),
     ...(externals?.waiting_for ?? []),
     ...stranded,
     ...Object.entries(components).flatMap(([name, { status, message }]) =>
