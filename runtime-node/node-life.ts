@@ -4,6 +4,7 @@ import { toRetention } from '../shared/decide/retention.ts';
 import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
+import { createOwnToken, type OwnToken } from '../shared/discovery/own-token.ts';
 import { createReportQueue } from '../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
 import type { Lan } from '../shared/ports/lan.ts';
@@ -13,7 +14,10 @@ import { type Conflicts, createConflicts } from '../shared/reconcile/fall-forwar
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
+import type { TokenVerifier } from '../shared/supervisor/auth.ts';
 import { inMemoryLimits, type RateLimits } from '../shared/supervisor/rate-limits.ts';
+import { refuseExposed } from '../shared/supervisor/tokens/exposed.ts';
+import { watchedFile } from './adapters/watched-file.ts';
 import type { ServiceArtifacts } from './artifacts/service-artifacts.ts';
 import type { Machine, Ports } from './compose.ts';
 import type { Config } from './config.ts';
@@ -24,6 +28,7 @@ import { deciderOf } from './followed.ts';
 import { forwardReporter } from './forward-report.ts';
 import { createFrontDoor } from './front-door.ts';
 import type { Origin } from './http-server.ts';
+import { openTokenVerifier } from './jwt.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
 import { createNodeFetch } from './node-fetch.ts';
 import { nodeHealth } from './node-health.ts';
@@ -33,6 +38,7 @@ import { ownAddress } from './own-address.ts';
 import { packageVersion } from './package-root.ts';
 import { createServiceEnvironment } from './service-environment.ts';
 import { reconciledBy, sharedBackends } from './shared-backends.ts';
+import { createTokenFetch } from './token-fetch.ts';
 
 export interface NodeParts {
   readonly config: Config;
@@ -84,6 +90,10 @@ interface Parts extends NodeParts {
   readonly services: ServiceManager;
   readonly artifacts: ServiceArtifacts;
   readonly reports: ReturnType<typeof createReportQueue>;
+  /** Absent: this node takes no JWTs. */
+  readonly tokens?: TokenVerifier;
+  /** Absent: this node's credential is the one that follows from the fleet key. */
+  readonly ownToken?: OwnToken;
 }
 
 const SWEEP_INTERVAL_MS = 60_000;
@@ -107,6 +117,9 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   return {
     answer(request, from) {
       if (from !== undefined) origins.set(request, from);
+      const isExposed = from?.here === false && !config.insecure_http;
+      const refused = isExposed ? refuseExposed(request) : undefined;
+      if (refused !== undefined) return Promise.resolve(refused);
       return door(request);
     },
     run: (crash) => live(parts, supervisor, discovery, crash),
@@ -132,7 +145,11 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   externals?.onEvent(forwardReporter(identity.node_id, externals.forwards, reports.report));
   const artifacts = createNodeArtifacts({ ...given, data_dir: config.data_dir, discovery });
   const fleetKeys = await deriveFleetKeys(config.fleet, given.fleetKey);
-  const surroundings = given.surroundings ?? THIS_MACHINE;
+  const around = given.surroundings ?? THIS_MACHINE;
+  const ownToken = config.token_file === undefined ? undefined : createOwnToken(watchedFile(config.token_file), { clock, log });
+  const surroundings =
+    ownToken === undefined ? around : { ...around, fetch: createTokenFetch(around.fetch, { ...config, ...identity, token: ownToken }) };
+  const tokens = await openTokenVerifier({ config, clock, log, fetch: around.fetch, fleets: keyringOf({ config, fleetKeys }) });
   const ip = () => surroundings.host().ip;
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback, keys: fleetKeys };
   const common = {
@@ -146,6 +163,8 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
     prune,
     conflicts: externals && createConflicts({ ...shared, forwards: externals.forwards }),
     surroundings,
+    ...(tokens === undefined ? {} : { tokens }),
+    ...(ownToken === undefined ? {} : { ownToken }),
     fleetKeys,
     reports,
     artifacts,
@@ -184,6 +203,7 @@ async function buildSupervisor(
     data: { ...ports, isFromHere: (request) => origins.get(request)?.here === true },
     ...(config.rate_limit === 0 ? {} : { limits: { ...inMemoryLimits(machine.clock, config.rate_limit), addressOf: strangerOf(origins) } }),
     fleets: keyringOf(parts),
+    ...(parts.tokens === undefined ? {} : { tokens: parts.tokens }),
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
     write_budget: config.write_budget,
@@ -217,7 +237,15 @@ async function buildSupervisor(
       const now = state();
       return now === undefined
         ? { status: 'starting' }
-        : nodeHealth({ state: now, environment, services, ...ports, ...ports.externals, set_aside: parts.damages?.list ?? [] });
+        : nodeHealth({
+            state: now,
+            environment,
+            services,
+            ...ports,
+            ...ports.externals,
+            set_aside: parts.damages?.list ?? [],
+            credential: parts.ownToken?.trouble(),
+          });
     },
   });
 }
@@ -230,7 +258,7 @@ function strangerOf(origins: Pick<WeakMap<Request, Origin>, 'get'>): RateLimits[
   };
 }
 
-function keyringOf({ config, fleetKeys }: Parts): Keyring {
+function keyringOf({ config, fleetKeys }: Pick<Parts, 'config' | 'fleetKeys'>): Keyring {
   return { default_fleet: config.fleet, keysOf: async (fleet) => (fleet === config.fleet ? fleetKeys : undefined) };
 }
 
@@ -281,10 +309,15 @@ function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
   });
 }
 
-async function live({ machine, ports }: Parts, supervisor: Supervisor, discovery: Discovery, crash: AbortSignal): Promise<void> {
+async function live({ machine, ports, ownToken }: Parts, supervisor: Supervisor, discovery: Discovery, crash: AbortSignal): Promise<void> {
   const ended = new AbortController();
   const background = AbortSignal.any([ended.signal, crash]);
-  const loops = Promise.all([ports.run(background), sweep(machine, supervisor, background), supervisor.outbox?.run(background)]);
+  const loops = Promise.all([
+    ports.run(background),
+    sweep(machine, supervisor, background),
+    supervisor.outbox?.run(background),
+    ownToken?.run(background),
+  ]);
   try {
     await discovery.run(crash);
   } finally {
