@@ -9,7 +9,15 @@ import {
   type VersionsOffer,
 } from './contract/document.ts';
 import { type BootstrapEvent, EventList, EventRecord } from './contract/event.ts';
-import { DESIRED_HEADER, EPOCH_HEADER, type FencingToken, formatToken, parseDesired, parseToken } from './contract/headers.ts';
+import {
+  DESIRED_HEADER,
+  EPOCH_HEADER,
+  type FencingToken,
+  formatDesired,
+  formatToken,
+  parseDesired,
+  parseToken,
+} from './contract/headers.ts';
 import { ClaimAnswer, type ClaimRequest, Leader, type ReleaseRequest } from './contract/leader.ts';
 import { CurrentNews, GoodbyeNews, type News } from './contract/news.ts';
 import { DeviceList, type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
@@ -32,6 +40,8 @@ export interface ClientOptions {
   readonly fetch?: Fetch;
   /** What the caller follows; sent with every write. */
   readonly token?: () => FencingToken | undefined;
+  /** Generations that the caller knows of and may be news where it calls; sent with every write. */
+  readonly heard?: () => DesiredGenerations | undefined;
   /** Ends all calls. */
   readonly signal?: AbortSignal;
 }
@@ -85,10 +95,18 @@ const WireDocument = z.record(z.string(), z.unknown());
 const DOCUMENT_PATHS: Record<DocumentKind, string> = { plan: '/v1/cluster/plan', profile: '/v1/bootstrap/profile' };
 
 export interface PublishOptions {
-  /** The generation that this version replaces; 0 for the first. */
-  readonly if_match: number;
+  /** The generation that this version replaces, 0 for the first; or the ETag of what it replaces, as it was read. */
+  readonly if_match: number | string;
   readonly dry_run?: boolean;
   readonly allow_empty?: boolean;
+  /** An emergency version for the site of the node that is asked. */
+  readonly break_glass?: boolean;
+}
+
+/** Names an emergency version beside its generation. */
+export interface EmergencyQuery {
+  readonly site: string;
+  readonly emergency: number;
 }
 
 export type Client = ReturnType<typeof createClient>;
@@ -111,11 +129,12 @@ export function createClient(options: ClientOptions) {
       send({ method: 'GET', path: '/v1/sites/uplink', query, schema: UplinkPage }),
     leader: (query: { site?: string; challenge?: string; fleet?: string; origin?: string; advert?: string } = {}, signal?: AbortSignal) =>
       send({ method: 'GET', path: '/v1/leader', query, schema: Leader, ...(signal === undefined ? {} : { signal }) }),
-    /** The published document in the wire's form; undefined when `etag` is still current. */
-    document: (kind: DocumentKind, etag?: string) =>
+    /** The published document in the wire's form, or what holds for `site` instead; undefined when `etag` is still current. */
+    document: (kind: DocumentKind, etag?: string, site?: string) =>
       send<Record<string, unknown> | undefined>({
         method: 'GET',
         path: DOCUMENT_PATHS[kind],
+        query: { site },
         headers: etag === undefined ? {} : { 'if-none-match': etag },
         schema: WireDocument,
       }),
@@ -125,20 +144,23 @@ export function createClient(options: ClientOptions) {
         path: DOCUMENT_PATHS[kind],
         query: { ...query },
         body,
-        headers: { 'if-match': `"${if_match}"` },
+        headers: { 'if-match': typeof if_match === 'number' ? `"${if_match}"` : if_match },
         schema: PublishAnswer,
       }),
-    history: (kind: DocumentKind) => send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history`, schema: History }),
+    /** `site`: whose emergency versions are listed; without it those of all sites. */
+    history: (kind: DocumentKind, site?: string) =>
+      send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history`, query: { site }, schema: History }),
     /** The history; undefined when `etag` is still current. */
-    changedHistory: (kind: DocumentKind, etag: string | undefined) =>
+    changedHistory: (kind: DocumentKind, etag: string | undefined, site?: string) =>
       send<History | undefined>({
         method: 'GET',
         path: `${DOCUMENT_PATHS[kind]}/history`,
+        query: { site },
         headers: etag === undefined ? {} : { 'if-none-match': etag },
         schema: History,
       }),
-    version: (kind: DocumentKind, generation: number, hash?: string) =>
-      send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history/${generation}`, query: { hash }, schema: WireDocument }),
+    version: (kind: DocumentKind, generation: number, hash?: string, emergency?: EmergencyQuery) =>
+      send({ method: 'GET', path: `${DOCUMENT_PATHS[kind]}/history/${generation}`, query: { hash, ...emergency }, schema: WireDocument }),
     /** Hands versions to a Supervisor that may lack them. `decider: sender` is for a node that mirrors into its own. */
     offerVersions: (kind: DocumentKind, offer: VersionsOffer, query: { site?: string; decider?: 'receiver' | 'sender' } = {}) =>
       send({ method: 'POST', path: `${DOCUMENT_PATHS[kind]}/versions`, query, body: offer, schema: OfferAnswer }),
@@ -192,6 +214,8 @@ function buildRequest<T>(options: ClientOptions, call: Call<T>): Request {
   if (options.credential !== undefined) headers.set('authorization', `Bearer ${options.credential}`);
   const token = call.method === 'GET' ? undefined : options.token?.();
   if (token !== undefined) headers.set(EPOCH_HEADER, formatToken(token));
+  const heard = call.method === 'GET' ? undefined : options.heard?.();
+  if (heard !== undefined) headers.set(DESIRED_HEADER, formatDesired(heard));
   const signals = [options.signal, call.signal].filter((signal) => signal !== undefined);
   const init: RequestInit = {
     method: call.method,

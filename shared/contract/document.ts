@@ -1,12 +1,19 @@
 import * as z from 'zod';
 import { documentHash } from './canonical.ts';
 import type { DocumentSigner, DocumentVerifier } from './fleet-keys.ts';
-import { Count, Sha256, Timestamp } from './ids.ts';
+import { Count, Id, Sha256, Timestamp } from './ids.ts';
 import { ClusterPlan } from './plan.ts';
 import { EnvironmentProfile } from './profile.ts';
 
 export const DocumentKind = z.enum(['plan', 'profile']).meta({ id: 'DocumentKind' });
 export type DocumentKind = z.infer<typeof DocumentKind>;
+
+/**
+ * What makes a version an emergency version: a site published it without the cloud that decides. It holds for that site
+ * alone, while generation `base_generation` is the newest of the cloud that is known there. `n` counts from 1.
+ */
+export const Emergency = z.object({ site: Id, base_generation: Count, n: Count.min(1) }).meta({ id: 'Emergency' });
+export type Emergency = z.infer<typeof Emergency>;
 
 /** The fields that publishing adds to a document; on the wire they stand beside the document's own. */
 export const DocumentMeta = z
@@ -20,6 +27,8 @@ export const DocumentMeta = z
     epoch: Count,
     key_id: z.string().max(64),
     signature: z.string().max(256),
+    /** Only of an emergency version. Its `generation` and `parent` are those of the version that it was published on. */
+    emergency: Emergency.optional(),
   })
   .meta({ id: 'DocumentMeta' });
 export type DocumentMeta = z.infer<typeof DocumentMeta>;
@@ -86,7 +95,18 @@ export const HistoryEntry = DocumentMeta.extend({
   resolved: z.boolean().default(false),
 }).meta({ id: 'HistoryEntry' });
 export type HistoryEntry = z.infer<typeof HistoryEntry>;
-export const History = z.object({ versions: z.array(HistoryEntry) }).meta({ id: 'History' });
+
+/** One emergency version. `holds`: its site follows it now, as far as the Supervisor that answers knows. */
+export const EmergencyEntry = DocumentMeta.extend({ emergency: Emergency, holds: z.boolean() }).meta({ id: 'EmergencyEntry' });
+export type EmergencyEntry = z.infer<typeof EmergencyEntry>;
+
+export const History = z
+  .object({
+    versions: z.array(HistoryEntry),
+    /** Outside the sequence of `versions`, newest first. Absent where there is none. */
+    emergencies: z.array(EmergencyEntry).optional(),
+  })
+  .meta({ id: 'History' });
 export type History = z.infer<typeof History>;
 
 /** One difference between two documents, at a JSON Pointer. `before` absent: added; `after` absent: removed. */
@@ -96,7 +116,15 @@ export const Change = z
 export type Change = z.infer<typeof Change>;
 
 export const PublishAnswer = z
-  .object({ generation: Count, hash: Sha256, changed: z.boolean(), dry_run: z.boolean(), changes: z.array(Change) })
+  .object({
+    generation: Count,
+    hash: Sha256,
+    changed: z.boolean(),
+    dry_run: z.boolean(),
+    changes: z.array(Change),
+    /** Of an emergency version: which one it is. */
+    emergency: Emergency.optional(),
+  })
   .meta({ id: 'PublishAnswer' });
 export type PublishAnswer = z.infer<typeof PublishAnswer>;
 
@@ -110,6 +138,8 @@ export type VersionName = z.infer<typeof VersionName>;
 /** How many versions one offer holds at most. */
 export const MAX_OFFERED_VERSIONS = 16;
 export const MAX_OFFERED_CONFLICTS = 1000;
+/** How many emergency versions of a site travel, the newest. */
+export const MAX_OFFERED_EMERGENCIES = 8;
 
 /** Versions of one document that one Supervisor has and another may lack. Their signatures say what may be believed. */
 export const VersionsOffer = z
@@ -123,6 +153,8 @@ export const VersionsOffer = z
       .array(VersionName.extend({ resolved: z.boolean() }))
       .max(MAX_OFFERED_CONFLICTS)
       .default([]),
+    /** Emergency versions of the site that the offer is about, in the wire's form. They are kept beside the others and decide nothing here. */
+    emergencies: z.array(z.record(z.string(), z.unknown())).max(MAX_OFFERED_EMERGENCIES).default([]),
   })
   .meta({ id: 'VersionsOffer' });
 export type VersionsOffer = z.input<typeof VersionsOffer>;
@@ -142,6 +174,8 @@ export const OfferAnswer = z
     current: VersionName.optional(),
     /** Conflicts that wait for a person. */
     open_conflicts: Count,
+    /** How many of the offered emergency versions were not known here. Absent where none was offered. */
+    new_emergencies: Count.optional(),
   })
   .meta({ id: 'OfferAnswer' });
 export type OfferAnswer = z.infer<typeof OfferAnswer>;

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { DocumentKind } from './document.ts';
 import { parseToken } from './headers.ts';
 import { Count, HttpUrl, Id } from './ids.ts';
 
@@ -13,6 +14,8 @@ export const CurrentNews = z
     /** The published generations; null for a document that is not. */
     plan: Count.nullable(),
     profile: Count.nullable(),
+    /** The numbers of the emergency versions that hold for the site; absent while none does. */
+    emergencies: z.partialRecord(DocumentKind, Count).optional(),
     /** Who takes over from this leader, in order. */
     successors: z.array(z.object({ node_id: Id, url: HttpUrl })),
     /** Grows when a service has moved: who waits for a place asks for its plan. */

@@ -123,6 +123,8 @@ export const NodePlan = z
     /** Of the Cluster Plan that `services` was placed from; absent while none is published. */
     generation: Count.optional(),
     hash: Sha256.optional(),
+    /** The number of the emergency version on that generation; absent for a version of the sequence. */
+    emergency: Count.optional(),
     /** Absent where no leader of the site answers: then each node reconciles what it works on. */
     leader_backends: SharedBackends.optional(),
   })

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { BacklogStatus, EnvironmentComponentName } from './backlog.ts';
+import { DocumentKind, Emergency } from './document.ts';
 import { Count, HttpUrl, Id, Role, Sha256, Timestamp } from './ids.ts';
 import { ServiceReport } from './node.ts';
 
@@ -36,6 +37,15 @@ export const NodeStatus = z.object({ node_id: Id, components: Components, last_g
 export type NodeStatus = z.infer<typeof NodeStatus>;
 export const NodeStatusList = z.object({ nodes: z.array(NodeStatus), next: z.string().optional() }).meta({ id: 'NodeStatusList' });
 
+/** An emergency version that is followed, until the cloud publishes a newer generation of that document. */
+export const HeldEmergency = Emergency.extend({
+  kind: DocumentKind,
+  hash: Sha256,
+  published_by: z.string().max(256),
+  published_at: Timestamp,
+}).meta({ id: 'HeldEmergency' });
+export type HeldEmergency = z.infer<typeof HeldEmergency>;
+
 /** `GET /v1/state`: the logical state of a site in one read. */
 export const SiteState = z
   .object({
@@ -46,6 +56,8 @@ export const SiteState = z
     desired: z.object({ plan: Count.optional(), profile: Count.optional() }),
     /** Versions that lost to another and wait for a person; `bootplane conflicts` shows them. */
     conflicts: z.object({ plan: Count, profile: Count }).default({ plan: 0, profile: 0 }),
+    /** The emergency versions that the site follows instead of what the fleet has. Absent while there is none. */
+    emergencies: z.array(HeldEmergency).optional(),
     services: z.array(z.object({ name: Id, version: z.string(), wanted: Count.optional(), running: Count, nodes: z.array(Id) })),
     components: z.partialRecord(Component, z.partialRecord(ComponentOutcome, Count)),
     devices: Count,
@@ -98,6 +110,8 @@ export const Health = z
     services: z.array(ServiceReport).optional(),
     /** What `degraded` waits for, in words. */
     waiting_for: z.array(z.string()).optional(),
+    /** What this node follows instead of what the cloud published. Absent while there is none. */
+    emergencies: z.array(HeldEmergency).optional(),
     /** What was found damaged since the start of the process; all of it was made anew. */
     set_aside: z.array(FileSetAside).optional(),
   })

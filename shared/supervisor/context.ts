@@ -1,13 +1,14 @@
 import type { EnvironmentComponentName } from '../contract/backlog.ts';
 import type { BacklogConflicts, ConflictAnswer, ConflictDecision } from '../contract/backlog-conflict.ts';
+import type { DesiredGenerations } from '../contract/document.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { SharedBackends } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
 import type { PruneAnswer, PrunePreview, PruneRequest } from '../contract/prune.ts';
 import type { Drafts, ReconcileDiff } from '../contract/reconcile.ts';
 import type { Health } from '../contract/status.ts';
-import type { ArtifactStore } from '../ports/artifact-store.ts';
 import { RETENTION_DEFAULTS, type Retention, toRetention } from '../decide/retention.ts';
+import type { ArtifactStore } from '../ports/artifact-store.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Database } from '../ports/database.ts';
 import type { Log } from '../ports/log.ts';
@@ -21,6 +22,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import type { Overlay } from './outbox.ts';
 import type { RateLimits } from './rate-limits.ts';
 import { createDocumentStore, type DocumentStore } from './store/documents.ts';
+import { createEmergencyStore, type EmergencyStore } from './store/emergencies.ts';
 import { createEventStore, type EventStore, type NewEvent } from './store/events.ts';
 import { createKeyStore, type KeyStore } from './store/keys.ts';
 import { createLeaseStore, type LeaseStore } from './store/leases.ts';
@@ -34,6 +36,10 @@ import { createVerifiedDocuments, type VerifiedDocuments } from './verified-docu
 export interface Self {
   readonly node_id: string;
   readonly instance_id: string;
+  /** The site that this Supervisor answers for, where a caller names none. */
+  readonly site?: string;
+  /** The cloud, which alone publishes documents. Absent: this Supervisor does while its node leads. */
+  readonly documents_url?: string;
   /** The origins that this node knows to be its own, as `http://192.0.2.7:7420`. Only these are proved. */
   origins(): readonly string[];
   /** Leads without the confirmation of the cloud that is configured. */
@@ -57,6 +63,8 @@ export interface Self {
   };
   /** A node follows a leader of a later epoch than this Supervisor knows: a hint to look for that leader. */
   onHigherToken?(token: FencingToken): void;
+  /** A node knows of these generations: a hint to look at the cloud, if they are news. */
+  onDesired?(desired: DesiredGenerations): void;
   /** What came along with a challenge and may be the advert of the challenger: a hint, checked by who hears it. */
   hear(advert: unknown): void;
 }
@@ -125,6 +133,7 @@ export interface SupervisorOptions {
 /** What every route is made from: `(context: Context) => Route[]`. */
 export interface Context {
   readonly options: SupervisorOptions;
+  readonly retention: Retention;
   readonly nodes: NodeStore;
   readonly leases: LeaseStore;
   readonly status: StatusStore;
@@ -134,14 +143,18 @@ export interface Context {
   readonly keys: KeyStore;
   /** Whose the credentials are that were verified a moment ago. */
   readonly callers: CallerMemory;
-  readonly documents: { readonly store: DocumentStore; readonly versions: VersionStore; readonly verified: VerifiedDocuments };
+  readonly documents: {
+    readonly store: DocumentStore;
+    readonly versions: VersionStore;
+    readonly emergencies: EmergencyStore;
+    readonly verified: VerifiedDocuments;
+  };
   readonly hub: Hub;
   /** Woken when what `GET /v1/news` tells may have changed. */
   readonly news: Hub;
   readonly metrics: Metrics;
   /** Tells the overlay and nobody else. Never throws. */
   readonly notify: Notify;
-  readonly retention: Retention;
   /** After the commit: wakes the event streams of the fleet and tells the overlay. */
   announce(event: NewEvent): void;
   /** Writes an event by itself and announces it, unless it was written before. One that changes something goes into the batch of the change instead. */
@@ -158,6 +171,7 @@ export function createContext(options: SupervisorOptions): Context {
   const hub = createHub();
   const news = createHub();
   const metrics = createMetrics();
+  const emergencies = createEmergencyStore(database);
   const documents = createDocumentStore(database);
   const events = createEventStore(database);
   const notify = safeNotify(options);
@@ -178,7 +192,12 @@ export function createContext(options: SupervisorOptions): Context {
     events,
     keys: createKeyStore(database),
     callers: createCallerMemory(options.clock),
-    documents: { store: documents, versions: createVersionStore(database), verified: createVerifiedDocuments(documents) },
+    documents: {
+      store: documents,
+      versions: createVersionStore(database),
+      emergencies,
+      verified: createVerifiedDocuments(documents, emergencies),
+    },
     hub,
     news,
     metrics,

@@ -164,15 +164,20 @@ async function swap(
   return (await store.swap({ document, replaces, ttl_seconds, site, event })) ? event : undefined;
 }
 
-/** Tells that a version is the current one now. */
+/** Tells that a version is the current one now, or that a site follows an emergency version. */
 export function versionEvent({ fleet, kind, meta }: SignedDocument, site: string): NewEvent {
-  const { generation, hash, parent, published_by, epoch } = meta;
+  const { generation, hash, parent, published_by, epoch, emergency } = meta;
+  const number = emergency === undefined ? '' : `/emergency ${emergency.n} of ${emergency.site}`;
   return {
     fleet,
     type: kind === 'plan' ? 'overlay.plan' : 'overlay.profile',
     site,
-    data: { generation, hash, published_by, epoch, ...(parent === undefined ? {} : { parent }) },
-    dedupe: `${kind}/${generation}/${hash}`,
+    data: {
+      ...{ generation, hash, published_by, epoch },
+      ...(parent === undefined ? {} : { parent }),
+      ...(emergency === undefined ? {} : { emergency }),
+    },
+    dedupe: `${kind}/${generation}/${hash}${number}`,
   };
 }
 
@@ -180,7 +185,8 @@ function answer(generation: number, hash: string, changed: boolean, dry_run: boo
   return { answer: { generation, hash, changed, dry_run, changes } };
 }
 
-async function intactBody(keys: FleetKeys, row: DocumentRow): Promise<Body | undefined> {
+/** Undefined for a version that is damaged. */
+export async function intactBody(keys: FleetKeys, row: DocumentRow): Promise<Body | undefined> {
   try {
     return (await verify(keys, row)).body;
   } catch (error) {
@@ -189,13 +195,13 @@ async function intactBody(keys: FleetKeys, row: DocumentRow): Promise<Body | und
   }
 }
 
-function isEmptyBody(kind: DocumentKind, body: Body): boolean {
+export function isEmptyBody(kind: DocumentKind, body: Body): boolean {
   const parsed = documentSchemas[kind].safeParse(body);
   return parsed.success && isEmpty(parsed.data);
 }
 
 /** Names no service, or no bucket, exchange, queue, binding and class. */
-function isEmpty(parsed: DocumentBody<DocumentKind>): boolean {
+export function isEmpty(parsed: DocumentBody<DocumentKind>): boolean {
   if ('services' in parsed) return parsed.services.length === 0;
   const { storage, broker, vector } = parsed;
   return [storage.buckets, broker.exchanges, broker.queues, broker.bindings, vector.classes].every((list) => list.length === 0);
@@ -206,7 +212,7 @@ function moved(kind: DocumentKind, current: number, expected: number): ProblemEr
   return new ProblemError('generation_moved', detail, { generation: current });
 }
 
-function wouldEmpty(kind: DocumentKind): ProblemError {
+export function wouldEmpty(kind: DocumentKind): ProblemError {
   const what = kind === 'plan' ? 'stop every service' : 'name no resource any more';
   return new ProblemError('would_empty', `this ${kind} would ${what}; send ?allow_empty=true if that is meant`);
 }

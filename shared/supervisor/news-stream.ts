@@ -48,8 +48,16 @@ async function* follow({ options, leases, news }: Context, { fleet, site, signal
   }
 }
 
-function currentOf({ leader, plan, profile, successors, places }: NewsRow): CurrentNews {
-  return { leader, plan, profile, successors: [...(successors ?? [])], places: places ?? 0 };
+function currentOf({ leader, plan, profile, plan_emergency, profile_emergency, successors, places }: NewsRow): CurrentNews {
+  const emergencies = {
+    ...(plan_emergency === null ? {} : { plan: plan_emergency }),
+    ...(profile_emergency === null ? {} : { profile: profile_emergency }),
+  };
+  return {
+    ...{ leader, plan, profile },
+    ...(Object.keys(emergencies).length === 0 ? {} : { emergencies }),
+    ...{ successors: [...(successors ?? [])], places: places ?? 0 },
+  };
 }
 
 function goodbyeOf({ released_by, released_epoch }: NewsRow): string {

@@ -34,13 +34,26 @@ async function believeOne(
   wire: Record<string, unknown>,
   { pointer, offer }: { pointer: string; offer: z.output<typeof VersionsOffer> },
 ): Promise<SignedDocument> {
+  const document = await believeWire(keys, kind, wire, pointer);
+  // Its generation is that of another version: among the versions of the sequence it would pass for that one.
+  if (document.meta.emergency !== undefined) throw refuseOffer(pointer, 'it is an emergency version: offer it as one of `emergencies`');
+  if (isCurrent(offer.current, document.meta)) checkBody(kind, document, pointer);
+  return document;
+}
+
+/** One document with a hash and a signature of the fleet. Throws as `believe` does. */
+export async function believeWire(
+  keys: FleetKeys,
+  kind: DocumentKind,
+  wire: Record<string, unknown>,
+  pointer: string,
+): Promise<SignedDocument> {
   const document = takeApart(kind, keys.fleet, wire);
   if (document === undefined) throw refuseOffer(pointer, 'it is not signed, or lacks a field of a published document');
   const bytes = new TextEncoder().encode(JSON.stringify(document.body)).length;
   if (bytes > DOCUMENT_BYTES) throw refuseOffer(pointer, `it has more than ${DOCUMENT_BYTES} bytes`, 'too_large');
   const forgery = await findForgery(keys.documents, document);
   if (forgery !== undefined) throw refuseOffer(pointer, FORGERIES[forgery]);
-  if (isCurrent(offer.current, document.meta)) checkBody(kind, document, pointer);
   return document;
 }
 
@@ -53,7 +66,7 @@ function takeApart(kind: DocumentKind, fleet: string, wire: Record<string, unkno
 }
 
 /** Only what may become current has to be usable here; what others could use is kept for the history. */
-function checkBody(kind: DocumentKind, { body }: SignedDocument, pointer: string): void {
+export function checkBody(kind: DocumentKind, { body }: SignedDocument, pointer: string): void {
   const parsed = documentSchemas[kind].safeParse(body);
   if (parsed.success) return;
   const [issue] = parsed.error.issues;

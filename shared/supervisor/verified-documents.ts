@@ -1,15 +1,26 @@
-import { type DocumentBody, type DocumentKind, documentSchemas, findForgery, type SignedDocument } from '../contract/document.ts';
+import {
+  type DocumentBody,
+  type DocumentKind,
+  documentSchemas,
+  type Emergency,
+  findForgery,
+  fromWire,
+  type SignedDocument,
+} from '../contract/document.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
+import { nameOf } from '../decide/emergency.ts';
+import { storedVerifier } from './identity/stored-verifier.ts';
 import { ProblemError } from './problem.ts';
 import { type DocumentRow, type DocumentStore, toDocument } from './store/documents.ts';
+import type { EmergencyRow, EmergencyStore } from './store/emergencies.ts';
 
 /** Names one version. */
 export interface VersionKey {
   readonly generation: number;
   readonly hash: string;
+  /** Of an emergency version: its number, and the site that follows it. */
+  readonly emergency?: { readonly site: string; readonly n: number };
 }
-import { nameOf } from '../decide/emergency.ts';
-import { storedVerifier } from './identity/stored-verifier.ts';
 
 export interface Verified<K extends DocumentKind> {
   readonly document: SignedDocument;
@@ -33,23 +44,32 @@ export type VerifiedDocuments = ReturnType<typeof createVerifiedDocuments>;
  * was verified is served from memory from then on, so a poll verifies nothing and a row that was
  * tampered with afterwards is not served either.
  */
-export function createVerifiedDocuments(store: DocumentStore) {
+export function createVerifiedDocuments(store: DocumentStore, emergencies: EmergencyStore) {
   const remembered = new Map<string, Verified<DocumentKind>>();
   const remember = (name: string, verified: Verified<DocumentKind>) => {
     const oldest = remembered.size >= REMEMBERED ? remembered.keys().next().value : undefined;
     if (oldest !== undefined) remembered.delete(oldest);
     remembered.set(name, verified);
   };
+  const read = async (keys: FleetKeys, kind: DocumentKind, { generation, hash, emergency }: VersionKey): Promise<SignedDocument> => {
+    if (emergency !== undefined) {
+      const row = await emergencies.version(keys.fleet, kind, emergency.site, { generation, hash, n: emergency.n });
+      if (row !== undefined) return verifyEmergency(keys, row);
+    } else {
+      const row = await store.version(keys.fleet, kind, generation, hash);
+      if (row !== undefined) return verify(keys, row);
+    }
+    throw corrupt(kind, generation, 'it is the current one and is not there');
+  };
   return {
-    /** The version that `desired` names. Throws the problem `storage_corrupt` for one that is missing or does not verify. */
-    async get<K extends DocumentKind>(keys: FleetKeys, kind: K, { generation, hash }: VersionKey): Promise<Verified<K>> {
-      const name = [keys.fleet, kind, generation, hash].join('/');
+    /** The version that is named. Throws the problem `storage_corrupt` for one that is missing or does not verify. */
+    async get<K extends DocumentKind>(keys: FleetKeys, kind: K, version: VersionKey): Promise<Verified<K>> {
+      const { generation, hash, emergency } = version;
+      const name = [keys.fleet, kind, generation, hash, ...(emergency === undefined ? [] : [emergency.site, emergency.n])].join('/');
       const known = remembered.get(name);
       // The name holds the kind, so what is kept under it has the kind's shape.
       if (known !== undefined) return known as Verified<K>;
-      const row = await store.version(keys.fleet, kind, generation, hash);
-      if (row === undefined) throw corrupt(kind, generation, 'it is the current one and is not there');
-      const document = await verify(keys, row);
+      const document = await read(keys, kind, version);
       const parsed = documentSchemas[kind].safeParse(document.body);
       if (!parsed.success)
         throw corrupt(kind, generation, `it is not valid for this version of bootplane: ${parsed.error.issues[0]?.message}`);
@@ -100,4 +120,28 @@ function corrupt(kind: DocumentKind, generation: number, why: string): ProblemEr
     'storage_corrupt',
     `generation ${generation} of the ${kind} is not served: ${why}. Publish the ${kind} again from its file, with If-Match "${generation}"`,
   );
+}
+
+export function emergencyOf({ site, generation, n }: Pick<EmergencyRow, 'site' | 'generation' | 'n'>): Emergency {
+  return { site, base_generation: generation, n };
+}
+
+/** The row as the document that was signed. Throws the problem `storage_corrupt` when its hash or signature does not hold. */
+export async function verifyEmergency(keys: FleetKeys, row: EmergencyRow): Promise<SignedDocument> {
+  const document = toSigned(row);
+  if (document !== undefined && (await findForgery(await storedVerifier(keys, row.key_id), document)) === undefined) return document;
+  throw new ProblemError(
+    'storage_corrupt',
+    `${nameOf({ generation: row.generation, emergency: emergencyOf(row) })} of the ${row.kind} is not served: it does not verify. Publish it again from its file, with --break-glass`,
+  );
+}
+
+/** Undefined for a row that somebody has spoilt. */
+function toSigned({ fleet, kind, site, n, parent, body, ...meta }: EmergencyRow): SignedDocument | undefined {
+  try {
+    const own = { ...meta, ...(parent === null ? {} : { parent }), emergency: { site, base_generation: meta.generation, n } };
+    return fromWire(kind, fleet, { ...JSON.parse(body), ...own });
+  } catch {
+    return undefined;
+  }
 }

@@ -8,6 +8,7 @@ import { headOf, relate } from '../../shared/decide/merge.ts';
 import { publish, seed } from '../../shared/supervisor/documents.ts';
 import { ProblemError } from '../../shared/supervisor/problem.ts';
 import { createDocumentStore, type DocumentStore } from '../../shared/supervisor/store/documents.ts';
+import { createEmergencyStore } from '../../shared/supervisor/store/emergencies.ts';
 import { createVerifiedDocuments } from '../../shared/supervisor/verified-documents.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
 
@@ -82,7 +83,7 @@ describe('publishing and seeding in any order', () => {
         expect(versions.map(({ current }) => current)).toEqual(versions.map((_, index) => (index === 0 ? 1 : 0)));
         if (head !== undefined && model !== undefined) {
           expect(head.hash).toBe(await documentHash(bodyOf(model.letter)));
-          const { document } = await createVerifiedDocuments(store).get(keys, 'plan', head);
+          const { document } = await createVerifiedDocuments(store, createEmergencyStore(database)).get(keys, 'plan', head);
           expect(document.body).toEqual(bodyOf(model.letter));
           // Whoever stopped listening anywhere on the way finds that what is current now descends from what it holds.
           const chain = versions.map(({ generation, hash, parent }) => ({ generation, hash, parent: parent ?? undefined }));

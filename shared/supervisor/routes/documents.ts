@@ -4,23 +4,28 @@ import {
   type DocumentKind,
   type DocumentMeta,
   documentSchemas,
+  type EmergencyEntry,
   History,
   type HistoryEntry,
+  MAX_OFFERED_EMERGENCIES,
   PublishAnswer,
   PublishedPlan,
   PublishedProfile,
   toWire,
 } from '../../contract/document.ts';
 import { Count, Id, Sha256 } from '../../contract/ids.ts';
+import { emergencyHolds } from '../../decide/emergency.ts';
 import { lineOf } from '../../decide/merge.ts';
-import type { Caller } from '../auth.ts';
+import { type Caller, nameOfCaller } from '../auth.ts';
 import { check, DOCUMENT_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
 import { type Body, type Precondition, publish } from '../documents.ts';
+import { publishEmergency } from '../emergency-versions.ts';
 import { ProblemError } from '../problem.ts';
 import { empty, json, type RawCall, type Route, route } from '../route.ts';
-import type { HeadRow, VersionRow } from '../store/documents.ts';
-import { readFollowing, verify } from '../verified-documents.ts';
+import type { VersionRow } from '../store/documents.ts';
+import type { EmergencyName } from '../store/emergencies.ts';
+import { readFollowing, type VersionKey, verify, verifyEmergency } from '../verified-documents.ts';
 import { offerRoute } from './versions.ts';
 
 interface Noun {
@@ -36,6 +41,8 @@ const NOUNS: readonly Noun[] = [
   { kind: 'profile', path: '/v1/bootstrap/profile', title: 'Environment Profile', published: PublishedProfile, missing: 'no_profile' },
 ];
 
+const SITE_QUERY = 'Whose emergency version is meant while one holds. Default: the site of the node that answers; none on Workers.';
+
 export function documentRoutes(context: Context): Route[] {
   return NOUNS.flatMap((noun) => [
     read(context, noun),
@@ -46,21 +53,22 @@ export function documentRoutes(context: Context): Route[] {
   ]);
 }
 
-function read({ documents }: Context, { kind, path, title, published, missing }: Noun): Route {
+function read({ documents, options }: Context, { kind, path, title, published, missing }: Noun): Route {
   return route('any', {
     method: 'get',
     path,
     tag: 'documents',
     summary: `The current ${title} with what publishing added to it`,
+    query: z.object({ site: Id.optional().describe(SITE_QUERY) }),
     headers: z.object({ 'If-None-Match': z.string().optional() }),
     answers: {
       200: { description: `The ${title}.`, schema: published },
       304: { description: 'The version that If-None-Match names is still the current one.' },
     },
     problems: [missing, 'storage_corrupt'],
-    async handle({ caller, request }) {
-      const readHead = () => documents.store.head(caller.fleet, kind);
-      const answer = async (head: HeadRow | undefined) => {
+    async handle({ caller, request, query: { site = options.self?.site } }) {
+      const readHead = () => readFollowed(documents, caller.fleet, kind, site);
+      const answer = async (head: VersionKey | undefined) => {
         if (head === undefined) throw new ProblemError(missing, `no ${title} is published in fleet ${caller.fleet}`);
         const headers = { etag: etagOf(head) };
         if (names(request.headers.get('if-none-match'), headers.etag)) return empty(304, headers);
@@ -71,8 +79,27 @@ function read({ documents }: Context, { kind, path, title, published, missing }:
   });
 }
 
+/** Of a site its emergency version while one holds; else what the fleet has. */
+async function readFollowed(
+  { store, emergencies }: Context['documents'],
+  fleet: string,
+  kind: DocumentKind,
+  site: string | undefined,
+): Promise<VersionKey | undefined> {
+  if (site === undefined) return store.head(fleet, kind);
+  const row = await emergencies.followed(fleet, kind, site);
+  if (row === undefined) return undefined;
+  const { generation, hash, n } = row;
+  return { generation, hash, ...(n === null ? {} : { emergency: { site, n } }) };
+}
+
 const Flag = z.enum(['true', 'false']).optional();
-const PublishQuery = z.strictObject({ dry_run: Flag, allow_empty: Flag, site: Id.optional() });
+const PublishQuery = z.strictObject({
+  dry_run: Flag,
+  allow_empty: Flag,
+  break_glass: Flag.describe('An emergency version for the site of the node that is asked, which must lead it and have a cloud.'),
+  site: Id.optional(),
+});
 
 /** Made by hand: its handler needs the body as it was written, not as the schema gives it. */
 function write(context: Context, { kind, path, title }: Noun): Route {
@@ -87,51 +114,91 @@ function write(context: Context, { kind, path, title }: Noun): Route {
     body: documentSchemas[kind],
     max_bytes: DOCUMENT_BYTES,
     answers: { 200: { description: 'Published, or what publishing would do, with the differences.', schema: PublishAnswer } },
-    problems: ['precondition_required', 'generation_moved', 'would_empty'],
+    problems: ['precondition_required', 'generation_moved', 'would_empty', 'misdirected'],
     run: (call) => handleWrite(context, kind, call),
   };
 }
 
 async function handleWrite(context: Context, kind: DocumentKind, call: RawCall<Caller | undefined>): Promise<Response> {
   if (call.caller === undefined) throw new TypeError('publishing was mounted without its scope');
+  const { documents, options } = context;
   const query = check(PublishQuery, call.query, 'invalid_parameter');
+  const isEmergency = query.break_glass === 'true';
+  refuseUndecided(context, isEmergency, query.site);
   const dry_run = query.dry_run === 'true';
   const body: Body = check(z.record(z.string(), z.unknown()), call.body, 'invalid_body');
-  const { answer, event } = await publish(context.documents.store, context.options.clock, call.caller.keys, kind, body, {
+  const how = {
     if_match: readIfMatch(call.request.headers.get('if-match'), dry_run),
     dry_run,
     allow_empty: query.allow_empty === 'true',
-    published_by: nameOf(call.caller),
-    site: query.site ?? 'default',
-  });
+    published_by: nameOfCaller(call.caller),
+    site: options.self?.site ?? query.site ?? 'default',
+  };
+  const { answer, event } = isEmergency
+    ? await publishEmergency(documents.emergencies, options.clock, call.caller.keys, kind, body, how)
+    : await publish(documents.store, options.clock, call.caller.keys, kind, body, how);
   if (event !== undefined) context.announce(event);
   return json(answer, dry_run ? {} : { etag: etagOf(answer) });
+}
+
+/** Where there is a cloud, it publishes, and a site only what holds for itself. */
+function refuseUndecided({ options: { self } }: Context, isEmergency: boolean, site: string | undefined): void {
+  const { documents_url } = self ?? {};
+  if (!isEmergency) {
+    if (documents_url === undefined) return;
+    throw new ProblemError(
+      'misdirected',
+      `the cloud decides about the documents: publish at ${documents_url}`,
+      {},
+      { location: documents_url },
+    );
+  }
+  if (self === undefined || documents_url === undefined) {
+    const why = self === undefined ? 'the cloud decides here' : 'this node has no cloud, so its leader decides';
+    throw new ProblemError('invalid_parameter', `break_glass: ${why}; publish without it`);
+  }
+  if (site !== undefined && self.site !== undefined && site !== self.site) {
+    throw new ProblemError(
+      'invalid_parameter',
+      `site: an emergency version holds for ${self.site}, the site of this node, not for ${site}`,
+    );
+  }
+  if (self.leadership().leads) return;
+  throw new ProblemError('misdirected', 'only the leader of a site publishes an emergency version, and this node does not lead now');
 }
 
 /** How many versions a history lists: the newest. */
 const LISTED_VERSIONS = 1000;
 
-function history({ documents }: Context, { kind, path, title }: Noun): Route {
+function history(context: Context, { kind, path, title }: Noun): Route {
   return route('any', {
     method: 'get',
     path: `${path}/history`,
     tag: 'documents',
     summary: `The newest ${LISTED_VERSIONS} versions of the ${title}, newest first, without their bodies`,
+    query: z.object({ site: Id.optional().describe('Whose emergency versions are listed; without it those of all sites that are known.') }),
     headers: z.object({ 'If-None-Match': z.string().optional() }),
     answers: {
       200: { description: 'The versions.', schema: History },
       304: { description: 'The list that If-None-Match names is still the current one.' },
     },
-    async handle({ caller, request }) {
-      const rows = await documents.store.history(caller.fleet, kind, LISTED_VERSIONS);
-      const headers = { etag: await etagOfHistory(rows) };
+    async handle({ caller, request, query: { site } }) {
+      const rows = await context.documents.store.history(caller.fleet, kind, LISTED_VERSIONS);
+      const emergencies = await readEmergencies(context, caller.fleet, kind, site);
+      const headers = { etag: await etagOfHistory(rows, emergencies) };
       if (names(request.headers.get('if-none-match'), headers.etag)) return empty(304, headers);
-      return json({ versions: rows.map(toEntry) }, headers);
+      return json(
+        {
+          versions: rows.map(toEntry),
+          ...(emergencies.length === 0 ? {} : { emergencies: emergencies.map(toEmergency(rows)) }),
+        } satisfies History,
+        headers,
+      );
     },
   });
 }
 
-function version({ documents }: Context, { kind, path, title, published }: Noun): Route {
+function version({ documents, options }: Context, { kind, path, title, published }: Noun): Route {
   return route('any', {
     method: 'get',
     path: `${path}/history/{generation}`,
@@ -144,12 +211,22 @@ function version({ documents }: Context, { kind, path, title, published }: Noun)
         .transform(Number)
         .pipe(Count),
     }),
-    query: z.object({ hash: Sha256.optional().describe('Of two versions of one generation, the one that is meant.') }),
+    query: z.object({
+      hash: Sha256.optional().describe('Of two versions of one generation, the one that is meant.'),
+      emergency: z.coerce.number().int().min(1).optional().describe('The number of an emergency version on this generation.'),
+      site: Id.optional().describe('Whose emergency version is meant.'),
+    }),
     answers: {
       200: { description: 'The version. Of several, the one that is current or that the current one was made from.', schema: published },
     },
     problems: ['no_such_generation', 'storage_corrupt'],
-    async handle({ caller, params: { generation }, query: { hash } }) {
+    async handle({ caller, params: { generation }, query: { hash, emergency: n, site = options.self?.site ?? 'default' } }) {
+      if (n !== undefined) {
+        const row = await documents.emergencies.version(caller.fleet, kind, site, { generation, n, hash });
+        if (row !== undefined) return json(toWire(await verifyEmergency(caller.keys, row)), { etag: etagOf({ ...row, emergency: row }) });
+        const what = `the ${title} has no emergency version ${n} on generation ${generation} for the site ${site}`;
+        throw new ProblemError('no_such_generation', `${what}; GET ${path}/history lists those there are`);
+      }
       const row =
         hash === undefined
           ? await ofGeneration(documents, caller.fleet, kind, generation)
@@ -179,20 +256,38 @@ async function ofGeneration({ store, versions }: Context['documents'], fleet: st
   return rows.find(({ hash }) => hash === meant?.hash) ?? rows[0];
 }
 
+/** Of one site as many as travel between Supervisors. */
+function readEmergencies({ documents }: Context, fleet: string, kind: DocumentKind, site: string | undefined): Promise<EmergencyName[]> {
+  return documents.emergencies.list(fleet, kind, site, site === undefined ? LISTED_VERSIONS : MAX_OFFERED_EMERGENCIES);
+}
+
+/** Of each site the newest one holds, unless the sequence has gone on since. */
+function toEmergency(
+  versions: readonly VersionRow[],
+): (row: EmergencyName, index: number, all: readonly EmergencyName[]) => EmergencyEntry {
+  const head = versions.find(({ current }) => current === 1);
+  return ({ fleet: _fleet, kind: _kind, site, n, parent, ...meta }, index, all) => {
+    const base = parent === null ? {} : { parent };
+    const isNewest = all.findIndex((one) => one.site === site) === index;
+    const emergency = { site, base_generation: meta.generation, n };
+    return { ...meta, ...base, emergency, holds: isNewest && emergencyHolds({ generation: meta.generation, ...base }, head) };
+  };
+}
+
 /** Two Supervisors that hold the same versions have the same one. */
-async function etagOfHistory(rows: readonly VersionRow[]): Promise<string> {
+async function etagOfHistory(rows: readonly VersionRow[], emergencies: readonly EmergencyName[]): Promise<string> {
   const lines = rows.map(({ generation, hash, conflict, current }) => `${generation} ${hash} ${conflict} ${current}`);
-  return `"${(await sha256Hex(lines.sort().join('\n'))).slice(0, 32)}"`;
+  const more = emergencies.map(({ site, generation, n, hash }) => `emergency ${site} ${generation} ${n} ${hash}`);
+  return `"${(await sha256Hex([...lines, ...more].sort().join('\n'))).slice(0, 32)}"`;
 }
 
-/** Who published, as the document says it: the credential's own name, for the fleet key is one for all. */
-function nameOf({ node_id }: Caller): string {
-  return node_id ?? 'fleet-key';
-}
-
-/** The hash tells two seeds apart, which are both generation 0. */
-function etagOf({ generation, hash }: Pick<DocumentMeta, 'generation' | 'hash'>): string {
-  return `"${generation}-${hash.slice(0, 16)}"`;
+/** The hash tells two seeds apart, which are both generation 0. An emergency version adds its number. */
+function etagOf({
+  generation,
+  hash,
+  emergency,
+}: Pick<DocumentMeta, 'generation' | 'hash'> & { emergency?: { n: number } | undefined }): string {
+  return `"${generation}-${hash.slice(0, 16)}${emergency === undefined ? '' : `-e${emergency.n}`}"`;
 }
 
 /** If-None-Match (RFC 9110, section 13.1.2): a list of tags, weak or not, or `*`. */
@@ -201,7 +296,7 @@ function names(header: string | null, etag: string): boolean {
   return header.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
 }
 
-/** If-Match holds the generation alone, `"7"`, or an ETag that was read, `"7-…"`. */
+/** If-Match holds the generation alone, `"7"`, or an ETag that was read, `"7-…"`, which ends in `-e2` for an emergency version. */
 function readIfMatch(header: string | null, dry_run: boolean): Precondition | undefined {
   if (header === null) {
     if (dry_run) return undefined;
@@ -210,7 +305,7 @@ function readIfMatch(header: string | null, dry_run: boolean): Precondition | un
       'send the generation that this version replaces as If-Match: "<generation>", "0" for the first',
     );
   }
-  const [, generation, hash_prefix = ''] = /^"(\d{1,15})(?:-([0-9a-f]{16}))?"$/.exec(header) ?? [];
+  const [, generation, hash_prefix = ''] = /^"(\d{1,15})(?:-([0-9a-f]{16})(?:-e\d{1,9})?)?"$/.exec(header) ?? [];
   if (generation === undefined) {
     throw new ProblemError('invalid_parameter', `If-Match must be one quoted generation, as "7", not ${header}`);
   }

@@ -1,5 +1,5 @@
 import type * as z from 'zod';
-import { formatToken } from '../../contract/headers.ts';
+import { DESIRED_HEADER, formatToken, parseDesired } from '../../contract/headers.ts';
 import { type ClusterPlan, NodePlan, PlanRequest } from '../../contract/plan.ts';
 import { gatewayUrl } from '../../decide/gateway.ts';
 import { servicesOn } from '../../decide/placement.ts';
@@ -11,9 +11,15 @@ import { currentHeaders } from '../current.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
 import { isFresh, type PlacementTask, placeSite } from '../site-placement.ts';
-import type { HeadRow } from '../store/documents.ts';
-import { createPlacementStore, type LiveLease, type NewPlacement, type PlacementStore, type PlanState } from '../store/placement.ts';
-import { readFollowing } from '../verified-documents.ts';
+import {
+  createPlacementStore,
+  type DesiredRow,
+  type LiveLease,
+  type NewPlacement,
+  type PlacementStore,
+  type PlanState,
+} from '../store/placement.ts';
+import { readFollowing, type VersionKey } from '../verified-documents.ts';
 
 export function planRoutes(context: Context): Route[] {
   return [plan(context)];
@@ -31,6 +37,7 @@ function plan(context: Context): Route {
     problems: ['unknown_node', 'no_leader', 'storage_corrupt'],
     async handle({ caller, body, request }) {
       requireSelf(caller, body.node_id);
+      heedDesired(context, request);
       const { state, task } = await readFollowing(
         () => store.state(caller.fleet, body.node_id),
         (read) => headOf(read, 'plan')?.hash,
@@ -44,12 +51,18 @@ function plan(context: Context): Route {
   });
 }
 
+/** What a node has heard elsewhere is a hint for the node that this Supervisor runs inside. */
+function heedDesired({ options: { self } }: Context, { headers }: Request): void {
+  const told = headers.get(DESIRED_HEADER);
+  if (told !== null) self?.onDesired?.(parseDesired(told));
+}
+
 async function taskOf(context: Context, caller: Caller, node_id: string, state: PlanState): Promise<PlacementTask> {
   const { node, lease } = state;
   if (node === undefined) throw new ProblemError('unknown_node', `node ${node_id} is not registered here; register it first`);
   if (lease === undefined) throw new ProblemError('no_leader', `nobody leads the site ${node.site} now; claim it or ask again later`);
   const head = headOf(state, 'plan');
-  const published = head === undefined ? undefined : await context.documents.verified.get(caller.keys, 'plan', head);
+  const published = head === undefined ? undefined : await context.documents.verified.get(caller.keys, 'plan', versionOf(head, node.site));
   const { ttl_seconds } = node;
   return { fleet: caller.fleet, node, lease, plan: published?.parsed ?? NO_SERVICES, plan_hash: head?.hash ?? '', ttl_seconds };
 }
@@ -77,7 +90,7 @@ function isNews(computed: NewPlacement, before: NewPlacement | undefined): boole
 function answerOf(
   task: PlacementTask,
   placement: NewPlacement,
-  head: HeadRow | undefined,
+  head: DesiredRow | undefined,
   control_plane_url: string,
 ): z.infer<typeof NodePlan> {
   const { node, lease, plan, ttl_seconds } = task;
@@ -94,6 +107,7 @@ function answerOf(
     successors: placement.successors,
     ttl_seconds,
     ...(head === undefined ? {} : { generation: head.generation, hash: head.hash }),
+    ...(head === undefined || head.emergency === null ? {} : { emergency: head.emergency }),
   };
 }
 
@@ -108,8 +122,18 @@ function controlPlaneUrl({ options }: Context, lease: LiveLease, request: Reques
   return options.self === undefined ? new URL(request.url).origin : lease.url;
 }
 
-function headOf({ heads }: PlanState, kind: HeadRow['kind']): HeadRow | undefined {
-  return heads.find((head) => head.kind === kind);
+/** What the node's site follows: its emergency version while one holds. */
+function headOf(state: PlanState, kind: DesiredRow['kind']): DesiredRow | undefined {
+  return state.heads.find((head) => head.kind === kind && head.emergency !== null) ?? publishedOf(state, kind);
+}
+
+/** What the fleet has. */
+function publishedOf({ heads }: PlanState, kind: DesiredRow['kind']): DesiredRow | undefined {
+  return heads.find((head) => head.kind === kind && head.emergency === null);
+}
+
+function versionOf({ generation, hash, emergency }: DesiredRow, site: string): VersionKey {
+  return { generation, hash, ...(emergency === null ? {} : { emergency: { site, n: emergency } }) };
 }
 
 function headersOf(state: PlanState, lease: LiveLease): Record<string, string> {

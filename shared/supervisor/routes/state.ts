@@ -3,7 +3,7 @@ import type { FleetKeys } from '../../contract/fleet-keys.ts';
 import { Id } from '../../contract/ids.ts';
 import { DeviceList } from '../../contract/node.ts';
 import type { PlannedService } from '../../contract/plan.ts';
-import { SiteState } from '../../contract/status.ts';
+import { type HeldEmergency, SiteState } from '../../contract/status.ts';
 import { compareText } from '../../decide/rendezvous.ts';
 import type { Context } from '../context.ts';
 import { livenessOf } from '../liveness.ts';
@@ -24,17 +24,19 @@ function state({ state: store, leases, documents, options }: Context): Route {
     query: z.object({ site: Id.default('default') }),
     answers: { 200: { description: 'Services and devices are those of nodes that are online or late.', schema: SiteState } },
     async handle({ caller: { fleet, keys }, query: { site } }) {
-      const [read, lease, planned] = await Promise.all([
+      const [read, lease, emergencies] = await Promise.all([
         store.ofSite(fleet, site),
         leases.get(fleet, site),
-        plannedServices(documents, keys, site),
+        heldEmergencies(documents, fleet, site),
       ]);
+      const planned = await plannedServices(documents, keys, site, emergencies);
       const body: SiteState = {
         fleet,
         site,
         nodes: read.nodes,
         desired: Object.fromEntries(read.generations.map(({ kind, generation }) => [kind, generation])),
         conflicts: { plan: 0, profile: 0, ...Object.fromEntries(read.conflicts.map(({ kind, open }) => [kind, open])) },
+        ...(emergencies.length === 0 ? {} : { emergencies }),
         services: withPlanned(
           read.services.map(({ nodes, ...service }) => ({ ...service, nodes: z.array(z.string()).parse(JSON.parse(nodes)) })),
           planned,
@@ -53,13 +55,22 @@ function state({ state: store, leases, documents, options }: Context): Route {
 
 type ServiceState = SiteState['services'][number];
 
+async function heldEmergencies({ emergencies }: Context['documents'], fleet: string, site: string): Promise<HeldEmergency[]> {
+  const held = await emergencies.held(fleet, site);
+  return held.map(({ kind, generation, n, hash, published_by, published_at }) => {
+    return { kind, site, base_generation: generation, n, hash, published_by, published_at };
+  });
+}
+
 /** What the Cluster Plan has for a site. A plan that can't be used says nothing: the state is shown all the same. */
 async function plannedServices(
   { store, verified }: Context['documents'],
   keys: FleetKeys,
   site: string,
+  emergencies: readonly HeldEmergency[],
 ): Promise<readonly PlannedService[]> {
-  const head = await store.head(keys.fleet, 'plan');
+  const held = emergencies.find(({ kind }) => kind === 'plan');
+  const head = held === undefined ? await store.head(keys.fleet, 'plan') : { ...held, generation: held.base_generation, emergency: held };
   if (head === undefined) return [];
   const plan = await verified.get(keys, 'plan', head).catch(() => undefined);
   return (plan?.parsed.services ?? []).filter(({ placement: { sites } }) => sites.length === 0 || sites.includes(site));

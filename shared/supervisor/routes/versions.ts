@@ -5,6 +5,7 @@ import type { Side } from '../../decide/merge.ts';
 import type { Caller } from '../auth.ts';
 import { OFFER_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
+import { believeEmergencies, keepEmergencies } from '../emergency-versions.ts';
 import { mergeVersions } from '../merge-versions.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
@@ -28,6 +29,7 @@ export function offerRoute(context: Context, { kind, path, title }: { kind: Docu
     answers: { 200: { description: 'What came of it. The same offer again changes nothing.', schema: OfferAnswer } },
     problems: ['storage_corrupt', 'unavailable'],
     async handle({ caller, query: { site, decider }, body }) {
+      const emergencies = await believeEmergencies(caller.keys, kind, context.options.self?.site ?? site, body.emergencies);
       const answer = await mergeVersions(context, {
         kind,
         keys: caller.keys,
@@ -35,7 +37,8 @@ export function offerRoute(context: Context, { kind, path, title }: { kind: Docu
         decider: decider === 'sender' ? yieldTo(context, caller) : deciderHere(context),
         site,
       });
-      return json(answer satisfies OfferAnswer);
+      const told = emergencies.length === 0 ? {} : { new_emergencies: await keepEmergencies(context, emergencies) };
+      return json({ ...answer, ...told } satisfies OfferAnswer);
     },
   });
 }

@@ -21,6 +21,27 @@ export const documents = sqliteTable(
   (table) => [primaryKey({ columns: [table.fleet, table.kind, table.generation, table.hash] })],
 );
 
+/** The table of `migrations/0007_emergency.sql`. */
+export const emergencies = sqliteTable(
+  'emergencies',
+  {
+    fleet: text().notNull(),
+    kind: text().$type<DocumentKind>().notNull(),
+    site: text().notNull(),
+    generation: integer().notNull(),
+    n: integer().notNull(),
+    hash: text().notNull(),
+    parent: text(),
+    published_by: text().notNull(),
+    published_at: text().notNull(),
+    epoch: integer().notNull(),
+    key_id: text().notNull(),
+    signature: text().notNull(),
+    body: text().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.fleet, table.kind, table.site, table.generation, table.n, table.hash] })],
+);
+
 /** A node and where others reach it. */
 export interface Reachable {
   readonly node_id: string;

@@ -3,6 +3,7 @@ import { type ClaimRequest, MAX_EPOCH_JUMP, type ReleaseRequest } from '../../co
 import type { Database } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
 import { placements, type Reachable } from './desired-schema.ts';
+import { heldEmergency } from './emergencies.ts';
 import { leases } from './schema.ts';
 import { arg, compileSql, nowOf, ttlMsOf } from './sql.ts';
 import { nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
@@ -33,6 +34,9 @@ export interface NewsRow {
   readonly released_epoch: number | null;
   readonly plan: number | null;
   readonly profile: number | null;
+  /** The numbers of the emergency versions that hold for the site. */
+  readonly plan_emergency: number | null;
+  readonly profile_emergency: number | null;
   /** Of a Cluster Plan that sets one. */
   readonly ttl_seconds: number | null;
   readonly successors: readonly Reachable[] | null;
@@ -45,6 +49,8 @@ const NO_NEWS: NewsRow = {
   released_epoch: null,
   plan: null,
   profile: null,
+  plan_emergency: null,
+  profile_emergency: null,
   ttl_seconds: null,
   successors: null,
   places: null,
@@ -101,6 +107,8 @@ function compileQueries(database: Database, timing: Timing) {
   const here = sql`fleet = ${arg('fleet')} and site = ${arg('site')}`;
   const ttl = ttlMsOf(timing.ttl_seconds);
   const lapsed = sql`leases.expires_at <= ${now}`;
+  const emergency = (kind: 'plan' | 'profile') =>
+    heldEmergency(sql`newest.n`, { fleet: arg('fleet'), site: arg('site'), kind: sql.raw(`'${kind}'`) });
   const renews = sql`(leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')} and not ${lapsed})`;
   const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null)`;
   // The same holder as before, who has seen no later epoch anywhere: nobody has led in between.
@@ -150,6 +158,7 @@ function compileQueries(database: Database, timing: Timing) {
           case when ended = 'released' then node_id end as released_by, case when ended = 'released' then epoch end as released_epoch,
           (select generation from desired where fleet = ${arg('fleet')} and kind = 'plan') as plan,
           (select generation from desired where fleet = ${arg('fleet')} and kind = 'profile') as profile,
+          (${emergency('plan')}) as plan_emergency, (${emergency('profile')}) as profile_emergency,
           (select ttl_seconds from desired where fleet = ${arg('fleet')} and kind = 'plan') as ttl_seconds,
           (select successors from placements where placements.fleet = leases.fleet and placements.site = leases.site
             and placements.epoch = leases.epoch and placements.leader_node_id = leases.node_id) as successors,

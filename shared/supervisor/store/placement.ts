@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Database } from '../../ports/database.ts';
 import { placements } from './desired-schema.ts';
 import type { HeadRow } from './documents.ts';
+import { heldEmergency } from './emergencies.ts';
 import { nodes } from './schema.ts';
 import { arg, compileSql, nowOf, repeatable, ttlMsOf } from './sql.ts';
 import { nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
@@ -27,11 +28,15 @@ export interface LiveLease {
   readonly since_epoch: number;
 }
 
+/** A current version. `emergency`: the number of an emergency version of the site; null for one of the fleet. */
+export type DesiredRow = Omit<HeadRow, 'fleet'> & { readonly emergency: number | null };
+
 /** What a plan answer is made from, read at one moment by primary keys alone. */
 export interface PlanState {
   readonly node: AskingNode | undefined;
   readonly lease: LiveLease | undefined;
-  readonly heads: readonly HeadRow[];
+  /** What the fleet has published, and what holds for the node's site instead. */
+  readonly heads: readonly DesiredRow[];
   readonly placement: PlacementRow | undefined;
 }
 
@@ -52,7 +57,7 @@ export function createPlacementStore(database: Database, timing: Timing) {
       const [node, lease, heads, placement] = await database.batch([
         queries.node.bind(key),
         queries.lease.bind(key),
-        queries.heads.bind({ fleet }),
+        queries.heads.bind(key),
         queries.placement.bind(key),
       ]);
       return {
@@ -84,17 +89,24 @@ export function createPlacementStore(database: Database, timing: Timing) {
 function compileQueries(database: Database, timing: Timing) {
   const now = nowOf(database);
   const itself = sql`fleet = ${arg('fleet')} and node_id = ${arg('node_id')}`;
+  const itsSite = sql`(select site from nodes where ${itself})`;
+  const emergencyOf = (kind: HeadRow['kind']) =>
+    heldEmergency(sql`newest.kind, newest.generation, newest.hash, null, newest.n`, {
+      ...{ fleet: arg('fleet'), site: itsSite, kind: sql.raw(`'${kind}'`) },
+    });
   const ofItsSite = sql`fleet = ${arg('fleet')} and site = (select site from nodes where ${itself})`;
   return {
     node: compileSql<AskingNode>(
       sql`select node_id, site, capabilities, services_running, url, lead, ${ttlMsOf(timing.ttl_seconds)} / 1000.0 as ttl_seconds
-        from nodes where ${itself}`,
+      from nodes where ${itself}`,
       nodes,
     ),
     lease: compileSql<LiveLease>(
       sql`select leases.node_id, url, epoch, renewals, since_epoch from leases where ${ofItsSite} and expires_at > ${now}`,
     ),
-    heads: compileSql<HeadRow>(sql`select * from desired where fleet = ${arg('fleet')}`),
+    heads: compileSql<DesiredRow>(sql`
+      select kind, generation, hash, ttl_seconds, null as emergency from desired where fleet = ${arg('fleet')}
+      union all select * from (${emergencyOf('plan')}) union all select * from (${emergencyOf('profile')})`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
     // A clock that was set back leaves nodes heard in the future, who would count as online until then: their silence begins now.
     forgetFuture: repeatable(
