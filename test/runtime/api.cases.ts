@@ -4,6 +4,7 @@ import { backlogCases } from './backlog.cases.ts';
 import { contentionCases } from './contention.cases.ts';
 import { noDataCases } from './data-absent.cases.ts';
 import { documentCases } from './documents.cases.ts';
+import { emergencyCases } from './emergency.cases.ts';
 import { errorCases } from './errors.cases.ts';
 import { eventCases } from './events.cases.ts';
 import type { Start } from './harness.ts';
@@ -41,6 +42,7 @@ export function apiCases(start: Start): void {
   pruneCases(start);
   backlogCases(start);
   reconcileCases(start);
+  emergencyCases(start);
   stateCases(start);
   artifactCases(start);
   noDataCases(start);
