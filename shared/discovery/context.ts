@@ -3,7 +3,6 @@ import type { Documents } from './documents.ts';
 import type { EpochMemory } from './epoch-memory.ts';
 import type { Peers } from './peers.ts';
 import type { Refusals } from './refusals.ts';
-import type { ReportQueue } from './report-queue.ts';
 import type { Standing } from './standing.ts';
 import type { StepsLog } from './steps-log.ts';
 import type { TraceKeeper } from './trace.ts';
@@ -12,8 +11,6 @@ import type { DiscoveryDeps } from './types.ts';
 /** What the loops of one node share. */
 export interface NodeContext {
   readonly deps: DiscoveryDeps;
-  /** What this node's own Supervisor was told while it led by the lease of the cloud, and the cloud was not yet. */
-  readonly cloudReports: ReportQueue;
   /** This node's own credential; the fleet key itself is never sent. */
   readonly credential: string;
   readonly epochs: EpochMemory;

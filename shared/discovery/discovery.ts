@@ -11,7 +11,6 @@ import { messageOf } from './json-file.ts';
 import { holds } from './lease.ts';
 import { openPeers } from './peers.ts';
 import { createRefusals, type Refusals } from './refusals.ts';
-import { createReportQueue } from './report-queue.ts';
 import { sourcesOf } from './sources.ts';
 import { createStanding, type Standing } from './standing.ts';
 import { createStepsLog } from './steps-log.ts';
@@ -151,9 +150,8 @@ async function open(parts: Parts): Promise<Opened> {
   const supersedePlan = () => {
     if (mayApply()) appliers.supersedePlan();
   };
-  const cloudReports = createReportQueue();
   const hooks = { applyHeld, supersedePlan, changed };
-  const node = { deps, credential, cloudReports, epochs, traces, adverts, peers, documents, refusals, standing, steps, ...hooks };
+  const node = { deps, credential, epochs, traces, adverts, peers, documents, refusals, standing, steps, ...hooks };
   return { node, documents, appliers, control: createControl(node) };
 }
 

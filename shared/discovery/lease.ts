@@ -49,19 +49,29 @@ export function leaseLeftMs(lease: Lease, clock: Clock): number {
  */
 export type LeaseEnd = 'lost' | 'lapsed' | 'ended' | { readonly regained: Lease };
 
+/** What is held, and how. */
+export interface Holding {
+  readonly lease: Lease;
+  /** Rejects when nobody answered. */
+  renew(): Promise<Claim>;
+  /** When to renew next, by the monotonic clock. Default: after a third of the lease. */
+  nextAt?(lease: Lease): number;
+}
+
 /**
- * Renews the lease at a third of it until it is lost, runs out or `signal` aborts. A renewal that
- * fails, or is overtaken by this node's own claim of a higher epoch, is tried again a tenth of the lease later.
+ * Renews the lease until it is lost, runs out or `signal` aborts. A renewal that fails, or is overtaken
+ * by this node's own claim of a higher epoch, is tried again a tenth of the lease later.
  */
-export async function holdLease(deps: DiscoveryDeps, client: Client, lease: Lease, signal: AbortSignal): Promise<LeaseEnd> {
+export async function holdLease(deps: DiscoveryDeps, holding: Holding, signal: AbortSignal): Promise<LeaseEnd> {
   const { clock, log } = deps;
-  let next = renewAtMs(lease.held);
+  const { lease, renew, nextAt = ({ held }) => renewAtMs(held) } = holding;
+  let next = nextAt(lease);
   while (!signal.aborted) {
     await clock.sleep(Math.max(0, Math.min(next - clock.monotonic(), leaseLeftMs(lease, clock))), signal);
     if (signal.aborted) break;
     if (!holds(lease, clock)) return 'lapsed';
     try {
-      const claim = await claimLease(deps, client, { epoch: lease.epoch });
+      const claim = await renew();
       if ('lost_to' in claim) {
         if (!isThisNode(deps, claim.lost_to)) return 'lost';
         // This node met another leader and is about to lead at a higher epoch: the session ends with that.
@@ -70,7 +80,7 @@ export async function holdLease(deps: DiscoveryDeps, client: Client, lease: Leas
       }
       if (claim.granted.epoch !== lease.epoch) return { regained: claim.granted };
       lease.held = claim.granted.held;
-      next = renewAtMs(lease.held);
+      next = nextAt(lease);
     } catch (error) {
       if (signal.aborted) break;
       if (error instanceof ApiError && error.problem.code === 'stale_epoch') return 'lost';

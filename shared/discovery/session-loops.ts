@@ -3,7 +3,7 @@ import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
 import { lookIntervalMs } from '../decide/ttl.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { sendHeartbeat } from './heartbeat.ts';
-import { holdLease, type Lease, leaseLeftMs } from './lease.ts';
+import { claimLease, holdLease, type Lease, leaseLeftMs } from './lease.ts';
 import { locate } from './locate.ts';
 import { describe, type Located } from './located.ts';
 import { heedAnswer } from './news-loop.ts';
@@ -89,7 +89,6 @@ async function sendReports(session: Session): Promise<boolean> {
     const result = await session.call('report', async () => void (await client.report([...batch])));
     if (result !== 'ok' && result !== 'defect') return false;
     reports.settle(batch);
-    if (session.located.cloud_lease !== undefined) batch.forEach(node.cloudReports.report);
     if (result === 'defect') log.warn(`${batch.length} reports were refused and are dropped`, { control_plane_url: client.url });
   }
   return true;
@@ -145,7 +144,8 @@ export async function leaseLoop(session: Session): Promise<void> {
   const { lease } = located;
   if (lease === undefined) return;
   const timeout_ms = () => Math.max(1, Math.min(CALL_TIMEOUT_MS, leaseLeftMs(lease, node.deps.clock)));
-  const end = await holdLease(node.deps, connect({ ...node, signal }, { ...located, timeout_ms }), lease, signal);
+  const client = connect({ ...node, signal }, { ...located, timeout_ms });
+  const end = await holdLease(node.deps, { lease, renew: () => claimLease(node.deps, client, { epoch: lease.epoch }) }, signal);
   if (end === 'ended') return;
   if (typeof end === 'object') return leadAnew(session, end.regained);
   node.deps.log.warn(end === 'lost' ? 'another node leads now' : 'the lease ran out before it could be renewed', { epoch: lease.epoch });

@@ -1,5 +1,5 @@
 import { announceLead } from './announce.ts';
-import { cloudLeaseLoop, cloudLoop } from './cloud-session.ts';
+import { cloudLoop } from './cloud-session.ts';
 import type { NodeContext } from './context.ts';
 import type { Located } from './located.ts';
 import { newsLoop } from './news-loop.ts';
@@ -11,7 +11,7 @@ import { linkedAbort } from './waker.ts';
 /** How a session ended, and whether any call of it worked. */
 export type SessionResult = SessionEnd & { readonly isProven: boolean };
 
-const LOOPS = [pollLoop, syncLoop, heartbeatLoop, reportLoop, newsLoop, lookLoop, leaseLoop, cloudLeaseLoop, cloudLoop, announceLead];
+const LOOPS = [pollLoop, syncLoop, heartbeatLoop, reportLoop, newsLoop, lookLoop, leaseLoop, cloudLoop, announceLead];
 
 /**
  * Follows one control plane: registers, polls, heartbeats, reports, renews the lease where this node

@@ -39,7 +39,8 @@ describe('a node with a cloud', () => {
       leader_node_id: node_id,
     });
     for (const { leader } of [machine.cloud, machine.own]) expect(leader).toMatchObject({ node_id, url: SELF, epoch: 1 });
-    expect(machine.cloud.nodes).toEqual(new Set([node_id]));
+    expect([...machine.cloud.told.keys()]).toEqual([node_id]);
+    expect(machine.cloud.nodes).toEqual(new Set());
     expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
   });
 
@@ -334,7 +335,7 @@ describe('the lease of the cloud', () => {
     const machine = new Machine();
     const { discovery } = await boot(machine);
     await machine.elapse(1_000);
-    machine.cloud.before = ({ path }) => (path.startsWith('/v1/leader') ? new Promise(() => undefined) : undefined);
+    machine.cloud.before = ({ path }) => (/^\/v1\/(leader|sites)/.test(path) ? new Promise(() => undefined) : undefined);
     await machine.elapse(13_000);
     expect(discovery.state()).toMatchObject({ leads: true, confirmed: true, provisional: false });
     await machine.elapse(7_000);
@@ -348,7 +349,7 @@ describe('the lease of the cloud', () => {
     await machine.elapse(1_000);
     let answer: (() => void) | undefined;
     machine.cloud.before = async ({ path }) => {
-      if (path.startsWith('/v1/leader/claim') && answer === undefined) await new Promise<void>((resolve) => (answer = resolve));
+      if (path.startsWith('/v1/sites/uplink') && answer === undefined) await new Promise<void>((resolve) => (answer = resolve));
       return undefined as never;
     };
     await machine.elapse(8_000);

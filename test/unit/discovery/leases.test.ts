@@ -45,7 +45,7 @@ describe('a renewal', () => {
     let overtaken = 0;
     for (const supervisor of [machine.own, machine.cloud]) {
       supervisor.before = ({ path, body }) => {
-        if (!path.startsWith('/v1/leader/claim') || body.epoch === undefined) return undefined;
+        if (!/claim|uplink/.test(path) || body.epoch === undefined) return undefined;
         overtaken += 1;
         supervisor.before = undefined;
         return json(lost);

@@ -21,6 +21,10 @@ type Answer = Response | Promise<Response> | undefined;
 export class ScriptedSupervisor {
   readonly calls: Call[] = [];
   readonly nodes = new Set<string>();
+  /** What a leader has told of its site, by node. */
+  readonly told = new Map<string, Record<string, unknown>>();
+  /** What was registered here, as a leader would tell it. */
+  readonly #registered = new Map<string, Record<string, unknown>>();
   readonly events: Record<string, unknown>[] = [];
   readonly documents: Partial<Record<DocumentKind, SignedDocument>> = {};
   leader: { node_id: string; url: string; epoch: number; until: number } | undefined;
@@ -67,6 +71,7 @@ export class ScriptedSupervisor {
     switch (pathname) {
       case '/v1/nodes/register':
         this.nodes.add(String(call.body.node_id));
+        this.#registered.set(String(call.body.node_id), { role: 'worker', registered_ms: 0, ...call.body, lead: undefined });
         return json({ registered: true });
       case '/v1/nodes/plan':
         return this.nodes.has(String(call.body.node_id))
@@ -77,7 +82,11 @@ export class ScriptedSupervisor {
           ? new Response(null, { status: 204, headers: this.headers() })
           : fail('unknown_node');
       case '/v1/leader/claim':
-        return this.#claim(call.body);
+        return json(this.#claim(call.body), this.headers());
+      case '/v1/sites/uplink':
+        return call.method === 'GET' ? json({ nodes: [...this.#registered.values()], gone: [] }) : this.#uplink(call.body);
+      case '/v1/events':
+        return json({ events: [] });
       case '/v1/leader/release':
         return this.#release(call.body);
       case '/v1/leader':
@@ -126,7 +135,7 @@ export class ScriptedSupervisor {
     };
   }
 
-  #claim({ node_id, url, epoch, epoch_seen }: Record<string, unknown>): Response {
+  #claim({ node_id, url, epoch, epoch_seen }: Record<string, unknown>) {
     const current = this.#leads();
     const lost = current !== undefined && current.node_id !== node_id;
     if (!lost) {
@@ -135,7 +144,16 @@ export class ScriptedSupervisor {
       const until = this.#clock.monotonic() + this.ttl_seconds * 1000;
       this.leader = { node_id: String(node_id), url: String(url), epoch: isRenewal ? current.epoch : next, until };
     }
-    return json({ granted: !lost, ...this.#lease() }, this.headers());
+    return { granted: !lost, ...this.#lease() };
+  }
+
+  /** Takes all that it is told under the lease, and nothing with a new one. */
+  #uplink({ nodes = [], ...body }: Record<string, unknown>): Response {
+    const lease = this.#claim(body);
+    if (!lease.granted) return json(lease, this.headers());
+    if (lease.epoch !== body.epoch) return json({ ...lease, resync: true }, this.headers());
+    for (const node of nodes as Record<string, unknown>[]) this.told.set(String(node.node_id), node);
+    return json({ ...lease, acked: body.seq }, this.headers());
   }
 
   #release({ node_id, epoch }: Record<string, unknown>): Response {
