@@ -54,7 +54,7 @@ export type VectorWorld = Awaited<ReturnType<typeof vectorWorld>>;
 
 export const vector = (id: string, n: number): VectorObject => ({ id, vector: [1, n], meta: { n } });
 
-/** Cuts connections, and loses from its searches what such a cut upsert has stored, as Weaviate does, until it is written twice more. */
+/** Cuts connections, and loses from its searches what such a cut upsert has stored, as Weaviate does, until it is written twice more or deleted. */
 function fragile(inner: VectorIndex) {
   const lost = new Map<string, number>();
   const state = { isAway: false, isGoneAfterCut: false, cuts: [] as (Cut | undefined)[], calls: [] as string[], lost };
@@ -87,7 +87,11 @@ function fragile(inner: VectorIndex) {
     getMany: (name, ids) => call('getMany', () => inner.getMany(name, ids), none) as ReturnType<VectorIndex['getMany']>,
     count: (name) => call('count', () => inner.count(name), none) as ReturnType<VectorIndex['count']>,
     list: (name, options) => call('list', () => inner.list(name, options), none) as ReturnType<VectorIndex['list']>,
-    delete: (name, id) => call('delete', () => inner.delete(name, id), none) as Promise<void>,
+    async delete(name, id) {
+      // What is stored under the id after that is another object, which goes into the index like any new one.
+      const remove = () => inner.delete(name, id).then(() => lost.delete(id));
+      await call('delete', remove, none);
+    },
     async search(name, query) {
       const hits = await call('search', () => inner.search(name, { ...query, limit: 1000 }), none);
       return (hits as { id: string }[]).filter(({ id }) => !lost.has(id)).slice(0, query.limit ?? 10) as never;
