@@ -21,7 +21,7 @@ export function diffBroker(desired: BrokerProfile | undefined, actual: Topology,
       const is = found.get(wanted.name);
       return is === undefined ? [declareQueue(wanted, capabilities)] : changeQueue(wanted, is, capabilities);
     }),
-    ...diffBindings(bindings, actual, refused),
+    ...diffBindings(bindings, actual, { refused, ends: endsOf({ exchanges, queues }) }),
     ...(actual.confirms ? [] : [enableConfirms()]),
   ];
 }
@@ -44,10 +44,12 @@ function diffExchanges(wanted: readonly Exchange[], actual: readonly ExchangeSta
 function diffBindings(
   wanted: readonly Binding[],
   { exchanges, queues, bindings, bindings_unread }: Topology,
-  refused: ReadonlySet<string>,
+  desired: { readonly refused: ReadonlySet<string>; readonly ends: ReadonlySet<string> },
 ): BrokerAction[] {
+  const { refused } = desired;
   const found = new Set(bindings.map(bindingKey));
-  const ends = new Set([...exchanges.map(({ name }) => exchangeSubject(name)), ...queues.map(({ name }) => queueSubject(name))]);
+  const ends = endsOf({ exchanges, queues });
+  const isNowhere = (subject: string) => !ends.has(subject) && !desired.ends.has(subject);
   return wanted.flatMap((binding): BrokerAction[] => {
     const key = bindingKey(binding);
     if (found.has(key)) return [];
@@ -58,11 +60,20 @@ function diffBindings(
       // Without its exchange or its queue it is gone for sure.
       const isUnread = bindings_unread !== undefined && needs.every((subject) => ends.has(subject));
       const unread = isUnread ? ({ detail: bindings_unread, probe: true } as const) : {};
-      return [{ ...about, ...unread, kind: 'ensure-binding', safety: 'add', needs }];
+      const nowhere = needs.filter(isNowhere);
+      const lacks =
+        nowhere.length === 0 ? {} : { detail: `${nowhere.join(' and ')}: not there, and not in the profile, so this will fail` };
+      return [{ ...about, ...unread, ...lacks, kind: 'ensure-binding', safety: 'add', needs }];
     }
     const detail = `queue ${binding.queue} can't be declared on this broker`;
     return [{ ...about, kind: 'binding-without-queue', safety: 'incompatible', detail, needs: [] }];
   });
+}
+
+type Named = readonly { readonly name: string }[];
+
+function endsOf({ exchanges, queues }: { readonly exchanges: Named; readonly queues: Named }): ReadonlySet<string> {
+  return new Set([...exchanges.map(({ name }) => exchangeSubject(name)), ...queues.map(({ name }) => queueSubject(name))]);
 }
 
 function enableConfirms(): BrokerAction {

@@ -38,5 +38,13 @@ export function brokerComponent(bus: EventBus, maker?: BackendMaker): Environmen
 function namesOf(desired: BrokerProfile | undefined): TopologyNames | undefined {
   const { exchanges = [], queues = [], bindings = [] } = desired ?? {};
   if (exchanges.length + queues.length + bindings.length === 0) return undefined;
-  return { exchanges: exchanges.map(({ name }) => name), queues: queues.map(({ name }) => name), bindings };
+  return {
+    exchanges: unique([...exchanges.map(({ name }) => name), ...bindings.map(({ exchange }) => exchange)]),
+    queues: unique([...queues.map(({ name }) => name), ...bindings.map(({ queue }) => queue)]),
+    bindings,
+  };
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
 }

@@ -107,8 +107,8 @@ describe('prune on a node with the embedded defaults', () => {
     expect((await cli('prune')).code).toBe(0);
     // The node tells its own Supervisor when it has answered.
     await until('the removal to be told', async () => {
-      const told = 'prune bucket filled  applied  remove-bucket, approved by fleet-key (operator)';
-      return (await cli('events')).out.includes(told) || undefined;
+      const told = /prune bucket filled {2}applied {2}remove-bucket on fs at \S+, approved by fleet-key \(operator\)/;
+      return told.test((await cli('events')).out) || undefined;
     });
   });
 

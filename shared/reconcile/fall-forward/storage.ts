@@ -38,7 +38,7 @@ export function createForwardStorage(deps: ForwardDeps<ObjectStorage>): FallForw
   const backlog = new StorageBacklog(deps.backlog, identity);
   const conflict = (message: string) => {
     log.warn(`${name}: ${message}`);
-    tell?.({ kind: 'conflict', message });
+    tell?.({ kind: 'conflict', message: `${name}: ${message}` });
   };
   const said = new Set<string>();
   const missing = (bucket: string) => {

@@ -80,7 +80,8 @@ class ForwardIndex implements VectorIndex {
     this.backend = external.backend;
     this.capabilities = external.capabilities;
     this.#name = `vector (${external.backend.kind} at ${external.backend.identity})`;
-    const tellConflict = (message: string) => {
+    const tellConflict = (about: string) => {
+      const message = `${this.#name}: ${about}`;
       log.warn(message);
       tell?.({ kind: 'conflict', message });
     };

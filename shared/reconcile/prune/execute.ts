@@ -53,7 +53,7 @@ async function executePart(deps: ExecuteDeps, part: Surveyed, desired: Desired<u
     const status = TOLD_AS[outcomeOf(removal, result)];
     const action = actionName({ ...result.view, kind: 'prune' });
     const message = [
-      `${removal.view.kind}, approved by ${approval.approved_by}`,
+      `${removal.view.kind} on ${backend} at ${identity}, approved by ${approval.approved_by}`,
       ...(result.message === undefined ? [] : [result.message]),
     ];
     tell(deps, run, { action, status, duration_ms: result.duration_ms, message: message.join(': ') });

@@ -71,7 +71,10 @@ export function whyClosed(
   if (waiting > 0) return { closed: `${waiting} that were written while the external was away wait to go there` };
   if (presence === 'forwarding') return { closed: 'what was written while the external was away goes over now' };
   // What lies in a conflict is nowhere but here.
-  if (conflicts > 0) return { closed: `${conflicts} that were written while the external was away conflict with what it has` };
+  if (conflicts > 0)
+    return {
+      closed: `${conflicts} that were written while the external was away conflict with what it has: \`bootplane backlog\` shows and ends that`,
+    };
   return undefined;
 }
 

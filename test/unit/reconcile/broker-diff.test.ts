@@ -43,6 +43,19 @@ describe('broker diff', () => {
     expect(actions[2]?.needs).toEqual(['exchange overlay', 'queue frames']);
   });
 
+  test('a binding says when nobody makes what it leads from or to', async () => {
+    const binding = { exchange: 'ghost', queue: 'lost', key: '#' };
+    const bound = async (actual: Partial<Topology> = {}, change: object = {}) =>
+      (await diff({ bindings: [{ ...binding, ...change }] }, { confirms: true, ...actual }))[0];
+    expect(await bound()).toMatchObject({
+      ...{ kind: 'ensure-binding', safety: 'add' },
+      detail: 'exchange ghost and queue lost: not there, and not in the profile, so this will fail',
+    });
+    expect((await bound({ exchanges: [{ name: 'ghost', type: 'topic' }] }))?.detail).toContain('queue lost: not there');
+    const queues = [{ ...QUEUE, name: 'lost' }];
+    expect(await bound({ exchanges: [{ name: 'ghost', type: 'topic' }], queues })).not.toHaveProperty('detail');
+  });
+
   test('is empty when all is there, whatever else is there', async () => {
     const binding = { exchange: 'overlay', queue: 'frames', key: 'frame.#', arguments: {} };
     const actual: Topology = {

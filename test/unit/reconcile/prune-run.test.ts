@@ -22,7 +22,7 @@ describe('an approved removal', () => {
       action: 'prune binding events to frames "a"',
       status: 'applied',
       generation: 2,
-      message: 'remove-binding, approved by fleet-key (operator)',
+      message: expect.stringMatching(/^remove-binding on \S+ at \S+, approved by fleet-key \(operator\)$/),
     });
     expect(new Set(events.map(({ action, attempt, idempotency_key }) => `${action} ${attempt} ${idempotency_key}`)).size).toBe(
       LEAVING.length,
