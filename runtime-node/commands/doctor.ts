@@ -1,6 +1,7 @@
 import type { Settings } from '../config.ts';
 import { messageOf } from '../thrown.ts';
 import type { Define } from './command.ts';
+import { examineCloud } from './doctor-cloud.ts';
 import { checkExternals } from './doctor-externals.ts';
 import { type Finding, fail } from './doctor-finding.ts';
 import { checkMulticast, checkPeers } from './doctor-lan.ts';
@@ -26,11 +27,14 @@ Examples:
   bootplane doctor
   bootplane doctor --data-dir ./node-2
   bootplane doctor --json
+  bootplane doctor --cloud https://bootplane.example.workers.dev --site shop-1
 
-Give it the flags that you give to \`bootplane up\`. It exits with 1 when a check fails.`;
+Give it the flags that you give to \`bootplane up\`. With --cloud only that control URL is checked, from here and as a node
+meets it, with the credential that this machine has. It exits with 1 when a check fails.`;
 
 export const define: Define = (command, run) => {
   addSettings(command, [...NODE_SETTINGS, 'url'])
+    .option('--cloud <URL>', 'check this cloud control URL, and nothing of this machine')
     .option('--json', 'print the checks')
     .addHelpText('after', HELP)
     .action(
@@ -38,7 +42,7 @@ export const define: Define = (command, run) => {
         const checks = await withProgress(
           io,
           'looking',
-          examine(io, () => settingsFrom(io, command)),
+          examine(io, () => settingsFrom(io, command), command.opts().cloud),
         );
         if (command.opts().json === true) printJson(io, { checks });
         else printLines(io, formatFindings(io, checks));
@@ -47,7 +51,7 @@ export const define: Define = (command, run) => {
     );
 };
 
-async function examine(io: Io, read: () => Settings): Promise<Finding[]> {
+async function examine(io: Io, read: () => Settings, cloud: string | undefined): Promise<Finding[]> {
   const first = [checkNodeVersion(), checkClock(io)];
   let settings: Settings;
   try {
@@ -55,6 +59,7 @@ async function examine(io: Io, read: () => Settings): Promise<Finding[]> {
   } catch (error) {
     return [...first, fail('settings', messageOf(error), 'Correct it; the other checks need the settings.')];
   }
+  if (cloud !== undefined) return [...first, ...(await examineCloud(io, settings, cloud))];
   const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(settings), checkSetAside(settings)];
   const lan = [checkMulticast(settings), checkPeers(io, settings)];
   return [...first, checkSettings(settings), ...(await Promise.all([...machine, ...lan])), ...(await examineNode(io, settings))];
