@@ -11,22 +11,19 @@ export interface FollowedLeader {
 
 /** Who answers control calls that reach this node. */
 export type Decider =
-  /** This node leads. `documents_url`: the cloud, which decides about the desired documents while it confirms this leader. */
-  | { readonly kind: 'own'; readonly documents_url?: string }
+  /** This node leads. */
+  | { readonly kind: 'own' }
   | FollowedLeader
   | { readonly kind: 'cloud'; readonly url: string }
   /** None is known at the moment. */
   | { readonly kind: 'nobody' };
 
-type Standing = Pick<DiscoveryState, 'source' | 'leads' | 'confirmed' | 'epoch' | 'leader_node_id' | 'followed_url'>;
+type Standing = Pick<DiscoveryState, 'source' | 'leads' | 'epoch' | 'leader_node_id' | 'followed_url'>;
 
 /** What was true before, or stands in the cache, decides nothing: only the control plane that is proved now. */
-export function deciderOf(state: Standing, cloud_url: string | undefined): Decider {
-  const { source, leads, confirmed, epoch, leader_node_id, followed_url } = state;
-  if (source === 'self') {
-    if (!leads) return { kind: 'nobody' };
-    return confirmed && cloud_url !== undefined ? { kind: 'own', documents_url: cloud_url } : { kind: 'own' };
-  }
+export function deciderOf(state: Standing): Decider {
+  const { source, leads, epoch, leader_node_id, followed_url } = state;
+  if (source === 'self') return leads ? { kind: 'own' } : { kind: 'nobody' };
   if (followed_url === undefined || source === undefined || source === 'cache') return { kind: 'nobody' };
   if (source === 'cloud') return { kind: 'cloud', url: followed_url };
   return { kind: 'leader', url: followed_url, epoch, node_id: leader_node_id };

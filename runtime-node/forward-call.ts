@@ -71,6 +71,15 @@ export function isPublish({ method, pathname }: Named): boolean {
   return method === 'PUT' && DOCUMENTS.test(pathname);
 }
 
+/** Publishing for the whole fleet, which the cloud does where there is one. An emergency version is the site's own. */
+export function isFleetPublish(call: Named & Pick<Call, 'search'>): boolean {
+  return isPublish(call) && !isBreakGlass(call);
+}
+
+export function isBreakGlass({ search }: Pick<Call, 'search'>): boolean {
+  return new URLSearchParams(search).get('break_glass') === 'true';
+}
+
 export function isRead({ method }: Pick<Call, 'method'>): boolean {
   return method === 'GET' || method === 'HEAD';
 }

@@ -1,6 +1,7 @@
 import type { Fetch } from '../shared/client.ts';
 import { FORWARDED_HEADER, PASSED_ON } from '../shared/contract/forward.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
+import { PROBLEM_JSON } from '../shared/contract/problem.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { withoutHopHeaders } from './forward-call.ts';
 import { isNotSent, reasonOf, refusal } from './forward-errors.ts';
@@ -9,6 +10,12 @@ import { ANSWER_WITHIN_MS } from './forwarding.ts';
 
 export interface CloudAnswer {
   readonly response: Response;
+  /** Present where no Supervisor has answered, in words. */
+  readonly unreached?: Unreached;
+}
+
+export interface Unreached {
+  readonly why: string;
   /** Nothing can have been done there: not one byte was sent. */
   readonly isNotSent: boolean;
 }
@@ -21,7 +28,7 @@ export interface CloudAnswer {
 export async function passToCloud(fetch: Fetch, clock: Clock, request: Request, cloud_url: string): Promise<CloudAnswer> {
   if (!cloud_url.startsWith('https:') && !isLoopback(cloud_url)) {
     const why = `${cloud_url}, which this node follows, is not proved by https: ask it directly`;
-    return { response: refusal('unavailable', why), isNotSent: true };
+    return { response: refusal('unavailable', why), unreached: { why, isNotSent: true } };
   }
   const { pathname, search } = new URL(request.url);
   const headers = withoutHopHeaders(request.headers);
@@ -32,13 +39,13 @@ export async function passToCloud(fetch: Fetch, clock: Clock, request: Request, 
   const { method } = request;
   try {
     const url = new URL(`${pathname}${search}`, cloud_url);
-    return {
-      response: answerOf(await fetch(new Request(url, { method, headers, signal, redirect: 'manual', ...body }))),
-      isNotSent: false,
-    };
+    const response = answerOf(await fetch(new Request(url, { method, headers, signal, redirect: 'manual', ...body })));
+    const isOfAnother = response.status >= 500 && response.headers.get('content-type')?.startsWith(PROBLEM_JSON) !== true;
+    const why = `something before ${url.origin} answers ${response.status}`;
+    return { response, ...(isOfAnother ? { unreached: { why, isNotSent: false } } : {}) };
   } catch (error) {
     const why = `${new URL(cloud_url).origin}, which this node follows, does not answer: ${reasonOf(error)}`;
-    return { response: refusal('unavailable', why), isNotSent: isNotSent(error) };
+    return { response: refusal('unavailable', why), unreached: { why, isNotSent: isNotSent(error) } };
   } finally {
     deadline?.cancel();
   }

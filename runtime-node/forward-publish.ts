@@ -1,7 +1,7 @@
 import { documentHash } from '../shared/contract/canonical.ts';
 import { DocumentMeta, History, type PublishAnswer } from '../shared/contract/document.ts';
 import { diffDocuments } from '../shared/decide/diff.ts';
-import { type Call, isPublish } from './forward-call.ts';
+import { type Call, isFleetPublish } from './forward-call.ts';
 import type { Forwarding } from './forwarding.ts';
 
 /**
@@ -12,7 +12,7 @@ import type { Forwarding } from './forwarding.ts';
 export async function publishedBefore(forwarding: Forwarding, call: Call): Promise<Response | undefined> {
   const replaces = /^"(\d{1,15})(?:-[0-9a-f]{16})?"$/.exec(call.headers.get('if-match') ?? '')?.[1];
   const isDryRun = new URLSearchParams(call.search).get('dry_run') === 'true';
-  if (!isPublish(call) || isDryRun || replaces === undefined || !(call.body instanceof Uint8Array)) return undefined;
+  if (!isFleetPublish(call) || isDryRun || replaces === undefined || !(call.body instanceof Uint8Array)) return undefined;
   const body = parse(new TextDecoder().decode(call.body));
   const hash = await documentHash(body).catch(() => undefined);
   const generation = Number(replaces) + 1;

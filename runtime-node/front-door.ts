@@ -1,5 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
 import { isDataPath } from '../shared/contract/data.ts';
+import type { DesiredGenerations } from '../shared/contract/document.ts';
 import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
 import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
 import type { Identity as NodeIdentity } from '../shared/discovery/identify.ts';
@@ -7,7 +8,7 @@ import type { Clock } from '../shared/ports/clock.ts';
 import { type Authenticate, type FleetCaller, isOfService, type Identity as Who } from '../shared/supervisor/auth.ts';
 import { problemResponse, toProblem } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
-import { type Call, isArtifactRead, isPublish, readCall, toRequest } from './forward-call.ts';
+import { type Call, isArtifactRead, isFleetPublish, isPublish, readCall, toRequest } from './forward-call.ts';
 import { type CloudAnswer, passToCloud } from './forward-cloud.ts';
 import { refusal } from './forward-errors.ts';
 import { publishedBefore } from './forward-publish.ts';
@@ -34,13 +35,14 @@ export interface FrontDoorParts {
   readonly site: string;
   /** True for a node that can be a proxy. */
   readonly isGateway: boolean;
+  /** The cloud that alone publishes documents. */
   readonly cloud_url?: string;
   /** Tells who calls, by the fleet's keys that this node holds. */
   readonly authenticate: Authenticate;
   /** Who decides now. */
   decider(): Decider;
-  /** A document was published elsewhere through this node. */
-  published(): void;
+  /** The cloud has published through this node; `desired`: what is current there now. */
+  published(desired: DesiredGenerations): void;
 }
 
 interface Inside extends FrontDoorParts {
@@ -81,20 +83,17 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
   // The token of a service is of use on its own node only, which says so: nobody else is shown it.
   if (isOwn(asked) || isOfService(request)) return own(request);
   const now = decider();
-  if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, asked.pathname, now);
-  const isHeldHere = now.kind !== 'own' && isArtifactRead({ method: request.method, pathname: asked.pathname });
-  if (isHeldHere) {
+  const named = { method: request.method, pathname: asked.pathname, search: asked.search };
+  if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
+  if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
+  if (now.kind !== 'own' && isArtifactRead(named)) {
     const here = await own(request);
     if (here.status !== 404) return here;
   }
   if (now.kind === 'cloud') return (await inside.cloud(request, now.url)).response;
-  const isAskedHere =
-    now.kind === 'own' && !(now.documents_url !== undefined && isPublish({ method: request.method, pathname: asked.pathname }));
-  const caller = isAskedHere ? undefined : await knownCaller(inside, request);
+  const caller = now.kind === 'own' ? undefined : await knownCaller(inside, request);
   // Without a caller the node's own Supervisor says what is wrong with the credential.
-  if (caller === undefined) return own(request);
-  const call = await readCall(request, caller);
-  return now.kind === 'own' ? publishAtCloud(inside, call, now.documents_url) : bringToLeader(inside, call);
+  return caller === undefined ? own(request) : bringToLeader(inside, await readCall(request, caller));
 }
 
 /** The rest of `/v1` is about the fleet. With a challenge the question is who this node is. */
@@ -117,21 +116,32 @@ function isPassedOn(who: Who): who is FleetCaller {
   return who.scope === 'node' || who.scope === 'viewer' || who.scope === 'operator';
 }
 
+type Named = Pick<Call, 'method' | 'pathname' | 'search'>;
+
 /** One hop: what another node has passed on is answered here or by nobody. */
-function answerForwarded({ own, identity }: Inside, request: Request, pathname: string, now: Decider): Response | Promise<Response> {
+function answerForwarded({ own, identity, cloud_url }: Inside, request: Request, named: Named, now: Decider): Response | Promise<Response> {
   if (now.kind !== 'own') return refusal('misdirected', `node ${identity.node_id} does not lead`, 421);
-  if (now.documents_url === undefined || !isPublish({ method: request.method, pathname })) return own(request);
-  return refusal('misdirected', `the cloud decides about the documents: publish at ${now.documents_url}`, 421, {
-    location: now.documents_url,
-  });
+  if (cloud_url === undefined || !isFleetPublish(named)) return own(request);
+  return refusal('misdirected', `the cloud decides about the documents: publish at ${cloud_url}`, 421, { location: cloud_url });
 }
 
-/** Where the cloud is out of reach, the leader publishes: its version is offered to the cloud later. */
-async function publishAtCloud({ own, cloud, published }: Inside, call: Call, url: string | undefined): Promise<Response> {
-  const there = url === undefined ? undefined : await cloud(toRequest(call, url), url);
-  if (there === undefined || there.isNotSent) return own(toRequest(call, 'http://127.0.0.1'));
-  published();
-  return there.response;
+/** With a cloud, whoever leads, it alone publishes. Its leader is told to look there at once. */
+async function publishAtCloud({ cloud, published }: Inside, request: Request, url: string): Promise<Response> {
+  const { response, unreached } = await cloud(request, url);
+  const { pathname, searchParams } = new URL(request.url);
+  if (unreached !== undefined) {
+    const isUndone = unreached.isNotSent || searchParams.get('dry_run') === 'true';
+    return refusal('unavailable', publishAdvice(unreached.why, isUndone));
+  }
+  const generation = /^"(\d{1,15})-/.exec(response.headers.get('etag') ?? '')?.[1];
+  const kind = pathname === '/v1/cluster/plan' ? 'plan' : 'profile';
+  if (response.ok && generation !== undefined) published({ [kind]: Number(generation) });
+  return response;
+}
+
+function publishAdvice(why: string, isUndone: boolean): string {
+  const done = isUndone ? 'Nothing was published' : 'It may have been published or not: look before it is sent again';
+  return `the cloud decides about the documents, and can't be reached from this node: ${why}. ${done}. What can't wait is published for this site alone with --break-glass (?break_glass=true)`;
 }
 
 async function bringToLeader(inside: Inside, call: Call): Promise<Response> {
@@ -148,21 +158,11 @@ async function bringToLeader(inside: Inside, call: Call): Promise<Response> {
   return isPublish(call) ? settlePublish(inside, call, response) : response;
 }
 
-async function settlePublish({ forwarding, cloud, cloud_url, published }: Inside, call: Call, response: Response): Promise<Response> {
+async function settlePublish({ forwarding }: Inside, call: Call, response: Response): Promise<Response> {
   if (response.status === 412) return (await publishedBefore(forwarding, call)) ?? response;
   const elsewhere = response.status === 421 ? response.headers.get('location') : null;
   if (elsewhere === null) return response;
-  // Only the cloud that this node was set up with gets the caller's credential.
-  if (cloud_url === undefined || !isSameOrigin(elsewhere, cloud_url)) {
-    return refusal(
-      'unavailable',
-      `the cloud decides about the documents, and this node has no BOOTPLANE_CLOUD_URL: publish at ${elsewhere}`,
-    );
-  }
-  published();
-  return (await cloud(toRequest(call, cloud_url), cloud_url)).response;
-}
-
-function isSameOrigin(a: string, b: string): boolean {
-  return URL.canParse(a) && new URL(a).origin === new URL(b).origin;
+  // No credential of a caller goes to an address that only another node has told of.
+  const why = `the cloud decides about the documents, and this node has no BOOTPLANE_CLOUD_URL: publish at ${elsewhere}`;
+  return refusal('unavailable', why);
 }

@@ -67,6 +67,7 @@ export function nodeHealth({
     ...(externals === undefined ? {} : { backlog: externals.backlog }),
     services: reports,
     ...(waiting_for.length === 0 ? {} : { waiting_for }),
+    ...(state.emergencies === undefined ? {} : { emergencies: [...state.emergencies] }),
     ...(set_aside.length === 0 ? {} : { set_aside: [...set_aside] }),
   };
 }

@@ -9,8 +9,8 @@ import { createReportQueue } from '../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
 import type { Lan } from '../shared/ports/lan.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
-import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { type Conflicts, createConflicts } from '../shared/reconcile/fall-forward/conflicts.ts';
+import { createEnvironmentReconciler } from '../shared/reconcile/reconciler.ts';
 import { createServiceManager } from '../shared/reconcile/services/manager.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../shared/reconcile/types.ts';
 import { createSupervisor, type Keyring, type Supervisor } from '../shared/supervisor/app.ts';
@@ -211,6 +211,8 @@ async function buildSupervisor(
     self: {
       node_id: identity.node_id,
       instance_id: identity.instance_id,
+      site: config.site,
+      ...(config.cloud_url === undefined ? {} : { documents_url: config.cloud_url }),
       origins: () => door.origins,
       provisional: () => state()?.provisional ?? false,
       confirmed: () => state()?.confirmed ?? false,
@@ -222,6 +224,7 @@ async function buildSupervisor(
       leadership: () => discovery()?.leadership() ?? { leads: false, epoch_seen: 0, eligible: config.lead },
       hear: (advert) => discovery()?.hear(advert),
       onHigherToken: () => discovery()?.look(),
+      onDesired: (desired) => discovery()?.heedDesired(desired),
     },
     emit: (topic, body, key) => {
       // The node that published, or whose Supervisor did, need not wait for its next heartbeat.
@@ -275,8 +278,12 @@ function buildFrontDoor(parts: Parts, supervisor: Supervisor, discovery: Discove
     isGateway: config.capabilities.includes(PROXY_CAPABILITY),
     ...(cloud_url === undefined ? {} : { cloud_url }),
     authenticate: supervisor.authenticate,
-    decider: () => deciderOf(discovery.state(), cloud_url),
-    published: () => discovery.poke(),
+    decider: () => deciderOf(discovery.state()),
+    published: (desired) => {
+      discovery.poke(desired);
+      // It answers: a leader that it has not confirmed need not wait for its next look.
+      if (discovery.state().provisional) discovery.look();
+    },
   });
 }
 

@@ -1,7 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
 import type { Client } from '../../shared/client.ts';
-import { type DocumentKind, fromWire, type History } from '../../shared/contract/document.ts';
+import { type DocumentKind, type EmergencyEntry, fromWire, type History, type HistoryEntry } from '../../shared/contract/document.ts';
+import { nameOf, numberOf } from '../../shared/decide/emergency.ts';
 import type { Define, Runner } from './command.ts';
 import { connect } from './connect.ts';
 import { formatChanges } from './document-changes.ts';
@@ -64,7 +65,8 @@ function defineGet(parent: Command, kind: DocumentKind, run: Runner): void {
         const { body: wire = {} } = await withProgress(io, 'reading', call);
         if (json === true) return printJson(io, wire);
         const { meta, body } = fromWire(kind, '', wire);
-        const head = `# ${TITLES[kind]}, generation ${meta.generation}, published ${meta.published_at} by ${oneLine(meta.published_by)}`;
+        const site = meta.emergency === undefined ? '' : ` of the site ${oneLine(meta.emergency.site)}`;
+        const head = `# ${TITLES[kind]}, ${nameOf(meta)}${site}, published ${meta.published_at} by ${oneLine(meta.published_by)}`;
         io.stdout.write(`${head}\n${stringify(body)}`);
       }),
     );
@@ -87,12 +89,18 @@ function defineDiff(parent: Command, kind: DocumentKind, run: Runner): void {
     `diff ${kind}.yaml --json | jq .changes`,
   ]);
   addSettings(command, CLIENT_SETTINGS)
+    .option('--break-glass', 'as an emergency version: compares with what this site follows, without the cloud')
     .option('--json', 'print the answer of the dry run')
     .action(
       run(async (io, command) => {
         const file = await readCheckedFile(io, kind, argument(command));
         const client = await connect(io, settingsFrom(io, command));
-        const { base, answer } = await preview(io, client, { kind, body: file.body, file }, true);
+        const { base, answer } = await preview(
+          io,
+          client,
+          { kind, body: file.body, file },
+          { allow_empty: true, break_glass: command.opts().breakGlass === true },
+        );
         if (command.opts().json === true) printJson(io, answer);
         else if (answer.changes.length === 0) printLines(io, [`the same as generation ${base.generation}`]);
         else printLines(io, formatChanges(io, kind, answer.changes, base.body, file.body));
@@ -105,12 +113,18 @@ function addPublishOptions(command: Command): Command {
   return addSettings(command, CLIENT_SETTINGS)
     .option('-y, --yes', 'do not ask')
     .option('--allow-empty', 'publish even a document that has nothing in it')
+    .option('--break-glass', 'an emergency version for this site alone, while the cloud is out of reach')
     .option('--json', 'print the answer; with --yes nothing else');
 }
 
 function publishFlags(command: Command) {
-  const { yes, json, allowEmpty } = command.opts<{ yes?: boolean; json?: boolean; allowEmpty?: boolean }>();
-  return { yes: yes === true, json: json === true, allow_empty: allowEmpty === true };
+  const { yes, json, allowEmpty, breakGlass } = command.opts<{
+    yes?: boolean;
+    json?: boolean;
+    allowEmpty?: boolean;
+    breakGlass?: boolean;
+  }>();
+  return { yes: yes === true, json: json === true, allow_empty: allowEmpty === true, break_glass: breakGlass === true };
 }
 
 function definePublish(parent: Command, kind: DocumentKind, run: Runner): void {
@@ -118,6 +132,7 @@ function definePublish(parent: Command, kind: DocumentKind, run: Runner): void {
     `publish ${kind}.yaml`,
     `publish ${kind}.yaml --yes`,
     `publish - --yes < ${kind}.json`,
+    `publish ${kind}.yaml --break-glass`,
   ]);
   addPublishOptions(command).action(
     run(async (io, command) => {
@@ -158,23 +173,33 @@ function defineHistory(parent: Command, kind: DocumentKind, run: Runner): void {
     );
 }
 
-function formatHistory(io: Io, kind: DocumentKind, { versions }: History): string[] {
-  if (versions.length === 0) return ['nothing was published yet'];
-  const rows = versions.map((one) => [
-    String(one.generation),
+function formatHistory(io: Io, kind: DocumentKind, { versions, emergencies = [] }: History): string[] {
+  if (versions.length === 0 && emergencies.length === 0) return ['nothing was published yet'];
+  const all = [...emergencies, ...versions].sort((a, b) => b.generation - a.generation || numberOf(b) - numberOf(a));
+  const rows = all.map((one) => [
+    one.emergency === undefined ? String(one.generation) : `${one.generation} e${one.emergency.n}`,
     formatAge(io, one.published_at),
     oneLine(one.published_by),
     String(one.epoch),
     one.hash.slice(0, 12),
-    [
-      one.current ? 'current' : '',
-      one.conflict ? `conflict: lost to another version after a partition, see \`bootplane conflicts ${kind}\`` : '',
-      one.resolved ? 'lost to another version after a partition' : '',
-    ]
-      .filter(Boolean)
-      .join(', '),
+    'current' in one ? standingOf(kind, one) : emergencyStanding(one),
   ]);
   return formatTable(['GENERATION', 'PUBLISHED', 'BY', 'EPOCH', 'HASH', ''], rows);
+}
+
+function standingOf(kind: DocumentKind, { current, conflict, resolved }: HistoryEntry): string {
+  return [
+    current ? 'current' : '',
+    conflict ? `conflict: lost to another version after a partition, see \`bootplane conflicts ${kind}\`` : '',
+    resolved ? 'lost to another version after a partition' : '',
+  ]
+    .filter(Boolean)
+    .join(', ');
+}
+
+function emergencyStanding({ emergency, holds }: EmergencyEntry): string {
+  const site = oneLine(emergency.site);
+  return holds ? `emergency version: the site ${site} follows it until a newer generation` : `emergency version of the site ${site}, over`;
 }
 
 /** After a partition a generation may have several versions; without `hash` the one that the current one was made from. */

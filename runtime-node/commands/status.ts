@@ -93,10 +93,19 @@ function facts(health: Health, { started, conflicts }: Beside): [string, string]
     ['control plane', health.control_plane_url],
     ['follows', health.source && SOURCES[health.source]],
     ['conflicts', conflicts === 0 ? undefined : `${open} when two sides met again: \`bootplane conflicts\` shows what to do`],
+    ...emergencyFacts(health),
     ['started', started],
     ['adapters', adapters && `storage ${adapters.storage}, broker ${adapters.broker}, vector ${adapters.vector}`],
   ];
   return lines.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as [string, string]]));
+}
+
+/** It waits for nothing and is not degraded: it does what the site was told. But somebody has to end it. */
+function emergencyFacts({ emergencies = [] }: Health): [string, string][] {
+  return emergencies.map(({ kind, base_generation, n, published_by }) => [
+    'emergency',
+    `the ${kind} is emergency version ${n} on generation ${base_generation}, by ${oneLine(published_by)}; the cloud's next ${kind} ends it`,
+  ]);
 }
 
 function componentLines(io: Io, { components = {} }: Health): string[] {

@@ -1,6 +1,8 @@
+import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatIntervalMs } from '../decide/ttl.ts';
 import type { NodeContext } from './context.ts';
+import type { Held } from './documents.ts';
 import { locate } from './locate.ts';
 import { describe, type Located, type Takeover } from './located.ts';
 import { stepDown } from './release.ts';
@@ -14,8 +16,10 @@ const RETRY_BASE_MS = 500;
 export interface Control {
   /** Locates, follows, and locates again, until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
-  /** Looks at once for what is new. */
-  poke(): void;
+  /** Looks at once for what is new. `published`: what is current at the cloud now, as far as is known. */
+  poke(published?: DesiredGenerations): void;
+  /** Somebody knows of these generations: where they are above what is held here, the cloud is asked at once. */
+  heedDesired(desired: DesiredGenerations): void;
   /** Says at once how the node stands. */
   heartbeat(): void;
   /** Looks at once for another control plane. */
@@ -30,6 +34,7 @@ export function createControl(node: NodeContext): Control {
   const resigning = new AbortController();
   let session: Session | undefined;
   let look_again_at = 0;
+  let heeded = '';
   node.adverts.onNews(() => {
     waker.wake();
     session?.looks.wake();
@@ -85,10 +90,20 @@ export function createControl(node: NodeContext): Control {
       }
       work.dispose();
     },
-    poke() {
+    poke(published) {
+      standing.heard = { ...standing.heard, ...published };
       waker.wake();
       session?.polls.wake();
       session?.syncs.wake();
+    },
+    heedDesired(desired) {
+      if (session?.located.cloud_lease === undefined) return;
+      const { plan, profile } = node.documents;
+      const isNews = isAbove(desired.plan, plan?.held) || isAbove(desired.profile, profile);
+      const told = JSON.stringify(desired);
+      // A node that tells of something that is nowhere costs the cloud one question.
+      if (isNews && told !== heeded) session.syncs.wake();
+      heeded = told;
     },
     heartbeat: () => session?.heartbeats.wake(),
     look() {
@@ -99,6 +114,10 @@ export function createControl(node: NodeContext): Control {
     },
     resign: () => resigning.abort(),
   };
+}
+
+function isAbove(generation: number | undefined, held: Held<DocumentKind> | undefined): boolean {
+  return generation !== undefined && generation > (held?.document.meta.generation ?? -1);
 }
 
 function follow({ deps, standing, traces, changed }: NodeContext, located: Located): void {

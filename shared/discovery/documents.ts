@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { type DocumentKind, toWire } from '../contract/document.ts';
 import { NodePlan } from '../contract/plan.ts';
+import { whyNotOfSite } from '../decide/emergency.ts';
 import { type FileDeps, readJsonFile, setAside, writeJsonFile } from './json-file.ts';
 import type { DiscoveryDeps } from './types.ts';
 import { type Verified, verifyWire } from './verify.ts';
@@ -70,7 +71,8 @@ async function readProfile(deps: OpenDeps): Promise<Documents['profile']> {
 async function verifyKept<K extends DocumentKind>(deps: OpenDeps, kind: K, kept: z.infer<typeof Kept>): Promise<Held<K> | undefined> {
   const { etag, document: wire } = kept;
   const verdict = await verifyWire(kind, deps.config.fleet, deps.fleetKeys.documents, wire);
-  if ('verified' in verdict) return { ...verdict.verified, ...(etag === undefined ? {} : { etag }) };
-  await setAside(deps, FILES[kind], verdict.refused);
+  const refused = 'refused' in verdict ? verdict.refused : whyNotOfSite(verdict.verified.document.meta, deps.config.site);
+  if ('verified' in verdict && refused === undefined) return { ...verdict.verified, ...(etag === undefined ? {} : { etag }) };
+  await setAside(deps, FILES[kind], refused ?? 'it can not be used');
   return undefined;
 }

@@ -1,8 +1,9 @@
 import { ApiError, type Client, UnreachableError } from '../client.ts';
 import type { DocumentKind } from '../contract/document.ts';
+import { isSameVersion, whyNotOfSite, whyOlder } from '../decide/emergency.ts';
 import type { Held } from './documents.ts';
 import type { DiscoveryDeps } from './types.ts';
-import { verifyWire, whyOlder } from './verify.ts';
+import { verifyWire } from './verify.ts';
 
 /**
  * How one look at a published document ended. `missing` is a refusal only for a node that holds one. `behind`: what is
@@ -30,7 +31,7 @@ type Deps = Pick<DiscoveryDeps, 'config' | 'fleetKeys'>;
 export async function fetchDocument<K extends DocumentKind>(deps: Deps, source: DocumentSource<K>): Promise<Fetched<K>> {
   const { client, kind, held } = source;
   try {
-    const { status, body, etag } = await client.document(kind, held?.etag);
+    const { status, body, etag } = await client.document(kind, held?.etag, deps.config.site);
     if (status === 304) return { outcome: 'current' };
     return await judge(deps, source, body, etag);
   } catch (error) {
@@ -49,15 +50,14 @@ async function judge<K extends DocumentKind>(
   if (wire === undefined) return { outcome: 'refused', reason: 'it is empty' };
   const verdict = await verifyWire(kind, deps.config.fleet, deps.fleetKeys.documents, wire);
   if ('refused' in verdict) return { outcome: 'refused', reason: verdict.refused };
-  const { generation, hash } = verdict.verified.document.meta;
-  if (isHeld(held, generation, hash)) return { outcome: 'current' };
-  const older = whyOlder(held?.document.meta, { generation, hash });
+  const { meta } = verdict.verified.document;
+  const { generation, hash } = meta;
+  const elsewhere = whyNotOfSite(meta, deps.config.site);
+  if (elsewhere !== undefined) return { outcome: 'refused', reason: elsewhere };
+  if (held !== undefined && isSameVersion(held.document.meta, meta)) return { outcome: 'current' };
+  const older = whyOlder(held?.document.meta, meta);
   if (older !== undefined) return { outcome: 'behind', reason: older, generation, hash };
   return { outcome: 'accepted', held: { ...verdict.verified, ...(etag === undefined ? {} : { etag }) } };
-}
-
-function isHeld(held: Held<DocumentKind> | undefined, generation: number, hash: string): boolean {
-  return held?.document.meta.generation === generation && held.document.meta.hash === hash;
 }
 
 function whyUnusable(error: unknown): Fetched<never> | undefined {

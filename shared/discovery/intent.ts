@@ -40,14 +40,16 @@ export function createIntent(node: () => NodeContext | undefined): Intent {
 
 function doubtsOf(node: NodeContext | undefined): string[] {
   if (node === undefined) return ['this node is starting'];
-  const { standing, refusals } = node;
+  const { standing, refusals, documents } = node;
   const { phase, provisional } = standing.snapshot();
   const refused = refusals.of(PROFILE);
+  const isEmergency = documents.profile?.document.meta.emergency !== undefined;
   return [
     ...(phase === 'running' ? [] : [`this node is ${phase}`]),
     ...(standing.located === undefined ? ['no control plane is followed now, so a newer profile may exist that this node can’t see'] : []),
     ...(provisional ? ['the leader is provisional: the cloud has not confirmed it'] : []),
     ...(refused === undefined ? [] : [refused]),
+    ...(isEmergency ? ['this node follows an emergency version of the profile: publish at the cloud what is to stay'] : []),
   ];
 }
 

@@ -74,15 +74,17 @@ async function listen(session: Session): Promise<Listened> {
 }
 
 /** Who would take over is known at once; all else makes the node look. */
-function heedCurrent(session: Session, { leader, plan, profile, successors, places }: CurrentNews): void {
+function heedCurrent(session: Session, { leader, plan, profile, emergencies, successors, places }: CurrentNews): void {
   const { standing } = session.node;
   const token = leader === null ? undefined : parseToken(leader);
   const { answer } = standing;
   if (answer !== undefined && answer.epoch === token?.epoch && answer.leader_node_id === token.node_id)
     standing.answer = { ...answer, successors };
   // Before the first look it is still to come, and sees what this tells.
-  if (session.desired !== undefined && places !== session.places) session.polls.wake();
+  const numbers = `${emergencies?.plan} ${emergencies?.profile}`;
+  if (session.desired !== undefined && (places !== session.places || numbers !== session.emergencies)) session.polls.wake();
   session.places = places;
+  session.emergencies = numbers;
   heed(session, { plan: plan ?? undefined, profile: profile ?? undefined, leader });
 }
 

@@ -1,11 +1,12 @@
 import type { Client } from '../client.ts';
 import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import type { NodePlan } from '../contract/plan.ts';
+import { nameOf } from '../decide/emergency.ts';
 import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
 import { OutdatedError } from './failure.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
-import { matches } from './select.ts';
+import { isLater, matches } from './select.ts';
 import type { Exchange } from './sync-exchange.ts';
 
 /** A version may be published between two calls; then the plan is asked for again, this often at most. */
@@ -43,8 +44,12 @@ function describePlan({ standing, documents }: NodeContext): string {
   const services =
     plan === undefined
       ? 'no Cluster Plan'
-      : `plan ${plan.held.document.meta.generation} (here: ${plan.answer.services.map(({ name }) => name).join(', ') || 'nothing'})`;
-  return `${standing.role()}, ${services}, ${profile === undefined ? 'no Environment Profile' : `profile ${profile.document.meta.generation}`}`;
+      : `plan ${labelOf(plan.held)} (here: ${plan.answer.services.map(({ name }) => name).join(', ') || 'nothing'})`;
+  return `${standing.role()}, ${services}, ${profile === undefined ? 'no Environment Profile' : `profile ${labelOf(profile)}`}`;
+}
+
+function labelOf({ document: { meta } }: Held<DocumentKind>): string {
+  return `${meta.generation}${meta.emergency === undefined ? '' : `, emergency version ${meta.emergency.n}`}`;
 }
 
 /** It was under way while a look or another answer told of a later epoch. Only the cloud, which may be restored from a backup, leads back. */
@@ -77,10 +82,10 @@ async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, 
   const fetched = await fetchDocument(deps, { client, kind: 'plan', held });
   if (fetched.outcome === 'accepted') {
     if (matches(answer, fetched.held)) return takePlan(node, fetched.held, answer);
-    if (!isLast && fetched.held.document.meta.generation > answer.generation) return false;
+    if (!isLast && isLater(fetched.held, answer)) return false;
   }
   if (fetched.outcome === 'behind' && !isLast && (await exchange.offer('plan'))) return false;
-  const otherwise = `generation ${answer.generation} was named, but another one is published`;
+  const otherwise = `${nameOfAnswer(answer)} was named, but another one is published`;
   return refuse(node, 'plan', whyNotTaken(fetched, otherwise), held, fetched);
 }
 
@@ -119,6 +124,10 @@ function whyNotTaken(fetched: Fetched<DocumentKind>, otherwise: string): string 
   return fetched.outcome === 'missing' ? 'the Supervisor has none' : otherwise;
 }
 
+function nameOfAnswer({ generation = 0, emergency }: NodePlan): string {
+  return emergency === undefined ? `generation ${generation}` : `emergency version ${emergency} on generation ${generation}`;
+}
+
 const NAMES = { plan: 'Cluster Plan', profile: 'Environment Profile' } as const;
 
 function refuse(
@@ -128,7 +137,7 @@ function refuse(
   held: Held<DocumentKind> | undefined,
   fetched?: Fetched<DocumentKind>,
 ): true {
-  const kept = held === undefined ? 'nothing is changed' : `generation ${held.document.meta.generation} stays, nothing is changed`;
+  const kept = held === undefined ? 'nothing is changed' : `${nameOf(held.document.meta)} stays, nothing is changed`;
   const version = fetched?.outcome === 'behind' ? { generation: fetched.generation, hash: fetched.hash } : {};
   node.refusals.refuse({
     topic: kind,

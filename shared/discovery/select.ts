@@ -1,4 +1,5 @@
 import type { NodePlan, PlannedService } from '../contract/plan.ts';
+import { numberOf } from '../decide/emergency.ts';
 import { isEligible } from '../decide/placement.ts';
 import type { Desired } from '../reconcile/types.ts';
 import type { Verified } from './verify.ts';
@@ -17,8 +18,13 @@ export interface Selection {
 }
 
 /** True when an answer was made from just this version of the Cluster Plan. */
-export function matches(answer: NodePlan, { document }: Verified<'plan'>): boolean {
-  return answer.generation === document.meta.generation && answer.hash === document.meta.hash;
+export function matches(answer: NodePlan, { document: { meta } }: Verified<'plan'>): boolean {
+  return answer.generation === meta.generation && answer.hash === meta.hash && (answer.emergency ?? 0) === numberOf(meta);
+}
+
+/** True when a version is a later one than that which an answer was made from. */
+export function isLater({ document: { meta } }: Verified<'plan'>, { generation = -1, emergency = 0 }: NodePlan): boolean {
+  return meta.generation > generation || (meta.generation === generation && numberOf(meta) > emergency);
 }
 
 /**

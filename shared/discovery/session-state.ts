@@ -39,6 +39,8 @@ export interface Session {
   desired: DesiredGenerations | undefined;
   /** `places` of the last news. */
   places: number | undefined;
+  /** The numbers of the emergency versions that the last news told of. */
+  emergencies: string | undefined;
   /**
    * Makes a call as a registered node, registering first where needed. Never rejects: says what went
    * wrong. While this node counts as a clone only its heartbeat is sent, to see whether that has cleared.
@@ -59,6 +61,13 @@ export interface Session {
  */
 const DUPLICATE_SILENCE_TTLS = 2;
 
+/** What was heard elsewhere and is above what is held here. */
+function newsFor({ standing: { heard }, documents }: NodeContext): DesiredGenerations | undefined {
+  const held = { plan: documents.plan?.held.document.meta.generation, profile: documents.profile?.document.meta.generation };
+  const news = (['plan', 'profile'] as const).filter((kind) => (heard[kind] ?? -1) > (held[kind] ?? -1));
+  return news.length === 0 ? undefined : Object.fromEntries(news.map((kind) => [kind, heard[kind]]));
+}
+
 /** True for a leader on the network of this node: its news are listened to, and others take over from it. */
 export function isOnLan({ source, lease }: Located): boolean {
   return lease === undefined && (source === 'mdns' || source === 'peer');
@@ -77,7 +86,10 @@ export function openSession(
 ): Session {
   const { deps, standing } = node;
   const { clock } = deps;
-  const client = connect({ deps, credential: node.credential, signal }, { ...located, token: () => standing.token });
+  const client = connect(
+    { deps, credential: node.credential, signal },
+    { ...located, token: () => standing.token, heard: () => newsFor(node) },
+  );
   const registration = createRegistration(
     () => register(node, client),
     () => `${deps.host().ip} ${deps.config.advertise_url()}`,
@@ -116,6 +128,7 @@ export function openSession(
     located,
     desired: undefined,
     places: undefined,
+    emergencies: undefined,
     end,
     heard: () => {
       lastHeard = clock.monotonic();

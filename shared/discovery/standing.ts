@@ -1,3 +1,4 @@
+import type { DesiredGenerations } from '../contract/document.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { NodePlan } from '../contract/plan.ts';
 import { holds } from './lease.ts';
@@ -22,6 +23,8 @@ export interface Standing {
   answer: NodePlan | undefined;
   /** What this session's plan said; sent with every write. */
   token: FencingToken | undefined;
+  /** Generations that were published elsewhere through this node; told to whom it follows until it holds them. */
+  heard: DesiredGenerations;
   /** Set while another machine runs as this node: until then, by the monotonic clock, nothing is sent as it. */
   silent_until: number | undefined;
   /** Another machine that runs as this node, as it was met last. */
@@ -41,6 +44,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
     isFromCache: false,
     answer: undefined,
     token: undefined,
+    heard: {},
     silent_until: undefined,
     twin: undefined,
     waits: new Map(),

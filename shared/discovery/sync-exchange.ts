@@ -1,11 +1,12 @@
 import { ApiError, type Client } from '../client.ts';
 import { type DocumentKind, type History, type OfferOutcome, toWire } from '../contract/document.ts';
+import { isSameVersion, nameOf } from '../decide/emergency.ts';
 import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
 import { messageOf } from './json-file.ts';
 import type { Located } from './located.ts';
-import { push } from './sync.ts';
+import { push, pushEmergencies } from './sync.ts';
 
 const KINDS: readonly DocumentKind[] = ['plan', 'profile'];
 
@@ -56,7 +57,7 @@ export function createExchange(node: NodeContext, client: Client, located: () =>
   const exchange = async (kind: DocumentKind): Promise<boolean> => {
     const to = peer();
     const leads = located().source === 'self';
-    const changed = ({ up, down }: Met) => isNew(leads ? down : up);
+    const changed = ({ up, down, emergencies }: Met) => isNew(leads ? down : up) || (leads ? emergencies.down : emergencies.up) > 0;
     const first = to !== undefined && changed(await meet(node, { own, peer: to, kind, seen }));
     const held = began[kind];
     if (held === undefined || !(await rebuild(node, own, kind, held))) return first;
@@ -89,7 +90,8 @@ export function createExchange(node: NodeContext, client: Client, located: () =>
         const held = heldNow(node)[kind];
         const isRebuilt = held !== undefined && (await rebuild(node, own, kind, held));
         if (located().source === 'self') return isRebuilt;
-        return isNew((await meet(node, { own, peer: client, kind, seen })).up);
+        const { up, emergencies } = await meet(node, { own, peer: client, kind, seen });
+        return isNew(up) || emergencies.up > 0;
       } catch (error) {
         complain(kind, error);
         return false;
@@ -119,23 +121,32 @@ interface Meeting {
 interface Met {
   readonly up: OfferOutcome | undefined;
   readonly down: OfferOutcome | undefined;
+  /** How many emergency versions of the site were news to the other side, and here. */
+  readonly emergencies: { readonly up: number; readonly down: number };
 }
+
+const NOTHING_MET: Met = { up: undefined, down: undefined, emergencies: { up: 0, down: 0 } };
 
 /** Own versions to the other side, which decides; then its versions here. */
 async function meet(node: NodeContext, { own, peer, kind, seen }: Meeting): Promise<Met> {
   const { site } = node.deps.config;
   const name = `${peer.url} ${kind}`;
-  const ours = await own.history(kind);
+  const ours = await own.history(kind, site);
   const last = seen.get(name);
-  const theirs = await peer.changedHistory(kind, last !== undefined && last.ours === ours.etag ? last.theirs : ours.etag);
-  if (theirs.body === undefined) return { up: undefined, down: undefined };
+  const theirs = await peer.changedHistory(kind, last !== undefined && last.ours === ours.etag ? last.theirs : ours.etag, site);
+  if (theirs.body === undefined) return NOTHING_MET;
   const up = await push(own, peer, { kind, site, ours: ours.body, theirs: theirs.body });
-  const after = up === undefined ? { body: theirs.body, etag: theirs.etag } : await peer.history(kind);
+  const after = up === undefined ? { body: theirs.body, etag: theirs.etag } : await peer.history(kind, site);
   const down = await push(peer, own, { kind, site, decider: 'sender', ours: after.body, theirs: ours.body });
   tell(node, kind, up, after.body);
   if (down === 'adopted') node.deps.log.info(`the ${kind} of ${peer.url} is kept here, too`, { generation: currentOf(after.body) });
-  seen.set(name, { ours: (await own.history(kind)).etag, theirs: after.etag });
-  return { up, down };
+  const emergencies = {
+    up: await pushEmergencies(own, peer, { kind, site, ours: ours.body, theirs: theirs.body }),
+    down: await pushEmergencies(peer, own, { kind, site, ours: theirs.body, theirs: ours.body }),
+  };
+  const theirsNow = emergencies.up > 0 ? await peer.history(kind, site) : after;
+  seen.set(name, { ours: (await own.history(kind, site)).etag, theirs: theirsNow.etag });
+  return { up, down, emergencies };
 }
 
 function tell({ deps }: NodeContext, kind: DocumentKind, outcome: OfferOutcome | undefined, { versions }: History): void {
@@ -154,11 +165,18 @@ function currentOf({ versions }: History): number | undefined {
  * or could not be written. True when something else is current there now.
  */
 async function rebuild({ deps }: NodeContext, own: Client, kind: DocumentKind, { document }: Held<DocumentKind>): Promise<boolean> {
-  const { generation, hash } = document.meta;
-  const { versions } = (await own.history(kind)).body;
+  const { generation, hash, emergency } = document.meta;
+  const { site } = deps.config;
+  const { versions, emergencies = [] } = (await own.history(kind, site)).body;
+  if (emergency !== undefined) {
+    if (emergencies.some((one) => isSameVersion(one, document.meta))) return false;
+    const { new_emergencies = 0 } = (await own.offerVersions(kind, { emergencies: [toWire(document)] }, { site })).body;
+    if (new_emergencies > 0)
+      deps.log.info(`the ${kind} that is cached, ${nameOf(document.meta)}, went back into this node's own Supervisor`);
+    return new_emergencies > 0;
+  }
   if (versions.some((one) => one.generation === generation && one.hash === hash)) return false;
   const offer = { versions: [toWire(document)], current: { generation, hash } };
-  const { site } = deps.config;
   // The file of a seed may have been changed since: then that is meant.
   const decider = generation === 0 ? 'receiver' : 'sender';
   const { outcome } = (await own.offerVersions(kind, offer, { site, decider })).body;

@@ -1,6 +1,7 @@
 import { ApiError, type Client } from '../client.ts';
 import {
   type DocumentKind,
+  type Emergency,
   type History,
   type HistoryEntry,
   MAX_OFFERED_CONFLICTS,
@@ -9,6 +10,7 @@ import {
   type VersionName,
   type VersionsOffer,
 } from '../contract/document.ts';
+import { isSameVersion } from '../decide/emergency.ts';
 import { lineOf } from '../decide/merge.ts';
 
 export interface SyncOptions {
@@ -29,9 +31,12 @@ const OFFER_BYTES = 1024 * 1024;
  * one builds on. Undefined when the other lacked nothing. Rejects as the calls do.
  */
 export async function sync(from: Client, to: Client, options: SyncOptions): Promise<OfferOutcome | undefined> {
-  const { body: theirs, etag } = await to.history(options.kind);
-  const { body: ours } = await from.changedHistory(options.kind, etag);
-  return ours === undefined ? undefined : push(from, to, { ours, theirs, ...options });
+  const { body: theirs, etag } = await to.history(options.kind, options.site);
+  const { body: ours } = await from.changedHistory(options.kind, etag, options.site);
+  if (ours === undefined) return undefined;
+  const outcome = await push(from, to, { ours, theirs, ...options });
+  await pushEmergencies(from, to, { ours, theirs, ...options });
+  return outcome;
 }
 
 export interface Compared extends SyncOptions {
@@ -67,6 +72,21 @@ export async function push(from: Client, to: Client, compared: Compared): Promis
   }
   const last = await send(waiting, { ...head, conflicts });
   return first ?? last;
+}
+
+/**
+ * Brings the emergency versions of a site that the other Supervisor lacks to it, one in a request. Resolves with how many
+ * were news there.
+ */
+export async function pushEmergencies(from: Client, to: Client, { kind, site, ours, theirs }: Compared): Promise<number> {
+  const missing = (ours.emergencies ?? []).filter((one) => !theirs.emergencies?.some((known) => isSameVersion(one, known)));
+  let news = 0;
+  for (const { generation, hash, emergency } of missing.reverse()) {
+    const wire = await readVersion(from, kind, { generation, hash, emergency });
+    if (wire === undefined) continue;
+    news += (await to.offerVersions(kind, { emergencies: [wire] }, { site })).body.new_emergencies ?? 0;
+  }
+  return news;
 }
 
 /** Oldest first. A seed counts only as what something was published on, or as what is current. */
@@ -131,9 +151,11 @@ async function* offersOf(from: Client, kind: DocumentKind, entries: readonly His
   if (portion.length > 0) yield portion;
 }
 
-async function readVersion(from: Client, kind: DocumentKind, { generation, hash }: VersionName) {
+async function readVersion(from: Client, kind: DocumentKind, version: VersionName & { readonly emergency?: Emergency }) {
+  const { generation, hash, emergency } = version;
+  const query = emergency === undefined ? undefined : { site: emergency.site, emergency: emergency.n };
   try {
-    return (await from.version(kind, generation, hash)).body;
+    return (await from.version(kind, generation, hash, query)).body;
   } catch (error) {
     const code = error instanceof ApiError ? error.problem.code : undefined;
     if (code === 'storage_corrupt' || code === 'no_such_generation') return undefined;

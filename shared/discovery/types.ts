@@ -1,11 +1,12 @@
 import type { Fetch } from '../client.ts';
+import type { DesiredGenerations } from '../contract/document.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { Role } from '../contract/ids.ts';
 import type { PlannedService, SharedBackends } from '../contract/plan.ts';
 import type { Problem } from '../contract/problem.ts';
 import type { Drafts } from '../contract/reconcile.ts';
-import type { ClusterFile } from '../contract/status.ts';
+import type { ClusterFile, HeldEmergency } from '../contract/status.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Lan } from '../ports/lan.ts';
 import type { Log } from '../ports/log.ts';
@@ -89,6 +90,8 @@ export interface DiscoveryState {
   readonly ttl_seconds: number;
   /** Of the documents that are applied here. */
   readonly generations: { readonly plan?: number; readonly profile?: number };
+  /** Those of them that are emergency versions. Absent while none is. */
+  readonly emergencies?: readonly HeldEmergency[];
   readonly source?: Source;
   /** What the node waits for or can't get past, in words for a person. */
   readonly waiting_for: readonly string[];
@@ -127,8 +130,13 @@ export interface Discovery {
   leave(): Promise<void>;
   /** Something says that another leads: look for it now, at most once in a heartbeat's interval. */
   look(): void;
-  /** Something was published or changed: look now instead of at the next heartbeat. */
-  poke(): void;
+  /**
+   * Something was published or changed: look now instead of at the next heartbeat. `published`: what is current at the
+   * cloud now, which the leader of the site may not know yet.
+   */
+  poke(published?: DesiredGenerations): void;
+  /** A node of the site knows of these generations: a hint for its leader to look at the cloud now. */
+  heedDesired(desired: DesiredGenerations): void;
   /**
    * What the next apply of the held documents would do, by component; empty while none is held. With drafts: what an apply
    * of those would do. Empty before the node has started.

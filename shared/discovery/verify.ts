@@ -43,20 +43,3 @@ function takeApart(kind: DocumentKind, fleet: string, wire: Readonly<Record<stri
     return undefined;
   }
 }
-
-/** What a node holds of a document, for the comparison with another version. */
-export interface HeldVersion {
-  readonly generation: number;
-  readonly hash: string;
-}
-
-/**
- * Why a version must not replace the held one, or undefined when it may. A node goes only upwards, whoever leads;
- * a changed seed (generation 0) replaces a seed.
- */
-export function whyOlder(held: HeldVersion | undefined, next: HeldVersion): string | undefined {
-  if (held === undefined || next.generation > held.generation) return undefined;
-  if (next.generation < held.generation) return `generation ${next.generation} is older than generation ${held.generation}, which is held`;
-  if (next.hash === held.hash || next.generation === 0) return undefined;
-  return `it has generation ${next.generation} like the one that is held, but another content`;
-}

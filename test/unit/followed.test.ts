@@ -7,26 +7,20 @@ const state = { leads: false, confirmed: false, epoch: 7, leader_node_id: 'b' };
 
 describe('who decides, as a node knows it', () => {
   it('is the node itself while it holds the lease, and nobody when its lease has run out', () => {
-    expect(deciderOf({ ...state, source: 'self', leads: true }, undefined)).toEqual({ kind: 'own' });
-    expect(deciderOf({ ...state, source: 'self' }, undefined)).toEqual({ kind: 'nobody' });
-  });
-
-  it('is the cloud for the documents of a leader that it confirms, and only of such a one', () => {
-    const leading = { ...state, source: 'self', leads: true } as const;
-    expect(deciderOf({ ...leading, confirmed: true }, CLOUD)).toEqual({ kind: 'own', documents_url: CLOUD });
-    expect(deciderOf(leading, CLOUD)).toEqual({ kind: 'own' });
+    expect(deciderOf({ ...state, source: 'self', leads: true })).toEqual({ kind: 'own' });
+    expect(deciderOf({ ...state, source: 'self' })).toEqual({ kind: 'nobody' });
   });
 
   it.each(['mdns', 'peer'] as const)('is the leader that was proved over %s, in its epoch', (source) => {
-    expect(deciderOf({ ...state, source, followed_url: PEER }, CLOUD)).toEqual({ kind: 'leader', url: PEER, epoch: 7, node_id: 'b' });
+    expect(deciderOf({ ...state, source, followed_url: PEER })).toEqual({ kind: 'leader', url: PEER, epoch: 7, node_id: 'b' });
   });
 
   it('is the cloud that is followed', () => {
-    expect(deciderOf({ ...state, source: 'cloud', followed_url: CLOUD }, CLOUD)).toEqual({ kind: 'cloud', url: CLOUD });
+    expect(deciderOf({ ...state, source: 'cloud', followed_url: CLOUD })).toEqual({ kind: 'cloud', url: CLOUD });
   });
 
   it.each([undefined, 'cache'] as const)('is nobody while none is proved (source %s)', (source) => {
-    expect(deciderOf({ ...state, ...(source === undefined ? {} : { source }) }, CLOUD)).toEqual({ kind: 'nobody' });
+    expect(deciderOf({ ...state, ...(source === undefined ? {} : { source }) })).toEqual({ kind: 'nobody' });
   });
 
   it('is another one when the same leader leads in another epoch', () => {

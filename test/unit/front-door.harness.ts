@@ -1,6 +1,7 @@
 import type { Decider } from '../../runtime-node/followed.ts';
 import { createFrontDoor } from '../../runtime-node/front-door.ts';
 import type { Fetch } from '../../shared/client.ts';
+import type { DesiredGenerations } from '../../shared/contract/document.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
 import { memoryArtifactStore } from '../support/memory-artifact-store.ts';
@@ -15,6 +16,8 @@ export interface FrontDoor {
   readonly own: Harness;
   /** What left the node, in order. */
   readonly sent: Request[];
+  /** What the cloud has published through the node. */
+  readonly published: DesiredGenerations[];
   decider: Decider;
   /** The epoch at which the leader leads. */
   epoch: number | undefined;
@@ -35,8 +38,9 @@ export async function startFrontDoor(options: { isGateway?: boolean; cloud_url?:
   const leader = await startOnNode({ self, artifacts: memoryArtifactStore() });
   const own = await startOnNode({ artifacts: memoryArtifactStore() });
   const sent: Request[] = [];
+  const published: DesiredGenerations[] = [];
   const world: FrontDoor = {
-    ...{ leader, own, sent, epoch: 1 },
+    ...{ leader, own, sent, published, epoch: 1 },
     decider: { kind: 'leader', url: LEADER, epoch: 1, node_id: 'b' },
     wire: (request, go) => go(request),
     call: (request, init = {}) => {
@@ -66,7 +70,7 @@ export async function startFrontDoor(options: { isGateway?: boolean; cloud_url?:
     isGateway: false,
     authenticate: own.supervisor.authenticate,
     decider: () => world.decider,
-    published: () => undefined,
+    published: (desired) => void published.push(desired),
     ...options,
   });
   return world;

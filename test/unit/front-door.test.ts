@@ -9,7 +9,7 @@ const publish = (body = PLAN, generation = 0) => ({ body, headers: { 'if-match':
 describe('the front door of a node', () => {
   let node: FrontDoor;
   beforeEach(async () => {
-    node = await startFrontDoor({ cloud_url: CLOUD });
+    node = await startFrontDoor();
     await register(node.leader, 'b');
   });
   afterEach(() => node.close());
@@ -191,24 +191,6 @@ describe('the front door of a node', () => {
     expect(answer.headers.get('bootplane-stale')).toMatch(/^\d+$/);
   });
 
-  it('publishes at the cloud that confirms it, and itself where that is out of reach', async () => {
-    node.decider = { kind: 'own', documents_url: CLOUD };
-    node.wire = async () => Response.json({ generation: 4 });
-    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toEqual({ generation: 4 });
-    expect(node.sent[0]?.url).toBe(`${CLOUD}/v1/cluster/plan`);
-    node.wire = async () => Promise.reject(Object.assign(new TypeError('fetch failed'), { code: 'ENOTFOUND' }));
-    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toMatchObject({ generation: 1 });
-  });
-
-  it('takes a publish to the cloud where the leader says that it decides', async () => {
-    node.wire = async (request) =>
-      request.url.startsWith(CLOUD) ? Response.json({ generation: 4 }) : new Response('{}', { status: 421, headers: { location: CLOUD } });
-    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toEqual({ generation: 4 });
-    node.wire = async () => new Response('{}', { status: 421, headers: { location: 'https://evil.example' } });
-    expect((await node.call('PUT /v1/cluster/plan', publish())).status).toBe(503);
-    expect(node.sent.filter(({ url }) => url.includes('evil'))).toEqual([]);
-  });
-
   it.each(['http://192.0.2.7:7420', 'http://cloud.example'])('sends no credential to a cloud at %s, which nothing proves', async (url) => {
     node.decider = { kind: 'cloud', url };
     const answer = await node.call('GET /v1/nodes');
@@ -222,5 +204,91 @@ describe('the front door of a node', () => {
     const answer = node.call('POST /v1/bootstrap/events', { body: readable, duplex: 'half' } as RequestInit);
     void writable.getWriter().write(new TextEncoder().encode('the first piece'));
     expect(await (await answer).text()).toBe('the first piece');
+  });
+});
+
+describe('publishing through a node', () => {
+  let node: FrontDoor;
+  afterEach(() => node.close());
+  const refused = () => Promise.reject(Object.assign(new TypeError('fetch failed'), { code: 'ENOTFOUND' }));
+  const published = async () => Response.json({ generation: 4 }, { headers: { etag: '"4-0123456789abcdef"' } });
+
+  it.each([
+    ['it leads', { kind: 'own' }],
+    ['another node leads', { kind: 'leader', url: LEADER, epoch: 1, node_id: 'b' }],
+    ['it follows the cloud', { kind: 'cloud', url: CLOUD }],
+    ['nobody leads', { kind: 'nobody' }],
+  ] as const)('ends up at the cloud where there is one, while %s, with the credential of the caller', async (_, decider) => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    node.decider = decider;
+    node.wire = published;
+    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toEqual({ generation: 4 });
+    expect(node.sent.map(({ url }) => url)).toEqual([`${CLOUD}/v1/cluster/plan`]);
+    expect(node.sent[0]?.headers.get('authorization')).toBe(`Bearer ${FLEET_KEY}`);
+    expect(node.published).toEqual([{ plan: 4 }]);
+  });
+
+  it('tells nobody of a dry run, nor of what was refused', async () => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    node.wire = async () => Response.json({ generation: 4, dry_run: true });
+    await node.call('PUT /v1/cluster/plan?dry_run=true', publish());
+    node.wire = async () => Response.json({}, { status: 412, headers: { etag: '"4-0123456789abcdef"' } });
+    expect((await node.call('PUT /v1/cluster/plan', publish())).status).toBe(412);
+    expect(node.published).toEqual([]);
+  });
+
+  it.each([
+    ['own', { kind: 'own' }],
+    ['another', { kind: 'leader', url: LEADER, epoch: 1, node_id: 'b' }],
+  ] as const)('says what to do where the cloud is out of reach, and publishes nothing here (leader: %s)', async (_, decider) => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    node.decider = decider;
+    node.wire = refused;
+    const answer = await node.call('PUT /v1/cluster/plan', publish());
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    const problem = await answer.json();
+    expect(problem).toMatchObject({ code: 'unavailable', status: 503 });
+    for (const words of ['the cloud decides', 'Nothing was published', '--break-glass']) expect(problem.detail).toContain(words);
+    for (const { fetch } of [node.own, node.leader]) {
+      expect((await fetch('/v1/cluster/plan', { headers: { authorization: `Bearer ${FLEET_KEY}` } })).status).toBe(404);
+    }
+  });
+
+  it('does not say that nothing was done where nobody knows that', async () => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    node.wire = async () => new Response('<html>bad gateway</html>', { status: 502, headers: { 'content-type': 'text/html' } });
+    expect(await (await node.call('PUT /v1/cluster/plan', publish())).json()).toMatchObject({
+      code: 'unavailable',
+      detail: expect.stringContaining('It may have been published or not'),
+    });
+    node.wire = async () => Promise.reject(new TypeError('fetch failed', { cause: new Error('other side closed') }));
+    expect((await (await node.call('PUT /v1/cluster/plan', publish())).json()).detail).toContain('may have been published or not');
+  });
+
+  it('of an emergency version goes to the leader of the site, and never to the cloud', async () => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    await node.call('PUT /v1/cluster/plan?break_glass=true', publish());
+    expect(node.sent.map(({ url }) => url)).toEqual([`${LEADER}/v1/cluster/plan?break_glass=true`]);
+    node.decider = { kind: 'own' };
+    await node.call('PUT /v1/cluster/plan?break_glass=true', publish());
+    expect(node.sent).toHaveLength(1);
+  });
+
+  it('that another node has passed on is refused by a leader with a cloud, which names it', async () => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    node.decider = { kind: 'own' };
+    const passed = { 'bootplane-forwarded': '1', 'if-match': '"0"' };
+    const answer = await node.call('PUT /v1/cluster/plan', { body: PLAN, headers: passed });
+    expect([answer.status, answer.headers.get('location')]).toEqual([421, CLOUD]);
+    const emergency = await node.call('PUT /v1/cluster/plan?break_glass=true', { body: PLAN, headers: passed });
+    expect(emergency.status).not.toBe(421);
+  });
+
+  it('on a node without a cloud is refused where its leader has one: no credential goes to an address that it tells of', async () => {
+    node = await startFrontDoor();
+    node.wire = async () => new Response('{}', { status: 421, headers: { location: 'https://elsewhere.example' } });
+    const answer = await node.call('PUT /v1/cluster/plan', publish());
+    expect([answer.status, (await answer.json()).detail]).toEqual([503, expect.stringContaining('https://elsewhere.example')]);
+    expect(node.sent.filter(({ url }) => url.includes('elsewhere'))).toEqual([]);
   });
 });

@@ -41,7 +41,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a node takes an older version of a document',
     breaks: 'only upwards',
-    file: 'shared/discovery/verify.ts',
+    file: 'shared/decide/emergency.ts',
     from: 'if (held === undefined || next.generation > held.generation) return undefined;',
     to: 'if (held === undefined || next.generation !== held.generation) return undefined;',
   },

@@ -76,7 +76,7 @@ describe('a Cluster Plan that can not be used', () => {
     const { machine, boot } = await running();
     const bodies = ['', '<html>', '[]'];
     machine.own.publish(await planOf(['api'], { generation: 4 }));
-    machine.own.before = ({ path }) => (path === '/v1/cluster/plan' ? new Response(bodies[0], { status: 200 }) : undefined);
+    machine.own.before = ({ path }) => (path === '/v1/cluster/plan?site=default' ? new Response(bodies[0], { status: 200 }) : undefined);
     for (; bodies.length > 0; bodies.shift()) {
       boot.discovery.poke();
       await machine.elapse(1_000);
@@ -105,7 +105,7 @@ describe('a Cluster Plan that can not be used', () => {
   it('that a Supervisor can not verify itself (500 storage_corrupt) changes nothing', async () => {
     const { machine, boot } = await running();
     machine.own.publish(await planOf(['api'], { generation: 4 }));
-    machine.own.before = ({ path }) => (path === '/v1/cluster/plan' ? fail('storage_corrupt', 'row 4 does not verify') : undefined);
+    machine.own.before = ({ path }) => (path === '/v1/cluster/plan?site=default' ? fail('storage_corrupt', 'row 4 does not verify') : undefined);
     await machine.elapse(20_000);
     expect(unchanged(machine)).toEqual([]);
     expect(boot.discovery.state().waiting_for).toEqual([expect.stringContaining('row 4 does not verify')]);
@@ -232,7 +232,7 @@ describe('a plan answer', () => {
   it('of a generation that is not the published one changes nothing until both agree', async () => {
     const { machine } = await running();
     const next = await planOf(['api'], { generation: 4 });
-    machine.own.before = ({ path }) => (path === '/v1/cluster/plan' ? json(toWire(next)) : undefined);
+    machine.own.before = ({ path }) => (path === '/v1/cluster/plan?site=default' ? json(toWire(next)) : undefined);
     await machine.elapse(70_000);
     expect(unchanged(machine)).toEqual([]);
     machine.own.publish(next);
@@ -245,7 +245,7 @@ describe('a plan answer', () => {
     const [fourth, fifth] = [await planOf(['api'], { generation: 4 }), await planOf(['web'], { generation: 5 })];
     machine.own.publish(fourth);
     machine.own.before = ({ path }) => {
-      if (path === '/v1/cluster/plan') machine.own.publish(fifth);
+      if (path === '/v1/cluster/plan?site=default') machine.own.publish(fifth);
       return undefined;
     };
     await machine.elapse(6_000);
@@ -267,7 +267,7 @@ describe('what is validly published', () => {
   it('takes the place of the one before at once, also while the profile is slow to come', async () => {
     const { machine, boot } = await running();
     machine.own.publish(await planOf(['web'], { generation: 4 }));
-    machine.own.before = ({ path }) => (path === '/v1/bootstrap/profile' ? new Promise(() => undefined) : undefined);
+    machine.own.before = ({ path }) => (path === '/v1/bootstrap/profile?site=default' ? new Promise(() => undefined) : undefined);
     boot.discovery.poke();
     await machine.elapse(1_000);
     expect(boot.discovery.state().generations.plan).toBe(4);

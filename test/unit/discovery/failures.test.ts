@@ -173,7 +173,7 @@ describe('a Supervisor that does not answer', () => {
   it('does not hold up heartbeats when only its documents are slow', async () => {
     const { machine, boot } = await running({ cloud_url: CLOUD, lead: false });
     machine.cloud.publish(await planOf(['web'], { generation: 4 }));
-    machine.cloud.before = ({ path }) => (path === '/v1/cluster/plan' ? new Promise(() => undefined) : undefined);
+    machine.cloud.before = ({ path }) => (path === '/v1/cluster/plan?site=default' ? new Promise(() => undefined) : undefined);
     await machine.elapse(30_000);
     expect(machine.cloud.made('/v1/nodes/heartbeat').length).toBeGreaterThanOrEqual(5);
     expect(boot.discovery.state().source).toBe('cloud');

@@ -201,6 +201,8 @@ export interface Kit {
   readonly keys?: FleetKeys;
   /** False where multicast is off. */
   readonly multicast?: boolean;
+  /** The cloud, which alone publishes. Without it a leader publishes too, as one did before it was given a cloud. */
+  readonly documents_url?: string;
 }
 
 interface Running {
@@ -344,12 +346,15 @@ export class FleetMachine {
       },
       self: {
         ...identity,
+        site: this.#config.site ?? 'default',
+        ...(this.#kit.documents_url === undefined ? {} : { documents_url: this.#kit.documents_url }),
         origins: () => [this.url],
         provisional: () => discovery()?.state().provisional ?? false,
         confirmed: () => discovery()?.state().confirmed ?? false,
         leadership: () => discovery()?.leadership() ?? { leads: false, epoch_seen: 0, eligible: false },
         hear: (advert) => discovery()?.hear(advert),
         onHigherToken: () => discovery()?.look(),
+        onDesired: (desired) => discovery()?.heedDesired(desired),
       },
     });
   }
