@@ -1,3 +1,5 @@
+import { DocumentKind } from '../contract/document.ts';
+import type { HeldEmergency } from '../contract/status.ts';
 import { createAdverts } from './adverts.ts';
 import { type Appliers, createAppliers } from './appliers.ts';
 import { createClusterFile } from './cluster-file.ts';
@@ -77,7 +79,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       return stopping;
     },
     look: () => parts.opened?.control.look(),
-    poke: () => parts.opened?.control.poke(),
+    poke: (published) => parts.opened?.control.poke(published),
+    heedDesired: (desired) => parts.opened?.control.heedDesired(desired),
     diff: async (drafts) => (await parts.opened?.appliers.diff(drafts)) ?? [],
     intent: createIntent(() => parts.opened?.node),
     state: () => stateOf(parts),
@@ -184,13 +187,25 @@ function stateOf({ standing, refusals, traces, opened }: Parts): DiscoveryState 
   const snapshot = standing.snapshot();
   const plan = opened?.documents.plan?.held.document.meta.generation;
   const profile = opened?.documents.profile?.document.meta.generation;
+  const emergencies = emergenciesOf(opened?.documents);
   const pending = snapshot.phase === 'starting' ? (opened?.appliers.pending() ?? []) : [];
   return {
     ...snapshot,
     generations: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
+    ...(emergencies.length === 0 ? {} : { emergencies }),
     waiting_for: [...snapshot.waiting_for, ...refusals.messages(), ...pending],
     ...(traces.last === undefined ? {} : { trace: traces.last }),
   };
+}
+
+function emergenciesOf(documents: Documents | undefined): HeldEmergency[] {
+  const held = { plan: documents?.plan?.held, profile: documents?.profile };
+  return DocumentKind.options.flatMap((kind) => {
+    const meta = held[kind]?.document.meta;
+    if (meta?.emergency === undefined) return [];
+    const { emergency, hash, published_by, published_at } = meta;
+    return [{ kind, ...emergency, hash, published_by, published_at }];
+  });
 }
 
 async function* sourcesFor({ opened }: Parts, signal: AbortSignal): AsyncGenerator<ProvedSource> {
