@@ -29,9 +29,11 @@ export function compileUplinkQueries(database: Database, ttl_seconds: number) {
   const now = nowOf(database);
   const held = sql`${here} and node_id = ${arg('node_id')} and epoch = ${arg('epoch')} and expires_at > ${now}`;
   const taken = sql`exists (select 1 from leases where ${held} and uplink_session = ${arg('session')} and uplink_seq = ${arg('seq')})`;
+  const nodes = compileNodes(now, taken);
   return {
     ...compileLease(database, ttl_seconds),
-    nodes: repeatable(compileSql<never>(nodesSql(now, taken))),
+    changed: repeatable(nodes.changed),
+    added: repeatable(nodes.added),
     components: repeatable(compileSql<never>(componentsSql(now, taken))),
     gone: repeatable(
       compileSql<never>(sql`
@@ -83,31 +85,43 @@ function compileLease(database: Database, ttl_seconds: number) {
   };
 }
 
-const COLUMNS = ['site', 'instance_id', 'role', 'url', 'host', 'ip', 'capabilities', 'versions', 'devices', 'services_running', 'lead'];
-const columns = (prefix: string) => sql.raw(COLUMNS.map((name) => `${prefix}${name}`).join(', '));
+/** What a leader says of a node beside whose it is. */
+const SAID = ['instance_id', 'role', 'url', 'host', 'ip', 'capabilities', 'versions', 'devices', 'services_running', 'lead'];
+const said = (prefix: string) => sql.raw(SAID.map((name) => `${prefix}${name}`).join(', '));
 
 /**
  * A node is taken over from whoever spoke of it before only by a later registration. What is as it was is not written
  * again: neither by a repetition nor by a new session.
  */
-function nodesSql(now: SQL<number>, taken: SQL): SQL {
-  const isOurs = sql`(nodes.site = excluded.site and nodes.uplink_epoch is not null)`;
-  const displaces = sql`nodes.instance_id is not null and nodes.instance_id is not excluded.instance_id`;
-  return sql`
-    insert into nodes (fleet, node_id, ${columns('')}, registered_at, heard_at, uplink_epoch)
-    select ${arg('fleet')}, ${item('node_id')}, ${arg('site')}, ${item('instance_id')}, ${item('role')}, ${item('url')}, ${item('host')},
-      ${item('ip')}, ${json('capabilities')}, ${json('versions')}, coalesce(${json('devices')}, '[]'), ${json('services_running')},
-      coalesce(${item('lead')}, 1), ${now} - ${item('registered_ms')}, ${now} - coalesce(${item('silent_ms')}, 0),
-      iif(${item('silent_ms')} is null, ${arg('epoch')}, 0)
-    from json_each(${arg('nodes')}) as given where ${taken}
-    on conflict (fleet, node_id) do update set
-      displaced_instance_id = case when ${displaces} then nodes.instance_id else nodes.displaced_instance_id end,
+function compileNodes(now: SQL<number>, taken: SQL) {
+  const told = sql`with told as materialized (
+    select ${arg('fleet')} as fleet, ${item('node_id')} as node_id, ${arg('site')} as site, ${item('instance_id')} as instance_id,
+      ${item('role')} as role, ${item('url')} as url, ${item('host')} as host, ${item('ip')} as ip, ${json('capabilities')} as capabilities,
+      ${json('versions')} as versions, coalesce(${json('devices')}, '[]') as devices, ${json('services_running')} as services_running,
+      coalesce(${item('lead')}, 1) as lead, ${now} - ${item('registered_ms')} as registered_at,
+      ${now} - coalesce(${item('silent_ms')}, 0) as heard_at, iif(${item('silent_ms')} is null, ${arg('epoch')}, 0) as uplink_epoch
+    from json_each(${arg('nodes')}) as given)`;
+  const take = (from: string) => {
+    const displaces = sql.raw(`nodes.instance_id is not null and nodes.instance_id is not ${from}.instance_id`);
+    return sql`displaced_instance_id = case when ${displaces} then nodes.instance_id else nodes.displaced_instance_id end,
       displaced_at = case when ${displaces} then ${now} else nodes.displaced_at end,
-      ${sql.raw(COLUMNS.map((name) => `${name} = excluded.${name}`).join(', '))}, metrics = null, ttl_seconds = null, left_at = null,
-      registered_at = excluded.registered_at, uplink_epoch = excluded.uplink_epoch,
-      heard_at = iif(${isOurs}, excluded.heard_at, max(nodes.heard_at, excluded.heard_at))
-    where (${isOurs} or excluded.registered_at > coalesce(nodes.left_at, nodes.registered_at))
-      and ((nodes.uplink_epoch, nodes.left_at, ${columns('nodes.')}) is not (excluded.uplink_epoch, null, ${columns('excluded.')}))`;
+      ${sql.raw(SAID.map((name) => `${name} = ${from}.${name}`).join(', '))}, metrics = null, ttl_seconds = null, left_at = null,
+      registered_at = ${sql.raw(from)}.registered_at, uplink_epoch = ${sql.raw(from)}.uplink_epoch`;
+  };
+  const isLater = (from: string) => sql.raw(`${from}.registered_at > coalesce(nodes.left_at, nodes.registered_at)`);
+  return {
+    // Apart from the other, which names the site: an index has it, and would be written with each change.
+    changed: compileSql<never>(sql`${told}
+      update nodes set ${take('told')}, heard_at = iif(nodes.uplink_epoch is null, max(nodes.heard_at, told.heard_at), told.heard_at)
+      from told where nodes.fleet = told.fleet and nodes.node_id = told.node_id and nodes.site = told.site
+        and (nodes.uplink_epoch is not null or ${isLater('told')})
+        and (nodes.uplink_epoch, nodes.left_at, ${said('nodes.')}) is not (told.uplink_epoch, null, ${said('told.')}) and ${taken}`),
+    added: compileSql<never>(sql`${told}
+      insert into nodes (fleet, node_id, site, ${said('')}, registered_at, heard_at, uplink_epoch)
+      select fleet, node_id, site, ${said('')}, registered_at, heard_at, uplink_epoch from told where ${taken}
+      on conflict (fleet, node_id) do update set site = excluded.site, ${take('excluded')}, heard_at = max(nodes.heard_at, excluded.heard_at)
+        where nodes.site <> excluded.site and ${isLater('excluded')}`),
+  };
 }
 
 function componentsSql(now: SQL<number>, taken: SQL): SQL {

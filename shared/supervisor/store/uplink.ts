@@ -58,7 +58,7 @@ export function createUplinkStore(database: Database, ttl_seconds: number) {
       const results = await database.batch([
         ...(full ? [queries.hush.bind(values)] : []),
         queries.renew.bind(values),
-        ...(nodes.length === 0 ? [] : [queries.nodes.bind(values)]),
+        ...(nodes.length === 0 ? [] : [queries.changed.bind(values), queries.added.bind(values)]),
         ...(hasStatus ? [queries.components.bind(values)] : []),
         ...(gone.length === 0 ? [] : [queries.gone.bind(values)]),
         ...(events.length === 0 ? [] : [queries.events.bind(values)]),
