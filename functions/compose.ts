@@ -11,9 +11,13 @@ import { withRetries } from './adapters/d1-retry.ts';
 import { workerLog } from './adapters/log.ts';
 import { createR2Artifacts } from './adapters/r2-artifacts.ts';
 import { workerRandom } from './adapters/random.ts';
+import { SetupError } from './setup-error.ts';
+import { TOKEN_SETTINGS, type TokenBindings, tokensOf } from './tokens.ts';
+
+export { SetupError } from './setup-error.ts';
 
 /** What `wrangler.toml` and `wrangler secret put` give the Worker. */
-export interface Bindings {
+export interface Bindings extends TokenBindings {
   readonly DB?: D1Database;
   /** Absent: this Worker keeps no artifacts. */
   readonly ARTIFACTS?: R2Bucket;
@@ -41,7 +45,7 @@ export interface Bindings {
   readonly BOOTPLANE_KEEP_LEFT_DAYS?: string | number;
 }
 
-const KNOWN = [
+const KNOWN: readonly string[] = [
   'BOOTPLANE_API_KEY',
   'BOOTPLANE_ADMIN_KEY',
   'BOOTPLANE_SECRET',
@@ -53,12 +57,8 @@ const KNOWN = [
   'BOOTPLANE_KEEP_EVENT_DAYS',
   'BOOTPLANE_KEEP_LOST_DAYS',
   'BOOTPLANE_KEEP_LEFT_DAYS',
+  ...TOKEN_SETTINGS,
 ];
-
-/** The Worker can't start as it is set up; `message` says what to do. */
-export class SetupError extends Error {
-  override readonly name = 'SetupError';
-}
 
 /** The Supervisor over the Worker's bindings. Throws `SetupError`. */
 export async function compose(bindings: Bindings, version: string): Promise<Supervisor> {
@@ -70,9 +70,12 @@ export async function compose(bindings: Bindings, version: string): Promise<Supe
   const { ARTIFACTS: bucket } = bindings;
   const machine = { clock: workerClock, random: workerRandom(), log: workerLog() };
   const ports = { ...machine, database: withRetries(d1Database(database), machine) };
+  const fleets = await fleetsOf(bindings, ports);
+  const tokens = await tokensOf(bindings, { ...machine, ...fleets });
   return createSupervisor({
     ...ports,
-    ...(await fleetsOf(bindings, ports)),
+    ...fleets,
+    ...(tokens === undefined ? {} : { tokens }),
     ...(bucket === undefined ? {} : { artifacts: (name: string) => createR2Artifacts({ bucket, fleet: name }) }),
     version,
     ttl_seconds: ttlOf(bindings),

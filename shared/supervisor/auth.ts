@@ -2,6 +2,7 @@ import { FLEET_HEADER } from '../contract/fleet.ts';
 import { type FleetKeys, fleetOfCredential, fleetOfKey, holdsServiceToken, isServiceToken } from '../contract/fleet-keys.ts';
 import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
 import { Id } from '../contract/ids.ts';
+import { isJwt } from '../contract/jwt.ts';
 import { type IssuedKeyName, parseIssuedKey } from '../contract/key.ts';
 import type { Caller, FleetCaller, Identity, Keyring, Scope } from './identity/caller.ts';
 import type { CallerMemory } from './identity/caller-memory.ts';
@@ -56,8 +57,6 @@ const BEARER = 'bearer ';
 const FORWARD = 'bpf~';
 /** The other forms of credentials say themselves which fleet they are of. */
 const NAMES_FLEET = /^bp[a-z]~/;
-/** A JWS in compact form (RFC 7515, section 7.1): its first part is JSON that begins with `{`. Without a signature its last part is empty. */
-const JWT = /^e[yw][\w-]*\.[\w-]+\.[\w-]*$/;
 
 /**
  * Tells who calls: undefined without a credential. Throws the problem `unauthenticated` for one that
@@ -74,7 +73,7 @@ export function createAuthenticator(fleets: Keyring, { memory, forwarded, tokens
     if (credential.startsWith(FORWARD)) return verifyForwarded(forwarded, request, credential);
     const fleet = NAMES_FLEET.test(credential) ? null : request.headers.get(FLEET_HEADER);
     const identity =
-      tokens !== undefined && JWT.test(credential)
+      tokens !== undefined && isJwt(credential)
         ? tokens.verify(credential, request)
         : memory.recall(fleet === null ? credential : `${fleet}\n${credential}`, () => verify(fleets, issued, credential, fleet));
     if (fleet === null) return identity;
@@ -193,6 +192,7 @@ export function nameOfCaller(caller: Caller): string {
   if ('rests_on' in caller && caller.rests_on === 'admin') return 'admin';
   const { issued } = 'issued' in caller ? caller : {};
   if (issued !== undefined) return issued.label === undefined ? `key ${issued.key_id}` : `key ${issued.key_id} (${issued.label})`;
+  if ('subject' in caller && caller.subject !== undefined && caller.node_id === undefined) return `jwt ${caller.subject}`;
   return caller.node_id ?? 'fleet-key';
 }
 

@@ -54,11 +54,12 @@ async function admit(authenticate: Authenticate, limits: RateLimits, request: Re
   return caller;
 }
 
-/** No id holds a blank. */
+/** No name of a fleet or scope holds a blank. */
 function nameOf(who: Who): string {
   if (!('fleet' in who)) return who.scope;
   const issued = 'issued' in who ? who.issued?.key_id : undefined;
-  return `${who.fleet} ${who.scope} ${who.node_id ?? issued ?? ''}`;
+  const subject = 'subject' in who ? who.subject : undefined;
+  return `${who.fleet} ${who.scope} ${who.node_id ?? issued ?? subject ?? ''}`;
 }
 
 async function take(limit: RateLimit, key: string): Promise<void> {

@@ -50,7 +50,10 @@ export function tokenCases(start: Start): void {
       const clock: Clock = { now: () => now, monotonic: () => now, trusted: () => true, sleep: () => new Promise(() => undefined) };
       const text = { name: 'the test', version: async () => jwks, read: async () => jwks };
       const source = createTextJwks({ text, clock, log: recordingLog() });
-      return start({ fleets, tokens: createTokenVerifier({ keys: source, fleets, clock, issuer: ISSUER, audience: AUDIENCE, ...more }) });
+      return start({
+        fleets: more.fleets ?? fleets,
+        tokens: createTokenVerifier({ keys: source, fleets, clock, issuer: ISSUER, audience: AUDIENCE, ...more }),
+      });
     };
     const at = (seconds: number) => now / 1000 + seconds;
     const claims = (more: Record<string, unknown> = {}) => claimsAt(now, more);
@@ -80,7 +83,9 @@ export function tokenCases(start: Start): void {
         const publish = (as: string) =>
           call(harness, 'PUT /v1/cluster/plan', { as, body: { services: [] }, headers: { 'if-match': '"0"' } });
         expect(await publish(await token({ scope: 'viewer', sub: 'jane' }))).toMatchObject({ status: 403, body: { code: 'forbidden' } });
-        expect(await publish(await token({ scope: 'operator', sub: 'jane' }))).toMatchObject({ status: 200 });
+        expect(await publish(await token({ scope: 'operator', sub: 'jane@example.com' }))).toMatchObject({ status: 200 });
+        const history = await call(harness, 'GET /v1/cluster/plan/history');
+        expect(history.body.versions).toMatchObject([{ published_by: 'jwt jane@example.com' }]);
         expect(await status(await token({ scope: 'openid viewer profile operator', sub: 'jane' }))).toBe(200);
       });
 
@@ -173,9 +178,16 @@ export function tokenCases(start: Start): void {
         ['without an audience', () => token({ aud: undefined }), /no claim "aud"/],
         ['without a fleet', () => token({ fleet: undefined }), /claim "fleet" must be there/],
         ['without a scope', () => token({ scope: undefined }), /claim "scope" must be there/],
+        ['whose subject holds a line break', () => token({ scope: 'viewer', sub: 'a\nb' }), /claim "sub" must have 1 to 240 characters/],
+        ['whose subject holds half a character', () => token({ scope: 'operator', sub: 'a\ud800' }), /claim "sub" must have 1 to 240/],
+        ['of an admin where nobody makes fleets', () => token({ scope: 'admin' }), /scope is admin, and nobody makes fleets here/],
         ['without a subject', () => token({ sub: undefined }), /claim "sub" must be there/],
         ['whose scope is a list', () => token({ scope: ['node'] }), /claim "scope" must be there and hold/],
-        ['whose scope is none of ours', () => token({ scope: 'openid nodes' }), /claim "scope" holds none of operator, viewer, node/],
+        [
+          'whose scope is none of ours',
+          () => token({ scope: 'openid nodes' }),
+          /claim "scope" holds none of admin, operator, viewer, node/,
+        ],
         ['of a node whose subject is no node_id', () => token({ sub: 'a b' }), /claim "sub" must be the node_id/],
         ['of a fleet that is not here', () => token({ fleet: 'elsewhere' }), /no such fleet here/],
         ['whose fleet is no name', () => token({ fleet: 'a/b' }), /claim "fleet"/],
@@ -223,6 +235,22 @@ export function tokenCases(start: Start): void {
         expect(await status(swapClaims(good, claims({ scope: 'operator' })))).toBe(401);
         expect(await status(good)).toBe(200);
       });
+    });
+
+    it('of an admin act in the fleet that each request names', async () => {
+      await harness.close();
+      const admins: Keyring = { ...fleets, isAdmin: async () => false };
+      harness = await begin({ fleets: admins });
+      await register(harness, 'a');
+      const as = await token({ scope: 'admin', fleet: undefined, sub: 'jane' });
+      const nodesOf = (fleet: string) => call(harness, 'GET /v1/nodes', { as, headers: { 'bootplane-fleet': fleet } });
+      expect((await nodesOf('default')).body.nodes).toMatchObject([{ node_id: 'a' }]);
+      expect((await nodesOf('other')).body.nodes).toEqual([]);
+      expect(await nodesOf('elsewhere')).toMatchObject({ status: 404, body: { code: 'unknown_fleet' } });
+      expect(await call(harness, 'GET /v1/nodes', { as })).toMatchObject({ status: 400 });
+      const operator = await token({ scope: 'operator', sub: 'jane' });
+      const other = await call(harness, 'GET /v1/nodes', { as: operator, headers: { 'bootplane-fleet': 'other' } });
+      expect(other.body.nodes).toMatchObject([{ node_id: 'a' }]);
     });
 
     it('are refused from the moment on in which they expire, the skew included, and before they hold', async () => {

@@ -62,9 +62,9 @@ export async function forge(
 }
 
 /** HMAC-SHA256 under any bytes, as one who takes a public key for a secret would make it. */
-export function hmacWith(secret: Uint8Array<ArrayBuffer>): (text: string) => Promise<Uint8Array> {
+export function hmacWith(secret: Uint8Array): (text: string) => Promise<Uint8Array> {
   return async (text) => {
-    const key = await crypto.subtle.importKey('raw', secret, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+    const key = await crypto.subtle.importKey('raw', new Uint8Array(secret), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
     return new Uint8Array(await crypto.subtle.sign('HMAC', key, new TextEncoder().encode(text)));
   };
 }

@@ -33,6 +33,8 @@ export interface FleetCaller {
   readonly node_id?: string;
   /** The key that was presented, if it was an issued one. */
   readonly issued?: IssuedBy;
+  /** Whose token it was, as its issuer names the holder, if a JWT was presented. */
+  readonly subject?: string;
   /** `fleet_key`: that, or what is derived from it, was presented. `admin`: an admin has named this fleet. Absent for all others. */
   readonly rests_on?: 'fleet_key' | 'admin';
 }

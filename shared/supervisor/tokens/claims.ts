@@ -4,19 +4,23 @@ import type { FleetCaller } from '../auth.ts';
 
 /** What a token says of its holder, checked. */
 export interface Holder {
-  readonly fleet: string;
-  readonly scope: FleetCaller['scope'];
+  /** Of an admin, who names one in each request, nothing. */
+  readonly fleet: string | undefined;
+  readonly scope: FleetCaller['scope'] | 'admin';
   /** Who it is, as the issuer names it; for the scope `node` the node_id. */
   readonly subject: string;
 }
 
 /** From the widest to the narrowest: of several in one token the first counts. */
-const SCOPES = ['operator', 'viewer', 'node'] as const satisfies readonly FleetCaller['scope'][];
+const SCOPES = ['admin', 'operator', 'viewer', 'node'] as const satisfies readonly Holder['scope'][];
 
 const Claims = z.object({
-  fleet: z.string('must be there and name the fleet').pipe(Id),
+  fleet: z.string('must name the fleet').pipe(Id).optional(),
   scope: z.string(`must be there and hold ${SCOPES.join(', ')} or several of them, with blanks between (RFC 8693, section 4.2)`).max(4096),
-  sub: z.string('must be there and say whose the token is').min(1).max(256),
+  // It is shown to people and signed into documents.
+  sub: z
+    .string('must be there and say whose the token is')
+    .regex(/^\P{C}{1,240}$/u, 'must have 1 to 240 characters, none of them a control character'),
 });
 
 /** The holder, or in words what is wrong with the claims. They are of a token whose signature holds. */
@@ -30,6 +34,8 @@ export function readHolder(payload: unknown): Holder | string {
   const names = parsed.data.scope.split(' ');
   const scope = SCOPES.find((one) => names.includes(one));
   if (scope === undefined) return `its claim "scope" holds none of ${SCOPES.join(', ')}`;
+  if (scope === 'admin') return { fleet: undefined, scope, subject: sub };
+  if (fleet === undefined) return 'its claim "fleet" must be there and name the fleet';
   if (scope === 'node' && !Id.safeParse(sub).success) return 'its claim "sub" must be the node_id, since its scope is node';
   return { fleet, scope, subject: sub };
 }

@@ -1,6 +1,6 @@
 import { type JWTPayload, jwtVerify } from 'jose';
 import type { Clock } from '../../ports/clock.ts';
-import type { Caller, Keyring, TokenVerifier } from '../auth.ts';
+import type { Identity, Keyring, TokenVerifier } from '../auth.ts';
 import { ProblemError } from '../problem.ts';
 import { type Holder, readHolder } from './claims.ts';
 import { exposedToken } from './exposed.ts';
@@ -131,10 +131,14 @@ function expectedOf({ issuer, audience, clock }: TokenVerifierOptions): Expected
 }
 
 /** The keys of the fleet are looked up each time: they may be replaced while a token holds. */
-async function callerOf(fleets: Keyring, { fleet, scope, subject }: Holder): Promise<Caller> {
+async function callerOf(fleets: Keyring, { fleet, scope, subject }: Holder): Promise<Identity> {
+  if (fleet === undefined || scope === 'admin') {
+    if (fleets.isAdmin === undefined) throw refused('its scope is admin, and nobody makes fleets here');
+    return { scope: 'admin' };
+  }
   const keys = await fleets.keysOf(fleet);
   if (keys === undefined) throw refused('there is no such fleet here as its claim "fleet" names');
-  return { fleet, keys, scope, ...(scope === 'node' ? { node_id: subject } : {}) };
+  return { fleet, keys, scope, subject, ...(scope === 'node' ? { node_id: subject } : {}) };
 }
 
 function asProblem(error: unknown): never {

@@ -3,9 +3,11 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Bindings } from '../../../functions/compose.ts';
 import worker from '../../../functions/worker.ts';
 import { sha256Hex } from '../../../shared/contract/canonical.ts';
+import { AUDIENCE, claimsAt, ISSUER, jwksOf, makeKey, sign } from '../../support/token-issuer.ts';
 import { FLEET_KEY, heartbeat, registration } from '../harness.ts';
 import { bindings, freshD1 } from './harness.ts';
 
+const JWT = { BOOTPLANE_JWT_ISSUER: ISSUER, BOOTPLANE_JWT_AUDIENCE: AUDIENCE };
 const setup = (more: Record<string, unknown> = {}): Bindings => ({ DB: bindings.DB, BOOTPLANE_API_KEY: FLEET_KEY, ...more });
 
 async function send(given: Bindings, path: string, body?: unknown) {
@@ -94,6 +96,21 @@ describe('the Worker', () => {
     expect((await send(given, '/healthz')).status).toBe(200);
   });
 
+  it('takes the JWTs of the issuer in its settings, over https', async () => {
+    const key = await makeKey('worker', 'ES256');
+    const jwt = { BOOTPLANE_JWKS: jwksOf(key), BOOTPLANE_JWT_ISSUER: ISSUER, BOOTPLANE_JWT_AUDIENCE: AUDIENCE };
+    const token = await sign(key, claimsAt(Date.now(), { scope: 'viewer', sub: 'jane' }));
+    const ask = async (origin: string, more: Record<string, unknown> = {}) => {
+      const request = new Request(`${origin}/v1/nodes`, { headers: { authorization: `Bearer ${token}` } });
+      return (await worker.fetch(request as Parameters<typeof worker.fetch>[0], setup({ ...jwt, ...more }))).status;
+    };
+    expect(await ask('https://worker.test')).toBe(200);
+    expect(await ask('http://127.0.0.1:8787')).toBe(200);
+    expect(await ask('http://worker.test')).toBe(403);
+    expect(await ask('http://worker.test', { BOOTPLANE_INSECURE_HTTP: 'on' })).toBe(200);
+    expect(await ask('https://worker.test', { BOOTPLANE_JWT_AUDIENCE: 'another' })).toBe(401);
+  });
+
   it.each([
     ['without a fleet key', { BOOTPLANE_API_KEY: undefined }, /BOOTPLANE_API_KEY is missing: run "wrangler secret put/],
     ['with a fleet key that is too short', { BOOTPLANE_API_KEY: 'short' }, /at least 20 characters/],
@@ -106,6 +123,18 @@ describe('the Worker', () => {
     ],
     ['with too few events', { BOOTPLANE_KEEP_EVENTS: 5 }, /BOOTPLANE_KEEP_EVENTS is "5": use a whole number from 100 to 1000000/],
     ['with a fleet that is no name', { BOOTPLANE_FLEET: 'a b' }, /BOOTPLANE_FLEET is "a b"/],
+    [
+      'with keys of JWTs and no issuer',
+      { BOOTPLANE_JWKS: '{}', BOOTPLANE_JWT_AUDIENCE: 'x' },
+      /BOOTPLANE_JWKS is set without BOOTPLANE_JWT_ISSUER/,
+    ],
+    ['with keys that are none', { ...JWT, BOOTPLANE_JWKS: '{}' }, /keys in BOOTPLANE_JWKS are no JWKS/],
+    ['with keys over plain http', { ...JWT, BOOTPLANE_JWKS_URL: 'http://id.example.com/k' }, /BOOTPLANE_JWKS_URL must start with https/],
+    [
+      'with a skew of a day',
+      { ...JWT, BOOTPLANE_JWT_SKEW_SECONDS: '86400', BOOTPLANE_JWKS: '{}' },
+      /BOOTPLANE_JWT_SKEW_SECONDS is "86400"/,
+    ],
     ['with a setting that it does not know', { BOOTPLANE_TTL_SECOND: '15' }, /unknown setting BOOTPLANE_TTL_SECOND;/],
   ])('%s answers 503 and says what to do', async (_name, more, detail) => {
     const reply = await send(setup(more), '/v1/nodes');
