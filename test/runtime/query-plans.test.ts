@@ -4,6 +4,7 @@ import type { Database, Statement } from '../../shared/ports/database.ts';
 import { bootstrapEvent } from './events.cases.ts';
 import { call, type Harness, heartbeat, register } from './harness.ts';
 import { startOnNode } from './node-harness.ts';
+import { uplinkEvent, uplinkNode } from './uplink.cases.ts';
 
 /** Statements as they really ran, by the call that ran them. */
 const ran = new Map<string, Statement[]>();
@@ -19,10 +20,21 @@ const observe = (database: Database): Database => ({
   close: () => database.close(),
 });
 
+const STATUS = {
+  ...{ status: 'applied' as const, action: 'reconcile', generation: 1, hash: 'a'.repeat(64) },
+  ...{ attempt: 1, duration_ms: 1, incompatible: [], age_ms: 0 },
+};
 const token = { 'bootplane-epoch': '1/a' };
 const CALLS = {
   register: () => register(harness, 'a'),
   claim: () => call(harness, 'POST /v1/leader/claim', { body: { node_id: 'a', url: 'http://a.test:1' } }),
+  uplink: () =>
+    call(harness, 'POST /v1/sites/uplink', {
+      body: {
+        ...{ node_id: 'a', url: 'http://a.test:1', epoch: 1, session: 's', seq: 1, full: true },
+        ...{ nodes: [uplinkNode('a', { components: { storage: STATUS } })], gone: ['zzz'], events: [uplinkEvent(1)] },
+      },
+    }),
   heartbeat: () => call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a') }),
   'fenced heartbeat': () => call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a'), headers: token }),
   heartbeats: () => call(harness, 'POST /v1/nodes/heartbeats', { body: { heartbeats: [heartbeat('a'), heartbeat('zzz')] } }),
