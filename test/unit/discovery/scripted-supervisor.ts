@@ -131,7 +131,7 @@ export class ScriptedSupervisor {
       ttl_seconds: this.ttl_seconds,
       ...(this.documents.plan === undefined
         ? {}
-        : { generation: this.documents.plan.meta.generation, hash: this.documents.plan.meta.hash }),
+        : { generation: this.documents.plan.meta.generation, hash: this.documents.plan.meta.hash, ...emergencyIn(this.documents.plan) }),
     };
   }
 
@@ -206,6 +206,10 @@ export class ScriptedSupervisor {
     this.sent_whole += 1;
     return json(toWire(document), { etag });
   }
+}
+
+function emergencyIn({ meta: { emergency } }: SignedDocument) {
+  return emergency === undefined ? {} : { emergency: emergency.n };
 }
 
 export function json(body: unknown, headers: Record<string, string> = {}): Response {
