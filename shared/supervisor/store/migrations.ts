@@ -11,6 +11,9 @@ export const MIGRATIONS: readonly string[] = [
   '0004_outbox.sql',
   '0005_unbroken_lease.sql',
   '0006_uplink.sql',
+  '0007_emergency.sql',
+  '0008_fleets.sql',
+  '0010_ttl.sql',
 ];
 
 /**
