@@ -23,13 +23,16 @@ export function boundedFetch({ fetch, clock, timeout_ms, signal }: BoundedFetchO
   return async (request) => {
     const limit = timeout_ms();
     const call = linkedAbort(signal);
-    const tooLate = sleepAndRead(clock, limit, call.signal).then(() => {
-      throw new Error(signal.aborted ? 'the call was given up' : `no answer within ${Math.round(limit)} ms`);
+    const tooLate = Promise.withResolvers<never>();
+    let isOver = false;
+    // Nearly every call ends in time: for those no error is made.
+    void sleepAndRead(clock, limit, call.signal).then(() => {
+      if (!isOver) tooLate.reject(new Error(signal.aborted ? 'the call was given up' : `no answer within ${Math.round(limit)} ms`));
     });
-    tooLate.catch(() => undefined);
     try {
-      return await Promise.race([buffered(fetch(new Request(request, { signal: call.signal }))), tooLate]);
+      return await Promise.race([buffered(fetch(new Request(request, { signal: call.signal }))), tooLate.promise]);
     } finally {
+      isOver = true;
       call.abort();
       call.dispose();
     }
