@@ -19,6 +19,8 @@ export interface CrewOptions {
   /** Modules that each process loads first, and what they find in their environment. */
   readonly preload?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Ends the run: seeds that are under way are given up and not reported. */
+  readonly signal?: AbortSignal;
   /** Returns whether to go on. */
   onReport(report: Report): boolean;
 }
@@ -36,7 +38,8 @@ export async function runCrew(options: CrewOptions): Promise<void> {
 }
 
 async function work(options: CrewOptions, orders: Order[], go: { on: boolean }): Promise<void> {
-  const { preload = [], env = {} } = options;
+  const { preload = [], env = {}, signal } = options;
+  if (signal?.aborted === true) return;
   const worker = fork(WORKER, {
     execArgv: preload.flatMap((module) => ['--import', module]),
     env: { ...process.env, ...env },
@@ -50,6 +53,12 @@ async function work(options: CrewOptions, orders: Order[], go: { on: boolean }):
     watch = setTimeout(() => worker.kill('SIGKILL'), PATIENCE_MS);
     worker.send(current);
   };
+  const stop = () => {
+    go.on = false;
+    current = undefined;
+    worker.kill('SIGKILL');
+  };
+  signal?.addEventListener('abort', stop, { once: true });
   const tell = (report: Report) => {
     if (!options.onReport(report)) go.on = false;
   };
@@ -58,9 +67,10 @@ async function work(options: CrewOptions, orders: Order[], go: { on: boolean }):
       if (message !== 'ready') tell(message);
       next();
     });
-    worker.once('exit', (code, signal) => {
+    worker.once('exit', (code, killed_by) => {
       clearTimeout(watch);
-      const why = `its process ended (${signal ?? code}): it failed, or took longer than ${PATIENCE_MS / 1000} s`;
+      signal?.removeEventListener('abort', stop);
+      const why = `its process ended (${killed_by ?? code}): it failed, or took longer than ${PATIENCE_MS / 1000} s`;
       if (current !== undefined) tell({ seed: current.seed, digest: '', broken: why, faults: {}, covered: {}, events: 0 });
       else if (go.on && orders.length > 0)
         tell({ seed: orders[0]?.seed ?? 0, digest: '', broken: why, faults: {}, covered: {}, events: 0 });

@@ -1,6 +1,11 @@
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const FORBIDDEN = /[\0\r\n]|[^\0-\xff]/;
+const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
 const EDGES = /^[\t\n\r ]+|[\t\n\r ]+$/g;
+
+/** Header names that were checked before, by how they were given: a few dozen. */
+const lowered = new Map<string, string>();
+const MOST_NAMES = 1000;
 
 type Init = HeadersInit | LightHeaders | undefined;
 
@@ -64,13 +69,18 @@ export class LightHeaders {
 
 /** Names come from a few places, nearly all in lower case already. */
 function lower(name: string): string {
+  const known = lowered.get(name);
+  if (known !== undefined) return known;
   const key = name.toLowerCase();
   if (key === 'set-cookie') throw new TypeError('the simulated fetch has no cookies');
   if (!TOKEN.test(key)) throw new TypeError(`Headers: "${name}" is an invalid header name.`);
+  if (lowered.size < MOST_NAMES) lowered.set(name, key);
   return key;
 }
 
 function checked(name: string, value: string): string {
+  // Nearly all are plain: nothing to cut off, nothing forbidden.
+  if (typeof value === 'string' && PLAIN.test(value)) return value;
   const text = String(value).replace(EDGES, '');
   if (FORBIDDEN.test(text)) throw new TypeError(`Headers: "${text}" is an invalid header value of ${name}.`);
   return text;

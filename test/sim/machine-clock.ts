@@ -38,8 +38,11 @@ export class MachineClock {
     return this.now() >= EARLIEST && this.#timeline.now - this.#jumped_at >= DISTRUST_MS;
   }
 
-  /** The clock port of one process: its monotonic time counts from its start, and a dead process never wakes. */
-  ofProcess(isAlive: () => boolean, owner?: string): Clock {
+  /**
+   * The clock port of one process: its monotonic time counts from its start, and a dead process never wakes. `about`: the
+   * only machine that one who wakes may change.
+   */
+  ofProcess(isAlive: () => boolean, owner?: string, about = owner): Clock {
     const timeline = this.#timeline;
     const { rate } = this;
     const started = timeline.now;
@@ -54,7 +57,7 @@ export class MachineClock {
             signal?.removeEventListener('abort', cut);
             if (isAlive()) resolve();
           };
-          const callOff = timeline.after(ms > 0 ? Math.max(ms / rate, LEAST_SLEEP_MS) : 0, wake, owner);
+          const callOff = timeline.after(ms > 0 ? Math.max(ms / rate, LEAST_SLEEP_MS) : 0, wake, owner, about);
           const cut = () => {
             callOff();
             if (isAlive()) resolve();

@@ -8,7 +8,7 @@ import type { TraceLevel } from './trace.ts';
 const USAGE = `npm run sim -- [--seeds N] [--from SEED] [--nodes N] [--seconds N] [--jobs N] [--keep-going]
 npm run sim -- --seed SEED [--nodes N] [--seconds N] [--log] [--wire]
 
-The first form runs N seeds and says what was covered; the second replays one and prints what happened.
+The first form runs N seeds and says what was covered, also when it is stopped (Ctrl-C); the second replays one and prints what happened.
 `;
 
 const { values } = parseArgs({
@@ -27,6 +27,10 @@ const { values } = parseArgs({
 });
 
 const [nodes, seconds] = [Number(values.nodes), Number(values.seconds)];
+/** The exit code of a run that was stopped, as shells have it for SIGINT. */
+const STOPPED = 130;
+/** After so many seeds a line says how far a run has come. */
+const PROGRESS_EVERY = 100;
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
 if (values.help) print(USAGE);
@@ -49,16 +53,21 @@ async function runMany(): Promise<number> {
   const orders = Array.from({ length: Number(values.seeds) }, (_, index) => ({ seed: from + index, nodes, seconds }));
   const tally = new Tally(seconds);
   const failed: Report[] = [];
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => stop.abort());
   const onReport = (report: Report) => {
     tally.add(report);
+    if (tally.seeds % PROGRESS_EVERY === 0) process.stderr.write(`${tally.progress(orders.length)}, ${failed.length} broken\n`);
     if (report.broken === undefined) return true;
     failed.push(report);
     print(`seed ${report.seed}: ${report.broken}`);
     return values['keep-going'];
   };
-  await runCrew({ orders, jobs: Number(values.jobs), onReport });
+  await runCrew({ orders, jobs: Number(values.jobs), signal: stop.signal, onReport });
   print(tally.render());
+  if (stop.signal.aborted) print(`stopped after ${tally.seeds} of ${orders.length} seeds; ${failed.length} of them broke an invariant`);
   const [first] = failed;
+  if (stop.signal.aborted) return first === undefined ? STOPPED : 1;
   if (first === undefined) return 0;
   await replay(first.seed);
   print(`\n${failed.length} of ${tally.seeds} seeds broke an invariant. To see it again:`);

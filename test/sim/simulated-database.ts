@@ -1,44 +1,37 @@
-import { fileURLToPath } from 'node:url';
-import Sqlite from 'better-sqlite3';
-import { applyMigrations, readMigrations } from '../../runtime-node/adapters/sqlite-migrations.ts';
-import { type Database, DatabaseError, type Row, type Statement } from '../../shared/ports/database.ts';
+import { type Database, DatabaseError, type Row, type SqlValue, type Statement } from '../../shared/ports/database.ts';
+import { closeConnection, openConnection, type PreparedStatement } from './sqlite-connections.ts';
+
+/** Answers that are kept of each statement; when it is full it is emptied. */
+const KEPT = 50;
 
 /** One database file on a simulated disk: what is committed stays, whoever crashes. */
 export class DatabaseFile {
-  readonly #sqlite: Sqlite.Database;
-  readonly #prepared = new Map<string, Sqlite.Statement>();
-  /** What was read for the invariants since the last write, by statement and parameters. */
-  readonly #reads = new Map<string, Row[]>();
-  #now: () => number = () => 0;
+  readonly #connection: ReturnType<typeof openConnection>;
+  /** By table, how often something may have been written to it. */
+  readonly #writes = new Map<string, number>();
+  #isClosed = false;
 
-  private constructor(bytes: Buffer) {
-    this.#sqlite = new Sqlite(bytes);
-    this.#sqlite.function('bootplane_now', { deterministic: false }, () => Math.floor(this.#now()));
+  private constructor(image?: Buffer) {
+    this.#connection = openConnection(image);
   }
 
   static migrated(): DatabaseFile {
-    template ??= migrate();
-    return new DatabaseFile(template);
+    return new DatabaseFile();
   }
 
   /** Another disk with the same content. */
   copy(): DatabaseFile {
-    return new DatabaseFile(this.#sqlite.serialize());
+    return new DatabaseFile(this.#connection.sqlite.serialize());
   }
 
   /** Whose clock judges every expiry: that of the machine that holds the disk. */
   useClock(now: () => number): void {
-    this.#now = now;
+    this.#connection.now = now;
   }
 
-  /** For the invariants, which look at a database after each event without asking its Supervisor. `sql` may not ask for the time. */
+  /** For the invariants, which look at a database after each event without asking its Supervisor. */
   read(sql: string, ...params: readonly (string | number)[]): Row[] {
-    const name = params.length === 0 ? sql : `${sql} ${JSON.stringify(params)}`;
-    const known = this.#reads.get(name);
-    if (known !== undefined) return known;
-    const rows = this.#prepare(sql).all(...params) as Row[];
-    this.#reads.set(name, rows);
-    return rows;
+    return this.#run({ sql, params });
   }
 
   /** One transaction: all statements or none. */
@@ -46,20 +39,23 @@ export class DatabaseFile {
     const [only] = statements;
     // A single statement is a transaction by itself.
     if (only !== undefined && statements.length === 1) return [this.#runAlone(only)];
-    this.#prepare('begin immediate').run();
+    this.#prepare('begin immediate').statement.run();
     try {
       const results = statements.map((statement) => this.#run(statement));
-      this.#prepare('commit').run();
+      this.#prepare('commit').statement.run();
       return results;
     } catch (error) {
-      if (this.#sqlite.inTransaction) this.#prepare('rollback').run();
-      this.#reads.clear();
+      if (this.#connection.sqlite.inTransaction) this.#prepare('rollback').statement.run();
+      // What was read meanwhile is not what is there.
+      this.#noteWrite(this.#writes.keys());
       throw toDatabaseError(error);
     }
   }
 
   close(): void {
-    this.#sqlite.close();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    closeConnection(this.#connection);
   }
 
   #runAlone(statement: Statement): Row[] {
@@ -71,31 +67,36 @@ export class DatabaseFile {
   }
 
   #run({ sql, params }: Statement): Row[] {
-    const statement = this.#prepare(sql);
-    if (!statement.readonly) this.#reads.clear();
+    const prepared = this.#prepare(sql);
+    const { statement, tables, isRepeatable } = prepared;
+    if (isRepeatable) return this.#readAgain(prepared, params);
+    if (!statement.readonly) this.#noteWrite(tables);
     if (statement.reader) return statement.all(params) as Row[];
     statement.run(params);
     return [];
   }
 
-  #prepare(sql: string): Sqlite.Statement {
-    const known = this.#prepared.get(sql);
-    if (known !== undefined) return known;
-    const statement = this.#sqlite.prepare(sql);
-    this.#prepared.set(sql, statement);
-    return statement;
+  /** While nothing was written to the tables of a query it gives the same rows: nodes and invariants ask far more often than anything changes. */
+  #readAgain({ statement, tables, answers }: PreparedStatement, params: readonly SqlValue[]): Row[] {
+    let writes = 0;
+    for (const table of tables) writes += this.#writes.get(table) ?? 0;
+    const name = JSON.stringify(params);
+    const known = answers.get(name);
+    if (known?.writes === writes) return [...known.rows];
+    const rows = (statement.all(params) as Row[]).map((row) => Object.freeze(row));
+    if (answers.size >= KEPT) answers.clear();
+    answers.set(name, { writes, rows });
+    return [...rows];
   }
-}
 
-/** Made once in a process: to migrate each database anew would take longer than to simulate it. */
-let template: Buffer | undefined;
+  #noteWrite(tables: Iterable<string>): void {
+    for (const table of tables) this.#writes.set(table, (this.#writes.get(table) ?? 0) + 1);
+  }
 
-function migrate(): Buffer {
-  const sqlite = new Sqlite(':memory:');
-  applyMigrations(sqlite, readMigrations(fileURLToPath(new URL('../../migrations', import.meta.url))));
-  const bytes = sqlite.serialize();
-  sqlite.close();
-  return bytes;
+  #prepare(sql: string): PreparedStatement {
+    if (this.#isClosed) throw new TypeError('the database is closed');
+    return this.#connection.prepare(sql);
+  }
 }
 
 function toDatabaseError(error: unknown): DatabaseError {

@@ -25,7 +25,7 @@ export function installSyncCrypto(): void {
 
 type Bytes = ArrayBuffer | ArrayBufferView;
 type SyncKey =
-  | { readonly kind: 'raw'; readonly bytes: Buffer; readonly key: KeyObject }
+  | { readonly kind: 'raw'; readonly id: string; readonly bytes: Buffer; readonly key: KeyObject }
   | { readonly kind: 'ed25519'; readonly id: string; readonly key: KeyObject };
 
 /** Results that are kept; when it is full it is emptied. */
@@ -33,7 +33,9 @@ const KEPT = 2_000;
 
 export function createSyncSubtle() {
   const remember = createMemory();
-  const digestOf = (bytes: Buffer) => hash('sha256', bytes, 'buffer');
+  const digestOf = (bytes: Buffer) => remember(`digest ${bytes.toString('latin1')}`, () => hash('sha256', bytes, 'buffer'));
+  const macOf = ({ id, key }: SyncKey, bytes: Buffer) =>
+    remember(`mac ${id} ${bytes.toString('latin1')}`, () => createHmac('sha256', key).update(bytes).digest());
   return {
     digest: async (_name: string, data: Bytes) => toArrayBuffer(digestOf(toBuffer(data))),
     importKey: async (format: string, data: Bytes | JsonWebKey, algorithm: unknown) => importKey(format, data, algorithm),
@@ -42,13 +44,13 @@ export function createSyncSubtle() {
       hkdfSync('sha256', rawOf(key), toBuffer(salt), toBuffer(info), bits / 8),
     sign: async (_algorithm: unknown, key: SyncKey, data: Bytes) => {
       const bytes = toBuffer(data);
-      if (key.kind === 'raw') return toArrayBuffer(createHmac('sha256', key.key).update(bytes).digest());
+      if (key.kind === 'raw') return toArrayBuffer(macOf(key, bytes));
       return remember(`sign ${key.id} ${bytes.toString('latin1')}`, () => toArrayBuffer(sign(null, bytes, key.key)));
     },
     verify: async (_algorithm: unknown, key: SyncKey, signature: Bytes, data: Bytes) => {
       const [mark, bytes] = [toBuffer(signature), toBuffer(data)];
       if (key.kind === 'raw') {
-        const own = createHmac('sha256', key.key).update(bytes).digest();
+        const own = macOf(key, bytes);
         return own.length === mark.length && timingSafeEqual(own, mark);
       }
       return remember(`verify ${key.id} ${mark.toString('latin1')} ${bytes.toString('latin1')}`, () => verify(null, bytes, key.key, mark));
@@ -59,7 +61,7 @@ export function createSyncSubtle() {
 function importKey(format: string, data: Bytes | JsonWebKey, algorithm: unknown): SyncKey {
   if (format === 'raw') {
     const bytes = Buffer.from(toBuffer(data as Bytes));
-    return { kind: 'raw', bytes, key: createSecretKey(bytes) };
+    return { kind: 'raw', id: bytes.toString('hex'), bytes, key: createSecretKey(bytes) };
   }
   if (algorithm !== 'Ed25519') throw new TypeError(`the simulated Web Crypto has no ${format} of ${JSON.stringify(algorithm)}`);
   if (format === 'pkcs8') {

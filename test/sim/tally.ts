@@ -20,16 +20,30 @@ export class Tally {
     count(this.#covered, covered);
   }
 
+  /** How far it has come, in a line. */
+  progress(all: number): string {
+    const left_minutes = (all - this.seeds) / (this.seeds / this.#took) / 60;
+    return `${this.seeds} of ${all} seeds, ${this.#rate} a second, ${Math.ceil(left_minutes)} min left`;
+  }
+
   render(): string {
-    const took = (performance.now() - this.#began) / 1000;
     return [
       'faults injected',
       ...table(this.#faults),
       'states and ways covered',
       ...table(this.#covered),
-      `${this.seeds} seeds in ${took.toFixed(1)} s: ${(this.seeds / took).toFixed(2)} seeds per second,`,
-      `${Math.round((this.seeds * this.#seconds) / took)} simulated seconds per second, ${Math.round(this.#events / Math.max(1, this.seeds))} events a seed`,
+      `${this.seeds} seeds in ${this.#took.toFixed(1)} s: ${this.#rate} seeds per second,`,
+      `${Math.round((this.seeds * this.#seconds) / this.#took)} simulated seconds per second, ${Math.round(this.#events / Math.max(1, this.seeds))} events a seed`,
     ].join('\n');
+  }
+
+  /** Seconds. */
+  get #took(): number {
+    return (performance.now() - this.#began) / 1000;
+  }
+
+  get #rate(): string {
+    return (this.seeds / this.#took).toFixed(2);
   }
 }
 

@@ -4,6 +4,8 @@ interface Event {
   readonly order: number;
   /** The machine that it happens to, where it is one. */
   readonly owner: string | undefined;
+  /** The only one whom it may change, where that is known: its owner, or who has no say in when it happens. */
+  readonly about: string | undefined;
   act: (() => void) | undefined;
 }
 
@@ -30,10 +32,10 @@ export class Timeline {
 
   /**
    * Lets `act` happen to `owner` after `ms` milliseconds; events of one moment happen in the order in which they were
-   * asked for. Returns how to call it off.
+   * asked for. Only `about` may be another for it. Returns how to call it off.
    */
-  after(ms: number, act: () => void, owner?: string): () => void {
-    const event: Event = { at: this.#now + Math.max(0, ms), order: this.#nextOrder(), owner, act };
+  after(ms: number, act: () => void, owner?: string, about = owner): () => void {
+    const event: Event = { at: this.#now + Math.max(0, ms), order: this.#nextOrder(), owner, about, act };
     push(this.#heap, event);
     return () => {
       event.act = undefined;
@@ -56,7 +58,7 @@ export class Timeline {
   }
 
   /** Lets time pass until `end`. `observe` is called after each event, when all that followed from it is done, and says whether to go on. */
-  async run(end: number, observe: (owner: string | undefined) => boolean): Promise<void> {
+  async run(end: number, observe: (owner: string | undefined, about: string | undefined) => boolean): Promise<void> {
     await settle();
     for (let next = this.#heap[0]; next !== undefined && next.at <= end; next = this.#heap[0]) {
       pop(this.#heap);
@@ -72,7 +74,7 @@ export class Timeline {
       this.happened += 1;
       next.act();
       await settle();
-      if (!observe(next.owner)) return;
+      if (!observe(next.owner, next.about)) return;
     }
     this.#now = end;
   }

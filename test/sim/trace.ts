@@ -12,11 +12,16 @@ export interface TraceLine {
   readonly text: string;
 }
 
+/** Lines are hashed so many characters at a time: to hash each by itself costs as much again. */
+const BLOCK = 16_384;
+
 /** Everything that happened in a world, in order. The hash covers each line, kept or not: two runs of a seed must have the same. */
 export class Trace {
   readonly lines: TraceLine[] = [];
   readonly #timeline: Timeline;
   readonly #hash = createHash('sha256');
+  /** What is not hashed yet. */
+  #block = '';
   readonly #kept: ReadonlySet<TraceLevel>;
   /** Ids that are long and say nothing, by the short names that stand for them in the lines. */
   readonly #names = new Map<string, string>();
@@ -33,11 +38,13 @@ export class Trace {
 
   add(who: string, level: TraceLevel, text: string): void {
     const at = this.#timeline.now;
-    this.#hash.update(`${at} ${who} ${text}\n`);
+    this.#block += `${at} ${who} ${text}\n`;
+    if (this.#block.length >= BLOCK) this.#hashBlock();
     if (this.#kept.has(level)) this.lines.push({ at, who, level, text: this.#named(text) });
   }
 
   get digest(): string {
+    this.#hashBlock();
     return this.#hash.copy().digest('hex');
   }
 
@@ -45,6 +52,11 @@ export class Trace {
   render(levels: readonly TraceLevel[] = ['step', 'log', 'wire']): string {
     const shown = this.lines.filter(({ level }) => levels.includes(level));
     return shown.map(({ at, who, text }) => `${(at / 1000).toFixed(3).padStart(8)}  ${who.padEnd(8)} ${text}`).join('\n');
+  }
+
+  #hashBlock(): void {
+    this.#hash.update(this.#block);
+    this.#block = '';
   }
 
   #named(text: string): string {

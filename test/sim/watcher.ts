@@ -8,6 +8,8 @@ export interface Watcher extends Partial<Pick<HttpDeps, 'onRequest' | 'onArrival
   onEnd?(machine: Machine): void;
   /** After each event that may have changed how a node stands. */
   onState?(machine: Machine, state: DiscoveryState): void;
+  /** Instead, after an event that cannot have changed how it stands: only time has passed. */
+  onTime?(machine: Machine): void;
   onService?(machine: Machine, event: ServiceEvent): void;
   /** Before the call is made. */
   onPort?(machine: Machine, call: PortCall): void;

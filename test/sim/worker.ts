@@ -25,4 +25,6 @@ process.on('unhandledRejection', (error) => {
   const broken = `nothing crashes a node: nobody caught ${error instanceof Error ? error.message : String(error)}`;
   process.send?.({ seed: current?.seed ?? 0, digest: '', broken, faults: {}, covered: {}, events: 0 }, () => process.exit(1));
 });
+// Who stops a run at a terminal stops all of its processes; the first one says how far it came and ends these.
+process.on('SIGINT', () => undefined);
 process.send?.('ready');

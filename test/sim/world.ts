@@ -65,9 +65,11 @@ export class World {
     this.keys = keys;
     this.trace = new Trace(this.timeline, options.keep);
     this.network = new Network(this.timeline, randomOf(options.seed, 'network'));
-    this.clock = new MachineClock(this.timeline).ofProcess(() => true);
+    const rightClock = new MachineClock(this.timeline);
+    this.clock = rightClock.ofProcess(() => true);
     this.lan = new MemoryLan({
       clock: this.clock,
+      clockOf: (name) => ({ ...this.clock, sleep: rightClock.ofProcess(() => true, undefined, name).sleep }),
       log: this.#log('lan'),
       path: (from, to) => (options.multicast === false ? [] : this.network.packetDelays(from, to)),
     });
@@ -105,8 +107,12 @@ export class World {
 
   /** Lets simulated time pass; `observe` is called whenever something has happened. */
   async run(ms: number): Promise<void> {
-    await this.timeline.run(this.timeline.now + ms, (owner) => {
-      for (const machine of this.machines) if (owner === undefined || machine.name === owner) this.#look(machine);
+    await this.timeline.run(this.timeline.now + ms, (owner, about) => {
+      for (const machine of this.machines) {
+        if (owner !== undefined && machine.name !== owner) continue;
+        if (about === undefined || machine.name === about || this.#mayChangeWithTime(machine)) this.#look(machine);
+        else for (const watcher of this.watchers) watcher.onTime?.(machine);
+      }
       return !this.#halted;
     });
   }
@@ -211,6 +217,12 @@ export class World {
     return tracingLog(this.trace, who, (level, message) => {
       for (const watcher of this.watchers) watcher.onLog?.(who, level, message);
     });
+  }
+
+  /** The lease of one that leads may run out. What else a node says of itself changes only with what happens to it. */
+  #mayChangeWithTime({ name }: Machine): boolean {
+    const shown = this.#shown.get(name);
+    return shown === undefined || shown.state.role === 'leader';
   }
 
   /** Tells whoever watches how a node stands, and writes a line when that has changed. */

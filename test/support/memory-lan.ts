@@ -12,6 +12,8 @@ export type Path = (from: string, to: string) => readonly number[];
 export interface MemoryLanOptions {
   readonly clock: Clock;
   readonly log: Log;
+  /** The clock by which a machine hears and speaks, asked for once for each; they go alike. Default: `clock`. */
+  readonly clockOf?: (address: string) => Clock;
   /** Default: every packet arrives after 1 ms. Called with addresses as they were given to `join`. */
   readonly path?: Path;
   /** How long an advert counts after it was heard last, in milliseconds. Default: 120 s, as an SRV record. */
@@ -27,23 +29,26 @@ const ASKED_AT = [0, 0.3, 0.7];
 
 /** A LAN in memory: the shared medium. It does nothing by itself; all time is the clock's. */
 export class MemoryLan {
-  readonly #options: Required<Omit<MemoryLanOptions, 'path'>>;
+  readonly #options: Required<Omit<MemoryLanOptions, 'path' | 'clock'>>;
   readonly #joined = new Map<string, Station>();
   /** May be replaced at any time. */
   path: Path;
   /** How many packets were sent, by kind. A packet to all counts once. */
   readonly sent = { query: 0, advert: 0, goodbye: 0 };
 
-  constructor({ path = () => [1], ttl_ms = 120_000, ...options }: MemoryLanOptions) {
-    this.#options = { ...options, ttl_ms };
+  constructor({ path = () => [1], ttl_ms = 120_000, clock, clockOf = () => clock, log }: MemoryLanOptions) {
+    this.#options = { log, clockOf, ttl_ms };
     this.path = path;
   }
 
   /** A machine at `address`. An address that was crashed or closed may join again. */
   join(address: string): Lan {
     if (this.#joined.has(address)) throw new TypeError(`${address} is on the LAN already`);
+    const { log, ttl_ms, clockOf } = this.#options;
     const station = new Station({
-      ...this.#options,
+      clock: clockOf(address),
+      log,
+      ttl_ms,
       send: (packet) => this.#send(address, packet),
       leave: () => {
         if (this.#joined.get(address) === station) this.#joined.delete(address);
@@ -71,7 +76,7 @@ export class MemoryLan {
   }
 
   async #deliver(station: Station, from: string, packet: Packet, delay: number): Promise<void> {
-    await this.#options.clock.sleep(delay);
+    await station.clock.sleep(delay);
     station.hear(from, packet);
   }
 }
@@ -90,11 +95,13 @@ class Station implements Lan {
   readonly #listeners = new Set<(advert: Advert) => void>();
   readonly #browsers = new Set<(advert: Advert) => void>();
   readonly #gone = new AbortController();
+  readonly clock: Clock;
   #own: Advert | undefined;
   #plugged = true;
 
   constructor(deps: StationDeps) {
     this.#deps = deps;
+    this.clock = deps.clock;
   }
 
   async *browse(timeout_ms: number, signal?: AbortSignal): AsyncGenerator<Advert> {

@@ -51,6 +51,7 @@ export function servicesInvariants(published: Published): Invariant {
         const [double] = services.doubles;
         if (double !== undefined) judge.broken('never two copies on one node', `${name} runs ${double} twice`);
       },
+      onTime: (machine) => copies.noteOn(machine),
     };
   };
 }
