@@ -170,6 +170,9 @@ describe('migrations on Node', () => {
   it('of this repository have numbered names in order', () => {
     const names = readMigrations(new URL('../../migrations', import.meta.url).pathname).map(({ name }) => name);
     expect(names[0]).toBe('0001_registry.sql');
-    expect(names.map((name) => Number(/^(\d{4})_[a-z_]+\.sql$/.exec(name)?.[1]))).toEqual(names.map((_, index) => index + 1));
+    const numbers = names.map((name) => Number(/^(\d{4})_[a-z_]+\.sql$/.exec(name)?.[1]));
+    expect(numbers.every(Number.isInteger)).toBe(true);
+    // A number may have been left out; none comes twice, whatever was developed side by side.
+    expect(new Set(numbers).size).toBe(numbers.length);
   });
 });

@@ -55,6 +55,30 @@ describe('the Worker', () => {
     expect(results).toEqual([{ first: 6, kept: 10_000 }]);
   });
 
+  it('tries a heartbeat again when D1 loses the connection, and leaves a claim to who made it', async () => {
+    let lost = 0;
+    const { DB } = bindings;
+    const batch = async <T>(statements: D1PreparedStatement[]) => {
+      const results = await DB.batch<T>(statements);
+      lost -= 1;
+      // It took effect, and nobody was told.
+      if (lost >= 0) throw new Error('D1_ERROR: Network connection lost.');
+      return results;
+    };
+    const given = setup({ DB: Object.assign(Object.create(DB), { prepare: DB.prepare.bind(DB), batch }) });
+    await send(given, '/v1/nodes/register', registration('a'));
+    lost = 1;
+    expect(await send(given, '/v1/nodes/heartbeat', heartbeat('a', { role: 'proxy' }))).toMatchObject({ status: 204 });
+    lost = 1;
+    expect(await send(given, '/v1/nodes')).toMatchObject({ status: 200, body: { nodes: [{ role: 'proxy' }] } });
+    lost = 1;
+    const claim = { node_id: 'a', url: 'http://a.test:1' };
+    expect(await send(given, '/v1/leader/claim', claim)).toMatchObject({ status: 503, body: { code: 'unavailable' } });
+    expect(lost).toBe(0);
+    // Who claims again without an epoch, as after a restart, gets the next one.
+    expect(await send(given, '/v1/leader/claim', claim)).toMatchObject({ status: 200, body: { granted: true, epoch: 2 } });
+  });
+
   it('says what it is to whoever opens its address, and nothing of its fleets', async () => {
     const open = (method: string) =>
       worker.fetch(
