@@ -43,6 +43,8 @@ interface State {
   isMore: boolean;
   resyncs: number;
   isFirst: boolean;
+  /** The cloud does not know this call. */
+  isOld: boolean;
 }
 
 interface Uplink {
@@ -66,7 +68,7 @@ export async function openUplink(node: NodeContext, options: UplinkOptions): Pro
   const own = connect({ ...node, signal }, deps.self);
   const timeout_ms = () => Math.max(1, Math.min(CALL_TIMEOUT_MS, leaseLeftMs(lease, clock)));
   const cloud = connect({ ...node, signal }, { url, fetch: deps.fetch, timeout_ms });
-  const state: State = { ...freshSession(node), bytes: FIRST_BYTES, isMore: false, resyncs: 0, isFirst: true };
+  const state: State = { ...freshSession(node), bytes: FIRST_BYTES, isMore: false, resyncs: 0, isFirst: true, isOld: false };
   const uplink = { node, lease, own, cloud, changes: createSiteChanges(), events: await openUplinkEvents(deps, own, url), state };
   const failures = createFailureRecord(node.standing.waits, deps.log, url);
   return {
@@ -112,13 +114,16 @@ async function call(uplink: Uplink): Promise<Claim | (Answer<UplinkAnswer> & { r
   const sent_at_ms = clock.monotonic();
   try {
     const answer = await sendPortion(cloud, { ...from, seq: state.seq, ...begins }, portion, (what, why) => drop(uplink, what, why));
+    state.isOld = false;
     await heed(uplink, answer.body, answer.taken);
     const { granted, epoch, expires_in_ms } = answer.body;
     const claim = granted ? { granted: { epoch, held: { sent_at_ms, expires_in_ms } } } : { lost_to: answer.body };
     return { ...answer, claim };
   } catch (error) {
     if (!isOld(error)) throw error;
-    node.deps.log.warn('the cloud is of an older version and takes only the lease: what happens on this site is not seen there');
+    if (!state.isOld)
+      node.deps.log.warn('the cloud is of an older version: it takes the lease, and does not see what happens on this site');
+    state.isOld = true;
     return claimLease(node.deps, cloud, { epoch: lease.epoch });
   }
 }

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createClient } from '../../../shared/client.ts';
 import { CLOUD, Fleet, type FleetMachine, TTL_MS } from './fleet.ts';
-import { FLEET_KEY } from './harness.ts';
+import { FLEET_KEY, Machine } from './harness.ts';
+import { fail, json } from './scripted-supervisor.ts';
 
 let fleet: Fleet;
 /** Calls that reached the cloud, as `POST /v1/sites/uplink`, with who called. */
@@ -168,5 +169,82 @@ describe('the uplink of a leader', () => {
     Object.assign(fleet.cloud, { supervisor });
     await fleet.elapse(2 * TTL_MS);
     expect(leader.state).toMatchObject({ confirmed: true, waiting_for: [] });
+  });
+});
+
+describe('a leader and a cloud that answers as it should not', () => {
+  const boots: { crash(): void }[] = [];
+  afterEach(() => {
+    for (const boot of boots.splice(0)) boot.crash();
+  });
+  async function booted() {
+    const machine = new Machine();
+    const boot = await machine.boot({ cloud_url: CLOUD });
+    boots.push(boot);
+    await machine.elapse(2_000);
+    const uplinks = () => machine.cloud.made('/v1/sites/uplink').map(({ body }) => body);
+    return { machine, uplinks, state: () => boot.discovery.state() };
+  }
+
+  it('counts its calls, and sends one without an answer again under its number', async () => {
+    const { machine, uplinks } = await booted();
+    machine.cloud.before = ({ path }) => (path.startsWith('/v1/sites') ? fail('unavailable') : undefined);
+    await machine.elapse(6_000);
+    machine.cloud.before = undefined;
+    await machine.elapse(12_000);
+    const numbers = uplinks().map(({ seq }) => Number(seq));
+    expect(numbers.slice(0, 3)).toEqual([1, 2, 2]);
+    expect([...new Set(numbers)]).toEqual(Array.from({ length: Math.max(...numbers) }, (_, index) => index + 1));
+    expect(uplinks().map(({ full }) => full)).toEqual([true, ...Array(numbers.length - 1).fill(undefined)]);
+    expect(new Set(uplinks().map(({ session }) => session)).size).toBe(1);
+  });
+
+  it('tells everything in a new session when the cloud knows nothing, and does not do so without end', async () => {
+    const { machine, uplinks, state } = await booted();
+    const lease = { granted: true, leader_url: machine.cloud.leader?.url, node_id: state().node_id, epoch: 1 };
+    const before = uplinks().length;
+    machine.cloud.before = ({ path }) =>
+      path.startsWith('/v1/sites')
+        ? json({ ...lease, expires_at: '2026-01-01T00:00:00.000Z', expires_in_ms: 15_000, resync: true })
+        : undefined;
+    await machine.elapse(16_000);
+    expect(uplinks().length - before).toBeLessThan(10);
+    machine.cloud.before = undefined;
+    machine.cloud.told.clear();
+    await machine.elapse(6_000);
+    expect([...machine.cloud.told.keys()]).toEqual([state().node_id]);
+    expect(uplinks().at(-1)).toMatchObject({ seq: expect.any(Number) });
+    expect(new Set(uplinks().map(({ session }) => session)).size).toBeGreaterThan(1);
+    expect(state()).toMatchObject({ confirmed: true });
+  });
+
+  it('keeps the lease at a cloud of an older version, and says so once', async () => {
+    const { machine, state } = await booted();
+    machine.cloud.before = ({ path }) => (path.startsWith('/v1/sites') ? fail('not_found') : undefined);
+    await machine.elapse(60_000);
+    expect(state()).toMatchObject({ leads: true, confirmed: true });
+    expect(machine.logged('the cloud is of an older version')).toHaveLength(1);
+  });
+
+  it('keeps the lease when its own Supervisor does not say what is on the site, and tells nothing wrong', async () => {
+    const machine = new Machine();
+    machine.own.before = ({ path }) => (path.startsWith('/v1/sites') ? fail('storage_corrupt') : undefined);
+    const boot = await machine.boot({ cloud_url: CLOUD });
+    boots.push(boot);
+    await machine.elapse(30_000);
+    expect(boot.discovery.state()).toMatchObject({ leads: true, confirmed: true });
+    const uplinks = machine.cloud.made('/v1/sites/uplink');
+    expect(uplinks.length).toBeGreaterThan(4);
+    expect(uplinks.filter(({ body }) => body.full === true || body.nodes !== undefined)).toEqual([]);
+    machine.own.before = undefined;
+    await machine.elapse(6_000);
+    expect([...machine.cloud.told.keys()]).toEqual([boot.node_id]);
+  });
+
+  it('tells everything again from time to time', async () => {
+    const { machine, uplinks } = await booted();
+    await machine.elapse(3_600_000);
+    await machine.elapse(20_000);
+    expect(uplinks().filter(({ full }) => full === true)).toHaveLength(2);
   });
 });
