@@ -13,6 +13,7 @@ import {
   type Shown,
   TAKEN_OVER,
   tagOf,
+  WRITTEN_ANEW,
 } from './conflict-desk.ts';
 import { contentOf, isSame, typesOf } from './vector-content.ts';
 import type { VectorLedger } from './vector-ledger.ts';
@@ -49,6 +50,44 @@ export function vectorConflicts(parts: VectorConflictParts): ConflictDesk {
     giveUp: (entry) => settled(parts, entry, () => giveUp(parts, entry)),
     takeOver: (entry, tag) => settled(parts, entry, () => takeOver(parts, entry, tag)),
   });
+}
+
+/**
+ * These were written in the external since, so conflicts about them are over: once searches find them, for what was in the
+ * way may have been left there by a connection that was cut. Never rejects: a person can end them too.
+ */
+export async function endWritten(parts: VectorConflictParts, place: string, objects: readonly VectorObject[]): Promise<void> {
+  const written = new Map(objects.map((object) => [object.id, object]));
+  await endAll(parts, place, [...written.keys()], async (entries) => {
+    await prove(
+      parts,
+      place,
+      entries.flatMap(({ key }) => written.get(key) ?? []),
+    );
+  });
+}
+
+/** It was deleted in the external since. Never rejects. */
+export function endDeleted(parts: VectorConflictParts, place: string, id: string): Promise<void> {
+  return endAll(parts, place, [id], async () => undefined);
+}
+
+async function endAll(
+  { ledger, log }: VectorConflictParts,
+  place: string,
+  ids: readonly string[],
+  before: (entries: readonly Entry[]) => Promise<void>,
+): Promise<void> {
+  try {
+    if (ledger.counts.conflicts === 0) return;
+    const entries = await ledger.conflicting(place, ids);
+    if (entries.length === 0) return;
+    await before(entries);
+    await ledger.settle(entries.map((entry) => ({ entry, state: 'forwarded', detail: WRITTEN_ANEW })));
+  } catch (error) {
+    // The call that it follows was done all the same.
+    log.debug(`conflicts of vectors of class ${place} stay`, { error: messageOf(error) });
+  }
 }
 
 /** With the object for itself, and only while this still is the conflict. */
@@ -95,12 +134,20 @@ async function takeOver(parts: VectorConflictParts, entry: Entry, tag: string): 
   return { message: `${key} of ${place}: ${entry.deleted === true ? `it is deleted in ${name} too` : `${name} holds ours now`}` };
 }
 
-/** Stored, and proved to be there and to be found. */
-async function putThere({ external, fallback, log, read }: VectorConflictParts, place: string, ours: VectorObject): Promise<void> {
+async function putThere(parts: VectorConflictParts, place: string, ours: VectorObject): Promise<void> {
+  await parts.read((external) => external.upsert(place, [ours]));
+  await prove(parts, place, [ours]);
+}
+
+/** That they are there and are found; what is not is written again. */
+async function prove(
+  { external, fallback, log, read }: VectorConflictParts,
+  place: string,
+  objects: readonly VectorObject[],
+): Promise<void> {
   const types = typesOf((await fallback.readClasses([place]))[0]);
-  await read(() => external.upsert(place, [ours]));
   const { taken, absent, unfound } = await read(() =>
-    settleIndex({ external, log }, place, [ours], (one, other) => isSame(one, other, types)),
+    settleIndex({ external, log }, place, objects, (one, other) => isSame(one, other, types)),
   );
   if (taken.size > 0) throw new VectorError('failed', 'it was stored, but something else is there now');
   if (absent.size > 0) throw new VectorError('failed', 'it said that it stored it, and does not have it');

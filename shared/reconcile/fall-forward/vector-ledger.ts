@@ -1,6 +1,5 @@
 import type { Backlog, BacklogCounts, Ended, Entry, Target } from '../../ports/backlog.ts';
 import { VectorError, type VectorObject } from '../../ports/vector-index.ts';
-import { WRITTEN_ANEW } from './conflict-desk.ts';
 import { contentOf } from './vector-content.ts';
 
 /** Of one class, by id. */
@@ -48,20 +47,10 @@ export class VectorLedger {
     return this.#try((backlog) => backlog.conflicts(this.#target, limit, after));
   }
 
+  /** Of these, those that are a conflict. */
   async conflicting(place: string, ids: readonly string[]): Promise<Entry[]> {
     const things = ids.map((key) => ({ place, key }));
     return this.#try((backlog) => backlog.conflicting(this.#target, things));
-  }
-
-  /** These were written or deleted in the external since, so conflicts about them are over. Never rejects: a person can end them too. */
-  async endConflicts(place: string, ids: readonly string[]): Promise<void> {
-    if (this.#counts.conflicts === 0) return;
-    try {
-      const entries = await this.conflicting(place, ids);
-      await this.settle(entries.map((entry) => ({ entry, state: 'forwarded', detail: WRITTEN_ANEW })));
-    } catch {
-      // The call that it follows was done all the same.
-    }
   }
 
   next(limit: number, after: number): Promise<Entry[]> {
@@ -70,10 +59,12 @@ export class VectorLedger {
 
   /** These wait from now on. `before` is what waited for them until now. */
   async add(place: string, objects: readonly VectorObject[], before: Waiting): Promise<void> {
-    const last = [...new Map(objects.map((object) => [object.id, object])).values()];
-    const entries = await Promise.all(last.map(async (object) => ({ ...this.#target, place, ...(await contentOf(object)) })));
-    for (const { key } of entries) this.#remember(before.get(key));
-    await this.#try((backlog) => backlog.add(entries));
+    const all = await Promise.all(objects.map(async (object) => ({ ...this.#target, place, ...(await contentOf(object)) })));
+    const last = new Map(all.map((entry) => [entry.key, entry]));
+    for (const key of last.keys()) this.#remember(before.get(key));
+    // One that is named twice in one call may have reached the external as it was named first.
+    for (const entry of all) if (last.get(entry.key) !== entry) this.#remember(entry);
+    await this.#try((backlog) => backlog.add([...last.values()]));
     await this.#countAnew();
   }
 
@@ -103,7 +94,7 @@ export class VectorLedger {
     await this.recount().catch(() => undefined);
   }
 
-  #remember(before: Entry | undefined): void {
+  #remember(before: Pick<Entry, 'place' | 'key' | 'hash'> | undefined): void {
     if (before === undefined) return;
     const name = nameOf(before.place, before.key);
     this.#replaced.set(name, (this.#replaced.get(name) ?? new Set()).add(before.hash));

@@ -14,7 +14,7 @@ import { foldClassName } from '../vector-diff.ts';
 import type { ConflictDesk } from './conflict-desk.ts';
 import { createPresence, type Presence } from './presence.ts';
 import type { FallForward, ForwardDeps } from './types.ts';
-import { vectorConflicts } from './vector-conflicts.ts';
+import { endDeleted, endWritten, type VectorConflictParts, vectorConflicts } from './vector-conflicts.ts';
 import { ownCopy } from './vector-content.ts';
 import { VectorForwarder } from './vector-forwarder.ts';
 import { isHere, VectorLedger, type Waiting } from './vector-ledger.ts';
@@ -68,6 +68,7 @@ class ForwardIndex implements VectorIndex {
   readonly capabilities: VectorCapabilities;
   readonly presence: Presence;
   readonly conflicts: ConflictDesk;
+  readonly #parts: VectorConflictParts;
   readonly #deps: ForwardDeps<VectorIndex>;
   readonly #ledger: VectorLedger;
   readonly #locks = new ObjectLocks();
@@ -98,7 +99,8 @@ class ForwardIndex implements VectorIndex {
       },
     });
     const read = <T>(work: (external: VectorIndex) => Promise<T>) => this.#read(work);
-    this.conflicts = vectorConflicts({ external, fallback, ledger, locks: this.#locks, log, name: this.#name, read });
+    this.#parts = { external, fallback, ledger, locks: this.#locks, log, name: this.#name, read };
+    this.conflicts = vectorConflicts(this.#parts);
   }
 
   status(): BacklogStatus {
@@ -159,7 +161,7 @@ class ForwardIndex implements VectorIndex {
       const entry = this.presence.state === 'present' ? undefined : (await this.#ledger.waiting(place, [id])).get(id);
       if (entry === undefined || (entry.adopted && this.#isAnswering())) {
         await this.#read((external) => external.delete(place, id));
-        if (entry === undefined) await this.#ledger.endConflicts(place, [id]);
+        if (entry === undefined) await endDeleted(this.#parts, place, id);
         else await this.#ledger.settle([{ entry, state: 'forwarded', detail: 'deleted in the external' }]);
         return;
       }
@@ -223,7 +225,7 @@ class ForwardIndex implements VectorIndex {
       return this.#join(place, objects, waiting);
     }
     await this.#settleOlder(idsOf(objects), waiting);
-    await this.#ledger.endConflicts(place, idsOf(objects));
+    await endWritten(this.#parts, place, objects);
   }
 
   async #join(place: string, objects: readonly VectorObject[], waiting: Waiting): Promise<void> {
@@ -247,7 +249,7 @@ class ForwardIndex implements VectorIndex {
       throw error;
     }
     await this.#settleOlder(idsOf(others), waiting);
-    await this.#ledger.endConflicts(place, idsOf(others));
+    await endWritten(this.#parts, place, others);
     await this.#note(place, joining, waiting);
   }
 

@@ -107,6 +107,28 @@ describe('a conflict of vectors', () => {
     await ended(node);
   });
 
+  it('is over only once what was written anew is found', async () => {
+    const { world, node, conflict } = await inConflict();
+    // As a cut connection would have left what is in our way.
+    world.server.state.lost.set('a', 2);
+    await node.port.upsert('Frame', [vector('a', 9)]);
+    expect(world.server.state.lost.size).toBe(0);
+    expect(await node.conflicts.find(conflict.id)).toBeUndefined();
+    expect((await node.port.search('Frame', { vector: [1, 9] })).map(({ id }) => id)).toEqual(['a']);
+    await ended(node);
+  });
+
+  it('is none where one call names an id twice and is cut off after the first', async () => {
+    const world = await vectorWorld();
+    const node = world.start();
+    await world.settle(node);
+    world.server.state.cuts = ['part'];
+    await node.port.upsert('Frame', [vector('a', 1), vector('a', 2)]);
+    await world.settle(node);
+    expect(await world.remote.get('Frame', 'a')).toEqual(vector('a', 2));
+    await ended(node);
+  });
+
   it('about a deletion ends with the object deleted there too', async () => {
     const world = await vectorWorld();
     world.server.state.isAway = true;
