@@ -99,7 +99,7 @@ interface Side extends Pick<Sides<{ readonly backend: { readonly identity: strin
   readonly component: EnvironmentComponentName;
 }
 
-/** Lets an external run as soon as what its embedded default held before is in the backlog. */
+/** Lets an external run as soon as what its embedded default held before is in the backlog. What the profile names later follows. */
 function adopting(
   { machine, backlog, alone }: NodeForwardsParts,
   forward: FallForward<unknown> | undefined,
@@ -107,8 +107,8 @@ function adopting(
 ): Pick<Adoption, 'want' | 'run'> {
   const target = { component, identity: external.backend.identity };
   const entering: AdoptDeps['backlog'] = {
-    isComplete: (of) => backlog.isComplete(of),
-    complete: (of) => backlog.complete(of),
+    isComplete: (of, place) => backlog.isComplete(of, place),
+    complete: (of, place) => backlog.complete(of, place),
     async add(entries, options) {
       await backlog.add(entries, options);
       // An external that has all is asked alone: from now on what was entered is read here until it has gone over.
@@ -126,9 +126,8 @@ function adopting(
     want: adoption.want,
     async run(signal) {
       const isKnown = (await backlog.isComplete(target).catch(() => false)) && !(await alone.has(component));
-      if (isKnown) return forward?.run(signal);
-      const adopted = adopt(signal);
-      if (!isNew) await withinHold(machine.clock, adoption.tried, signal);
+      const adopted = isKnown ? adoption.follow(signal) : adopt(signal).then(() => adoption.follow(signal));
+      if (!isKnown && !isNew) await withinHold(machine.clock, adoption.tried, signal);
       await Promise.all([adopted, forward?.run(signal)]);
     },
   };

@@ -12,9 +12,12 @@ export interface Backlog {
    * it is, whatever its hash, and so does one that was forwarded with the same hash. An entry for another external counts too.
    */
   add(entries: readonly NewEntry[], options?: { readonly if_unknown?: boolean }): Promise<void>;
-  /** True once `complete` was called: all that the embedded default held when it met this external is in. False for a new file. */
-  isComplete(target: Target): Promise<boolean>;
-  complete(target: Target): Promise<void>;
+  /**
+   * True once `complete` was called: all that the embedded default held when it met this external is in; with `place`, all
+   * that it held there when the profile first named that place. False for a new file.
+   */
+  isComplete(target: Target, place?: string): Promise<boolean>;
+  complete(target: Target, place?: string): Promise<void>;
   /** Of these things, those that wait. */
   waiting(target: Target, things: readonly Thing[]): Promise<Entry[]>;
   /** Those that wait in one place, by key in UTF-8 byte order: keys that start with `prefix` and come after `after`. */

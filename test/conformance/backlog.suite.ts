@@ -154,6 +154,15 @@ function unknownTests(backlog: Get): void {
     expect(await backlog().isComplete(HERE)).toBe(false);
     for (let time = 0; time < 2; time += 1) await backlog().complete(HERE);
     expect(await backlog().isComplete(HERE)).toBe(true);
+    expect(await backlog().isComplete(HERE, 'place')).toBe(false);
+  });
+
+  test('is said of one place, which says nothing of the others', async () => {
+    for (let time = 0; time < 2; time += 1) await backlog().complete(HERE, 'place');
+    expect(await backlog().isComplete(HERE, 'place')).toBe(true);
+    expect(await backlog().isComplete(HERE, 'other')).toBe(false);
+    expect(await backlog().isComplete(HERE)).toBe(false);
+    for (const other of OTHERS) expect(await backlog().isComplete(other, 'place')).toBe(false);
   });
 }
 

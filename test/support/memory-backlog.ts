@@ -22,11 +22,11 @@ export function createMemoryBacklog(clock: Pick<Clock, 'now'> = { now: () => Dat
         put(entry, if_unknown);
       }
     },
-    async isComplete({ component, identity }) {
-      return complete.has(`${component} ${identity}`);
+    async isComplete({ component, identity }, place) {
+      return complete.has(JSON.stringify([component, identity, place]));
     },
-    async complete({ component, identity }) {
-      complete.add(`${component} ${identity}`);
+    async complete({ component, identity }, place) {
+      complete.add(JSON.stringify([component, identity, place]));
     },
     async waiting(target, things) {
       return among(of(target, 'waiting'), things);

@@ -169,6 +169,36 @@ describe('a node that has had its external before', () => {
   });
 });
 
+describe('a bucket that the profile names later', () => {
+  const naming = async (forwards: NodeForwards, ...names: string[]) =>
+    forwards.prepared((await desiredProfile({ storage: { buckets: names.map((name) => ({ name })) } })).body);
+
+  it('goes over with what the embedded default held of it, at once or after a start', async () => {
+    for (const bucket of ['captures', 'later', 'latest']) await there.ensureBucket(bucket);
+    for (const bucket of ['later', 'latest']) {
+      await here.ensureBucket(bucket);
+      await here.put(bucket, 'kept', bytes('kept'));
+    }
+    const first = start();
+    await naming(first.forwards, 'captures');
+    await clock.advance(3000);
+    expect((await there.list('later')).objects).toEqual([]);
+    await naming(first.forwards, 'captures', 'later');
+    await clock.advance(3000);
+    expect((await there.list('later')).objects.map(({ key }) => key)).toEqual(['kept']);
+    await first.end();
+    // What went over is not looked through again: what somebody deleted there stays deleted.
+    await there.delete('later', 'kept');
+    await here.put('later', 'unseen', bytes('unseen'));
+    const second = start();
+    await naming(second.forwards, 'captures', 'later', 'latest');
+    await clock.advance(3000);
+    expect((await there.list('latest')).objects.map(({ key }) => key)).toEqual(['kept']);
+    expect((await there.list('later')).objects).toEqual([]);
+    await second.end();
+  });
+});
+
 describe('who follows the externals', () => {
   it('hears when one goes away and answers, and is told that', async () => {
     await there.ensureBucket('captures');

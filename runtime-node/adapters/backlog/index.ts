@@ -73,12 +73,12 @@ class SqliteBacklog implements Backlog {
     });
   }
 
-  async isComplete({ component, identity }: Target): Promise<boolean> {
-    return this.#read(() => this.#sql.isComplete.get(component, identity) !== undefined);
+  async isComplete(target: Target, place?: string): Promise<boolean> {
+    return this.#read(() => this.#sql.isComplete.get(target.component, whole(target, place)) !== undefined);
   }
 
-  async complete({ component, identity }: Target): Promise<void> {
-    await this.#write(() => this.#sql.complete.run(component, identity));
+  async complete(target: Target, place?: string): Promise<void> {
+    await this.#write(() => this.#sql.complete.run(target.component, whole(target, place)));
   }
 
   async waiting(target: Target, things: readonly Thing[]): Promise<Entry[]> {
@@ -166,6 +166,11 @@ class SqliteBacklog implements Backlog {
   #refuseClosed(): void {
     if (this.#isClosed) throw new Error(`The list of what waits in ${this.#path} is closed`);
   }
+}
+
+/** As it stands in `complete`. */
+function whole({ identity }: Target, place: string | undefined): string {
+  return place === undefined ? identity : `${identity}\n${place}`;
 }
 
 type NewRow = Omit<EntryRow, 'number' | 'state' | 'at' | 'detail'>;

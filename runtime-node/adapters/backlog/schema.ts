@@ -8,7 +8,8 @@ const FORMAT = 1;
 /**
  * One row for each thing that ever waited for a target; `number` is the order and never comes twice. `totals` is kept by
  * triggers, since health asks for it after each change and a count of 100,000 rows would hold up every write.
- * `deleted` and `adopted` are 0 or 1.
+ * `deleted` and `adopted` are 0 or 1. In `complete`, `identity` is followed by a line break and the name of a place where it is
+ * about that place alone.
  */
 const SCHEMA = `
   create table entries (

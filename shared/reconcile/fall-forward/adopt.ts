@@ -25,6 +25,8 @@ export interface Adoption {
   readonly tried: Promise<void>;
   /** Enters what was there before the external was, until that is done or `signal` aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
+  /** Enters what places hold that are named for the first time, until `signal` aborts. Never rejects. */
+  follow(signal: AbortSignal): Promise<void>;
 }
 
 const RETRY = { base_ms: 500, cap_ms: 60_000 };
@@ -37,34 +39,49 @@ const PATIENCE = 3;
  */
 export function createAdoption(deps: AdoptDeps): Adoption {
   const tried = Promise.withResolvers<void>();
-  const named = Promise.withResolvers<void>();
+  let named = Promise.withResolvers<void>();
   let wanted: readonly string[] = [];
+  const untilEntered = async (select: (places: readonly string[]) => Promise<readonly string[]>, signal: AbortSignal) => {
+    await Promise.race([named.promise, aborted(signal)]);
+    named = Promise.withResolvers();
+    for (let failures = 0; !signal.aborted && !(await adoptAll(deps, () => select(wanted), signal)); ) {
+      failures += 1;
+      if (failures >= PATIENCE) tried.resolve();
+      await deps.clock.sleep(backoffMs(RETRY, failures, deps.random.next()), signal);
+    }
+    tried.resolve();
+  };
   return {
     tried: tried.promise,
     want(places) {
       wanted = places;
       named.resolve();
     },
-    async run(signal) {
-      await Promise.race([named.promise, aborted(signal)]);
-      for (let failures = 0; !signal.aborted && !(await adoptAll(deps, wanted, signal)); ) {
-        failures += 1;
-        if (failures >= PATIENCE) tried.resolve();
-        await deps.clock.sleep(backoffMs(RETRY, failures, deps.random.next()), signal);
-      }
-      tried.resolve();
+    run: (signal) => untilEntered(async (places) => places, signal),
+    async follow(signal) {
+      while (!signal.aborted) await untilEntered((places) => newOf(deps, places), signal);
     },
   };
 }
 
+async function newOf({ backlog, target }: AdoptDeps, places: readonly string[]): Promise<string[]> {
+  const news: string[] = [];
+  for (const place of places) if (!(await backlog.isComplete(target, place))) news.push(place);
+  return news;
+}
+
 /** True when all of it is entered, and that is noted. */
-async function adoptAll({ log, ...deps }: AdoptDeps, places: readonly string[], signal: AbortSignal): Promise<boolean> {
+async function adoptAll({ log, ...deps }: AdoptDeps, select: () => Promise<readonly string[]>, signal: AbortSignal): Promise<boolean> {
   const { component } = deps.target;
   try {
     let entered = 0;
-    for (const place of places) entered += await adoptPlace(deps, place, signal);
-    if (signal.aborted) return false;
-    await deps.backlog.complete(deps.target);
+    for (const place of await select()) {
+      entered += await adoptPlace(deps, place, signal);
+      if (signal.aborted) return false;
+      await deps.backlog.complete(deps.target, place);
+    }
+    // Each write is a wait for the disk, and this is asked with every reconcile.
+    if (!(await deps.backlog.isComplete(deps.target))) await deps.backlog.complete(deps.target);
     if (entered > 0)
       log.info(`${component}: ${entered} that the embedded default held before go over too`, { target: deps.target.identity });
     return true;
