@@ -3,24 +3,34 @@ import type { Route } from '../../shared/supervisor/route.ts';
 import { bootstrapEvent } from './events.cases.ts';
 import { call, type Harness, heartbeat, register, registration, type Start } from './harness.ts';
 
-/** A body with which each route that takes one acts for node `a`. A route that is missing here fails the walk. */
-const BODIES: Record<string, unknown> = {
-  'post /v1/nodes/register': registration('a'),
-  'post /v1/nodes/heartbeat': heartbeat('a'),
-  'post /v1/nodes/heartbeats': { heartbeats: [heartbeat('a')] },
-  'post /v1/nodes/leave': { node_id: 'a' },
-  'post /v1/nodes/plan': { node_id: 'a' },
-  'post /v1/leader/claim': { node_id: 'a', url: 'http://a.test:1' },
-  'post /v1/leader/release': { node_id: 'a', epoch: 1 },
-  'post /v1/sites/uplink': { node_id: 'a', url: 'http://a.test:1', epoch: 1, session: 's', seq: 1 },
-  'post /v1/bootstrap/events': bootstrapEvent('a'),
+/** A body with which each route that takes one acts for a node. A route that is missing here fails the walks. */
+const bodies = (node_id: string): Record<string, unknown> => ({
+  'post /v1/nodes/register': registration(node_id),
+  'post /v1/nodes/heartbeat': heartbeat(node_id),
+  'post /v1/nodes/heartbeats': { heartbeats: [heartbeat(node_id)] },
+  'post /v1/nodes/leave': { node_id },
+  'post /v1/nodes/plan': { node_id },
+  'post /v1/nodes/join': { node_id },
+  'post /v1/keys': { scope: 'viewer' },
+  'post /v1/fleets': { fleet: 'x' },
+  'post /v1/fleets/{fleet}/rotate': {},
+  'post /v1/leader/claim': { node_id, url: 'http://a.test:1' },
+  'post /v1/leader/release': { node_id, epoch: 1 },
+  'post /v1/sites/uplink': { node_id, url: 'http://a.test:1', epoch: 1, session: 's', seq: 1 },
+  'post /v1/bootstrap/events': bootstrapEvent(node_id),
   'put /v1/cluster/plan': { services: [] },
   'put /v1/bootstrap/profile': {},
   'post /v1/cluster/plan/versions': { versions: [] },
   'post /v1/bootstrap/profile/versions': { versions: [] },
-};
+});
 
-const nameOf = ({ method, path }: Route) => `${method} ${path}`;
+export const nameOf = ({ method, path }: Route) => `${method} ${path}`;
+
+export function bodyFor(route: Route, node_id: string): unknown {
+  const body = route.body === undefined ? undefined : bodies(node_id)[nameOf(route)];
+  if (route.body !== undefined && body === undefined) throw new Error(`${nameOf(route)} takes a body: give this walk one`);
+  return body;
+}
 
 export function accessCases(start: Start): void {
   describe('access to every route', () => {
@@ -32,10 +42,8 @@ export function accessCases(start: Start): void {
     afterEach(() => harness.close());
 
     const send = (route: Route, as: string | null) => {
-      const path = route.path.replaceAll('{node_id}', 'a').replaceAll('{generation}', '1');
-      const body = route.body === undefined ? undefined : BODIES[nameOf(route)];
-      if (route.body !== undefined && body === undefined) throw new Error(`${nameOf(route)} takes a body: give this walk one`);
-      return call(harness, `${route.method.toUpperCase()} ${path}`, { as, body, headers: { 'if-match': '"0"' } });
+      const path = route.path.replaceAll('{node_id}', 'a').replaceAll('{generation}', '1').replaceAll('{key_id}', 'k');
+      return call(harness, `${route.method.toUpperCase()} ${path}`, { as, body: bodyFor(route, 'a'), headers: { 'if-match': '"0"' } });
     };
     const closed = () => harness.supervisor.routes.filter(({ scope }) => scope !== 'open');
     /** The routes, of those given, that did not answer as they should. */

@@ -2,6 +2,7 @@ import type { FleetKeys } from '../../shared/contract/fleet-keys.ts';
 import type { Database } from '../../shared/ports/database.ts';
 import type { Supervisor } from '../../shared/supervisor/app.ts';
 import type { SupervisorOptions } from '../../shared/supervisor/context.ts';
+import type { FleetRegistry } from '../../shared/supervisor/identity/fleets.ts';
 
 export const FLEET_KEY = 'a fleet key that is only for tests';
 export const FOREIGN_KEY = 'the key of quite another fleet';
@@ -19,7 +20,11 @@ export interface Harness {
   close(): Promise<void>;
 }
 
-export type Adjust = Partial<Omit<SupervisorOptions, 'database'>> & { wrap?: (database: Database) => Database };
+export type Adjust = Partial<Omit<SupervisorOptions, 'database'>> & {
+  wrap?: (database: Database) => Database;
+  /** Makes the registry of fleets over the database of the harness; it is the keyring too. */
+  registryOf?: (parts: Pick<SupervisorOptions, 'database' | 'clock' | 'random' | 'log'>) => Promise<FleetRegistry>;
+};
 
 /** Starts a harness; tests run against each runtime's. */
 export type Start = (adjust?: Adjust) => Promise<Harness>;
@@ -57,6 +62,8 @@ export async function age(harness: Harness, ms: number): Promise<void> {
     nodes: ['heard_at', 'registered_at', 'displaced_at', 'left_at'],
     leases: ['expires_at', 'uplinked_at'],
     placements: ['computed_at'],
+    issued_keys: ['created_at', 'expires_at', 'last_used_at', 'revoked_at'],
+    fleets: ['previous_until'],
   };
   const statements = Object.entries(columns).map(([table, names]) => ({
     sql: `update ${table} set ${names.map((name) => `${name} = ${name} - ${ms}`).join(', ')}`,

@@ -12,21 +12,24 @@ import { type Adjust, FLEET_KEY, FOREIGN_KEY, type Harness } from './harness.ts'
 export const migrations = readMigrations(new URL('../../migrations', import.meta.url).pathname);
 
 /** A Supervisor on Node and SQLite behind a real HTTP listener on the loopback. */
-export async function startOnNode({ wrap, ...options }: Adjust = {}): Promise<Harness & { clock: SimulatedClock }> {
+export async function startOnNode({ wrap, registryOf, ...options }: Adjust = {}): Promise<Harness & { clock: SimulatedClock }> {
   const clock = new SimulatedClock();
   const sqlite = openSqlite({ path: ':memory:', clock, migrations });
   const database = wrap?.(sqlite) ?? sqlite;
   const keys = await deriveFleetKeys('default', FLEET_KEY);
   const emitted: Harness['emitted'] = [];
   const log = recordingLog();
+  const random = seededRandom();
+  const registry = await registryOf?.({ database, clock, random, log });
   const supervisor = createSupervisor({
     clock,
-    random: seededRandom(),
+    random,
     log,
     fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? keys : undefined) },
     version: '0.0.0-test',
     ttl_seconds: 15,
     emit: (topic, body, key) => emitted.push({ topic, body, key }),
+    ...(registry === undefined ? {} : { fleets: registry, registry }),
     ...options,
     database,
   });

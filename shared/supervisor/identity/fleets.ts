@@ -128,7 +128,7 @@ function recall(inside: Inside, fleet: string): Promise<FleetKeys | undefined> {
 }
 
 async function load(inside: Inside, fleet: string): Promise<FleetKeys | undefined> {
-  const { store, vault, clock, log } = inside;
+  const { store, vault, log } = inside;
   const row = await store.get(fleet);
   if (row === undefined || row.closed_at !== null) return undefined;
   try {
@@ -137,8 +137,8 @@ async function load(inside: Inside, fleet: string): Promise<FleetKeys | undefine
     if (current.stale || previous?.stale) await reseal(inside, row, current.text, previous?.text);
     const retired = row.retired_document_keys.length === 0 ? {} : { retired_document_keys: row.retired_document_keys };
     const keys = { ...current.keys, ...retired };
-    if (previous === undefined || row.overlap_ms === null) return keys;
-    return overlappingKeys(keys, previous.keys, clock.now() + row.overlap_ms);
+    if (previous === undefined || row.previous_until === null || row.overlap_ms === null) return keys;
+    return overlappingKeys(keys, previous.keys, row.previous_until);
   } catch (error) {
     if (!(error instanceof VaultError)) throw error;
     log.error('the keys of a fleet cannot be opened', { fleet, error: error.message });

@@ -27,20 +27,24 @@ export async function freshD1(): Promise<D1Database> {
 }
 
 /** A Supervisor inside workerd, on D1. */
-export async function startOnWorkerd({ wrap, ...options }: Adjust = {}): Promise<Harness> {
+export async function startOnWorkerd({ wrap, registryOf, ...options }: Adjust = {}): Promise<Harness> {
   // With `wrap` the caller may bring the database of a Supervisor that is running: it is left as it is.
   const d1 = d1Database(wrap === undefined ? await freshD1() : bindings.DB);
   const database = wrap?.(d1) ?? d1;
   const keys = await deriveFleetKeys('default', FLEET_KEY);
   const emitted: Harness['emitted'] = [];
+  const log = recordingLog();
+  const random = seededRandom();
+  const registry = await registryOf?.({ database, clock: workerClock, random, log });
   const supervisor = createSupervisor({
     clock: workerClock,
-    random: seededRandom(),
-    log: recordingLog(),
+    random,
+    log,
     fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? keys : undefined) },
     version: '0.0.0-test',
     ttl_seconds: 15,
     emit: (topic, body, key) => emitted.push({ topic, body, key }),
+    ...(registry === undefined ? {} : { fleets: registry, registry }),
     ...options,
     database,
   });
