@@ -11,13 +11,14 @@ import { withRetries } from './adapters/d1-retry.ts';
 import { workerLog } from './adapters/log.ts';
 import { createR2Artifacts } from './adapters/r2-artifacts.ts';
 import { workerRandom } from './adapters/random.ts';
+import { type RateLimitBindings, workerLimits } from './adapters/rate-limits.ts';
 import { SetupError } from './setup-error.ts';
 import { TOKEN_SETTINGS, type TokenBindings, tokensOf } from './tokens.ts';
 
 export { SetupError } from './setup-error.ts';
 
 /** What `wrangler.toml` and `wrangler secret put` give the Worker. */
-export interface Bindings extends TokenBindings {
+export interface Bindings extends TokenBindings, RateLimitBindings {
   readonly DB?: D1Database;
   /** Absent: this Worker keeps no artifacts. */
   readonly ARTIFACTS?: R2Bucket;
@@ -83,6 +84,7 @@ export async function compose(bindings: Bindings, version: string): Promise<Supe
     unwritten_share: UNWRITTEN_SHARE,
     retention: retentionOf(bindings),
     stream_seconds: 55,
+    limits: workerLimits(bindings, workerClock),
   });
 }
 
