@@ -35,7 +35,9 @@ export async function strandedIn(backlog: Pick<Backlog, 'elsewhere'>, forwards: 
     if (external === undefined) continue;
     for (const { identity, waiting } of await backlog.elsewhere({ component, identity: external.backend.identity })) {
       const wait = `${counted(component, waiting)} ${waiting === 1 ? 'waits' : 'wait'} on this node for ${identity}`;
-      lines.push(`${component}: ${wait}, and ${nameOf(external)} is configured: configure that address again until all has gone over`);
+      lines.push(
+        `${component}: ${wait}, and ${nameOf(external)} is configured: configure that address again until all has gone over, or let it go to the one of now with \`bootplane backlog move\``,
+      );
     }
   }
   return lines;

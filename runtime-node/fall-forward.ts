@@ -25,6 +25,8 @@ export interface NodeForwards extends Pick<PresenceWatch, 'onPresence' | 'onEven
   readonly forwards: Forwards;
   /** What waits for externals that are configured no more, in words; known a moment after `run`. */
   readonly stranded: readonly string[];
+  /** It may be another now. */
+  lookForStranded(): Promise<void>;
   /** The profile to which the embedded defaults were just brought. */
   prepared(profile: EnvironmentProfile): void;
   /** Probes the externals and lets go over what waits, until `signal` aborts. Never rejects. */
@@ -72,13 +74,17 @@ export function createNodeForwards(parts: NodeForwardsParts): NodeForwards {
     if (answers && component === 'storage') void ensureArtifacts(forwards.storage, machine.log);
   });
   const stranded: string[] = [];
+  const lookForStranded = async () => {
+    stranded.splice(0, stranded.length, ...(await strandedIn(backlog, forwards)));
+  };
   const tellStranded = async () => {
-    stranded.push(...(await strandedIn(backlog, forwards)));
+    await lookForStranded();
     for (const line of stranded) machine.log.warn(line);
   };
   return {
     forwards,
     stranded,
+    lookForStranded,
     onPresence: watch.onPresence,
     onEvent: watch.onEvent,
     prepared(profile) {

@@ -20,7 +20,7 @@ import { createStaleReads, type StaleReads } from './stale-reads.ts';
 /** About this node itself, whoever leads. */
 const OWN_PATHS = new Set([
   ...['/v1/openapi.json', '/v1/news', '/v1/reconcile/diff', '/v1/reconcile/prune'],
-  ...['/v1/backlog/conflicts', '/v1/backlog/conflicts/resolve'],
+  ...['/v1/backlog/conflicts', '/v1/backlog/conflicts/resolve', '/v1/backlog/move'],
 ]);
 /** A read that the leader has not answered after this long, milliseconds, is answered from what is kept. */
 const STALE_AFTER_MS = 1000;

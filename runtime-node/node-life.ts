@@ -161,7 +161,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   return {
     ...given,
     prune,
-    conflicts: externals && createConflicts({ ...shared, forwards: externals.forwards }),
+    conflicts: externals && createConflicts({ ...shared, forwards: externals.forwards, moved: externals.lookForStranded }),
     surroundings,
     ...(tokens === undefined ? {} : { tokens }),
     ...(ownToken === undefined ? {} : { ownToken }),

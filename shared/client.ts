@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { BacklogConflicts, type ConflictDecision, ConflictResolved } from './contract/backlog-conflict.ts';
+import { BacklogConflicts, type BacklogMove, BacklogMoved, type ConflictDecision, ConflictResolved } from './contract/backlog-conflict.ts';
 import {
   type DesiredGenerations,
   type DocumentKind,
@@ -189,6 +189,8 @@ export function createClient(options: ClientOptions) {
     /** Ends one of them. */
     resolveConflict: (body: ConflictDecision) =>
       send({ method: 'POST', path: '/v1/backlog/conflicts/resolve', body, schema: ConflictResolved }),
+    /** Lets what waits for an external that is configured no more go to the one of now. */
+    moveBacklog: (body: BacklogMove) => send({ method: 'POST', path: '/v1/backlog/move', body, schema: BacklogMoved }),
     health: (): Promise<Answer<Health>> => send({ method: 'GET', path: '/healthz', schema: HealthSchema }),
     /** The raw answer of the event stream; read it with `readEvents`. */
     eventStream: (after: string | undefined, signal?: AbortSignal) =>

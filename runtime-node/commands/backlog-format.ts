@@ -5,15 +5,27 @@ import { type Colors, colorsFor, type Io } from './io.ts';
 const SHORT_HASH = 12;
 
 /** Each conflict with both sides, and how it ends. */
-export function formatConflicts(io: Io, { conflicts, externals, next }: BacklogConflicts): string[] {
-  if (conflicts.length === 0) return ['no conflicts: nothing that waited was refused'];
+export function formatConflicts(io: Io, found: BacklogConflicts): string[] {
+  const { conflicts, externals, next, elsewhere = [] } = found;
+  const stranded = elsewhere.length === 0 ? [] : [...formatElsewhere(found), 'To let it go to the one of now: bootplane backlog move'];
+  if (conflicts.length === 0) return ['no conflicts: nothing that waited was refused', ...stranded];
   const lines = conflicts.flatMap((one) => [...formatConflict(io, one, externals[one.component]), '']);
   return [
     ...lines,
     ...(next === undefined ? [] : [`There are more: bootplane backlog --after ${next}`]),
     'To give ours up:               bootplane backlog resolve ID --keep external',
     'To let ours take that place:   bootplane backlog resolve ID --keep ours',
+    ...stranded,
   ];
+}
+
+/** What waits for addresses that are configured no more. */
+export function formatElsewhere({ elsewhere = [], externals }: Pick<BacklogConflicts, 'elsewhere' | 'externals'>): string[] {
+  return elsewhere.map(({ component, identity, waiting }) =>
+    oneLine(
+      `${component}: ${waiting} ${waiting === 1 ? 'waits' : 'wait'} for ${identity}; configured is ${externals[component] ?? 'none'}`,
+    ),
+  );
 }
 
 export function formatConflict(io: Io, conflict: BacklogConflict, external = 'the external'): string[] {

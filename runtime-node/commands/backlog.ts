@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ApiError, type Client } from '../../shared/client.ts';
 import { EnvironmentComponentName } from '../../shared/contract/backlog.ts';
 import { type BacklogConflict, type BacklogConflicts, type ConflictDecision, ConflictId } from '../../shared/contract/backlog-conflict.ts';
-import { formatConflict, formatConflicts, nameOf } from './backlog-format.ts';
+import { formatConflict, formatConflicts, formatElsewhere, nameOf } from './backlog-format.ts';
 import type { Define, Runner } from './command.ts';
 import { connect } from './connect.ts';
 import { CommandError, EXIT_CODES } from './errors.ts';
@@ -16,12 +16,21 @@ Examples:
   bootplane backlog resolve storage-17 --keep external give ours up
   bootplane backlog resolve storage-17 --keep ours     let ours take the place of what is there
   bootplane backlog resolve --all --keep external      give all of them up
+  bootplane backlog move                               let what waits for an old address go to the one of now
 
 While an external (object storage, broker, vector index) is away, its node keeps what is written, and brings it over
 later. It never replaces anything by that: what finds its place taken by something else, or is refused, waits here for
 a person. Versions of plan and profile that lost are another matter: \`bootplane conflicts\`.
 
 It exits with 0 when there is none, with 2 when there are some.`;
+
+const MOVE_HELP = `
+Examples:
+  bootplane backlog move
+  bootplane backlog move --from http://192.0.2.9:9000 --yes
+
+What waits for one server never goes to another by itself. When the address of a server has changed, or it is gone for
+good and another has its place, this lets it go there. What that one holds already stays as it is: then it is a conflict.`;
 
 const RESOLVE_HELP = `
 Examples:
@@ -41,6 +50,7 @@ const PAGE = 100;
 
 interface Flags {
   readonly after?: string;
+  readonly from?: string;
   readonly component?: EnvironmentComponentName;
   readonly keep?: ConflictDecision['keep'];
   readonly all?: boolean;
@@ -52,6 +62,7 @@ export const define: Define = (command, run) => {
   command.addHelpText('after', HELP);
   defineList(command, run);
   defineResolve(command, run);
+  defineMove(command, run);
 };
 
 function ofComponent(): Option {
@@ -72,7 +83,7 @@ function defineList(parent: Command, run: Runner): void {
         const found = await withProgress(io, 'looking at what did not go over', read(client, query));
         if (json === true) printJson(io, found);
         else printLines(io, formatConflicts(io, found));
-        return found.conflicts.length === 0 ? EXIT_CODES.ok : EXIT_CODES.differs;
+        return found.conflicts.length === 0 && found.elsewhere === undefined ? EXIT_CODES.ok : EXIT_CODES.differs;
       }),
     );
 }
@@ -87,6 +98,42 @@ function defineResolve(parent: Command, run: Runner): void {
     .option('--json', 'print the answers; with --yes nothing else')
     .addHelpText('after', RESOLVE_HELP)
     .action(run(resolve));
+}
+
+function defineMove(parent: Command, run: Runner): void {
+  const command = parent.command('move').description('let what waits for an address that is configured no more go to the one of now');
+  addSettings(command.allowExcessArguments(false), CLIENT_SETTINGS)
+    .option('--from <address>', 'that address, as `bootplane backlog` shows it; only needed where there are several')
+    .option('-y, --yes', 'do not ask')
+    .option('--json', 'print the answers; with --yes nothing else')
+    .addHelpText('after', MOVE_HELP)
+    .action(run(move));
+}
+
+async function move(io: Io, command: Command): Promise<number> {
+  const { from, json, yes } = command.opts<Flags>();
+  const client = await connect(io, settingsFrom(io, command));
+  const { elsewhere = [], externals } = await withProgress(io, 'looking at what waits', read(client, { limit: 1 }));
+  const found = elsewhere.filter(({ identity }) => from === undefined || identity === from);
+  if (found.length === 0) {
+    const why = from === undefined ? 'nothing waits for an address that is configured no more' : `nothing waits for ${oneLine(from)}`;
+    throw new CommandError('failed', why, SHOW);
+  }
+  if (new Set(found.map(({ identity }) => identity)).size > 1)
+    throw new CommandError('usage', 'things wait for several addresses: name one with --from', SHOW);
+  const lines = formatElsewhere({ elsewhere: found, externals });
+  if (json !== true) printLines(io, lines);
+  if (yes !== true) await confirm(io, 'Let it go to the one of now? [y/N] ', json === true ? lines : []);
+  const results = [];
+  for (const { component, identity } of found)
+    results.push((await withProgress(io, 'moving', client.moveBacklog({ component, from: identity }))).body);
+  if (json === true) printJson(io, { results });
+  else
+    printLines(
+      io,
+      results.map(({ component, moved }) => `${component}: ${moved} wait for the one of now; \`bootplane status\` shows how far it is`),
+    );
+  return EXIT_CODES.ok;
 }
 
 async function resolve(io: Io, command: Command): Promise<number> {
@@ -156,12 +203,17 @@ async function askFirst(
   keep: ConflictDecision['keep'],
   lines: readonly string[],
 ): Promise<void> {
+  const [only] = conflicts.length === 1 ? conflicts : [];
+  const what = only === undefined ? `these ${conflicts.length}` : nameOf(only);
+  await confirm(io, keep === 'ours' ? `Let ours take the place of ${what}? [y/N] ` : `Give ours up of ${what}? [y/N] `, lines);
+}
+
+/** `lines`: what it is about, where that was not printed. */
+async function confirm(io: Io, question: string, lines: readonly string[]): Promise<void> {
   if (io.ask === undefined)
     throw new CommandError('declined', 'nothing was done: there is no terminal to ask on', 'Add --yes to do it without being asked.');
   if (lines.length > 0) io.stderr.write(`${lines.join('\n')}\n`);
-  const [only] = conflicts.length === 1 ? conflicts : [];
-  const what = only === undefined ? `these ${conflicts.length}` : nameOf(only);
-  const answer = await io.ask(keep === 'ours' ? `Let ours take the place of ${what}? [y/N] ` : `Give ours up of ${what}? [y/N] `);
+  const answer = await io.ask(question);
   if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('declined', 'nothing was done');
 }
 

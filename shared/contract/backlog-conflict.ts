@@ -55,6 +55,8 @@ export const BacklogConflicts = z
     /** The externals, for people, of the components that have one. */
     externals: z.partialRecord(EnvironmentComponentName, z.string()),
     conflicts: z.array(BacklogConflict),
+    /** What waits for externals that are configured no more: `POST /v1/backlog/move` lets it go to the one of now. */
+    elsewhere: z.array(z.object({ component: EnvironmentComponentName, identity: z.string(), waiting: Count })).optional(),
     /** The cursor behind the last one; absent where there are no more. */
     next: ConflictId.optional(),
   })
@@ -85,6 +87,28 @@ export const ConflictResolved = z
   })
   .meta({ id: 'ConflictResolved' });
 export type ConflictResolved = Readonly<z.infer<typeof ConflictResolved>>;
+
+/** Lets what waits for an external that is configured no more go to the one of now. */
+export const BacklogMove = z
+  .strictObject({
+    component: EnvironmentComponentName,
+    /** The identity of the one before, as `elsewhere` names it. */
+    from: z.string().min(1).max(4096),
+  })
+  .meta({ id: 'BacklogMove' });
+export type BacklogMove = Readonly<z.infer<typeof BacklogMove>>;
+
+export const BacklogMoved = z
+  .object({
+    node_id: Id,
+    component: EnvironmentComponentName,
+    /** How many wait for the one of now by this. */
+    moved: Count,
+    /** Whose credential decided it. */
+    decided_by: z.string(),
+  })
+  .meta({ id: 'BacklogMoved' });
+export type BacklogMoved = Readonly<z.infer<typeof BacklogMoved>>;
 
 /** Why a decision changes nothing. */
 export const ConflictRefusalCode = z.enum(['no_such_conflict', 'conflict_changed', 'conflict_stays', 'backend_away']);

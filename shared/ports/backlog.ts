@@ -36,6 +36,12 @@ export interface Backlog {
   conflicting(target: Target, things: readonly Thing[]): Promise<Entry[]>;
   /** What waits for other externals of the component than this one, by identity: an address was changed before all had gone over. */
   elsewhere(target: Target): Promise<{ readonly identity: string; readonly waiting: number }[]>;
+  /**
+   * What waits for `from`, or conflicts with it, waits for `to` from now on, in its order and behind what waits there, as what
+   * came by `if_unknown` does. What waits for `to` already, or conflicts with it, stays as it is and takes its place. Resolves
+   * with how many moved.
+   */
+  readdress(from: Target, to: Target): Promise<number>;
   close(): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
 import type { EnvironmentComponentName } from '../contract/backlog.ts';
-import type { BacklogConflicts, ConflictAnswer, ConflictDecision } from '../contract/backlog-conflict.ts';
+import type { BacklogConflicts, BacklogMove, BacklogMoved, ConflictAnswer, ConflictDecision } from '../contract/backlog-conflict.ts';
 import type { DesiredGenerations } from '../contract/document.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { SharedBackends } from '../contract/plan.ts';
@@ -80,6 +80,7 @@ export interface PruneHandler {
 export interface ConflictHandler {
   list(query: { component?: EnvironmentComponentName; limit: number; after?: string; id?: string }): Promise<BacklogConflicts>;
   resolve(decision: ConflictDecision, decided_by: string): Promise<ConflictAnswer>;
+  move(request: BacklogMove, decided_by: string): Promise<BacklogMoved>;
 }
 
 export interface SupervisorOptions {

@@ -26,6 +26,7 @@ export function backlogSuite(name: string, makeHarness: () => Promise<BacklogHar
     describe('ends', () => endTests(backlog));
     describe('lists by key', () => listTests(backlog));
     describe('other externals', () => otherTests(backlog));
+    describe('another address', () => moveTests(backlog));
   });
 }
 
@@ -248,6 +249,48 @@ function otherTests(backlog: Get): void {
     for (const { number } of await backlog().next(other, 10)) await backlog().settle(other, [{ number, state: 'forwarded' }]);
     expect(await backlog().elsewhere(HERE)).toEqual([]);
     expect(await backlog().elsewhere(other)).toEqual([{ identity: HERE.identity, waiting: 2 }]);
+  });
+}
+
+function moveTests(backlog: Get): void {
+  const other = OTHERS[0] ?? expect.fail();
+  const end = async (target: Target, key: string, state: 'forwarded' | 'conflict') => {
+    const [found] = await backlog().waiting(target, [{ place: 'place', key }]);
+    await backlog().settle(target, [{ number: found?.number ?? 0, state, detail: 'why' }]);
+  };
+
+  test('takes what waits, or is a conflict, in its order, as what may be older than what is there', async () => {
+    await backlog().add(['c', 'a', 'b', 'gone'].map((key) => entry(key, other)));
+    await backlog().add([entry('d', { ...other, deleted: true }), entry('x', OTHERS[1])]);
+    await end(other, 'a', 'conflict');
+    await end(other, 'gone', 'forwarded');
+    expect(await backlog().readdress(other, HERE)).toBe(4);
+    const moved = await backlog().next(HERE, 10);
+    expect(moved.map(({ key, deleted }) => `${key}${deleted === true ? ' deleted' : ''}`)).toEqual(['c', 'a', 'b', 'd deleted']);
+    for (const one of moved) expect(one).toMatchObject({ ...HERE, state: 'waiting', adopted: true });
+    expect(moved[1]).not.toHaveProperty('detail');
+    expect(await backlog().counts(other)).toEqual({ waiting: 0, forwarded: 1, conflicts: 0 });
+    expect(await backlog().counts(HERE)).toEqual({ waiting: 4, forwarded: 0, conflicts: 0 });
+    expect(await backlog().elsewhere(HERE)).toEqual([]);
+    expect(await backlog().readdress(other, HERE)).toBe(0);
+  });
+
+  test('lets what is open for the new one stay, and what went over before go once more', async () => {
+    await backlog().add(['waits', 'conflicts', 'went'].map((key) => entry(key)));
+    await end(HERE, 'conflicts', 'conflict');
+    await end(HERE, 'went', 'forwarded');
+    await backlog().add(['waits', 'conflicts', 'went'].map((key) => entry(key, { ...other, hash: '22' })));
+    expect(await backlog().readdress(other, HERE)).toBe(1);
+    expect((await backlog().next(HERE, 10)).map(({ key, hash }) => `${key} ${hash}`)).toEqual(['waits 11', 'went 22']);
+    expect(await backlog().conflicts(HERE, 10)).toMatchObject([{ key: 'conflicts', hash: '11' }]);
+    expect(await backlog().counts(other)).toEqual({ waiting: 0, forwarded: 0, conflicts: 0 });
+  });
+
+  test('changes nothing from one to itself', async () => {
+    await backlog().add([entry('a')]);
+    const before = await backlog().next(HERE, 10);
+    expect(await backlog().readdress(HERE, HERE)).toBe(0);
+    expect(await backlog().next(HERE, 10)).toEqual(before);
   });
 }
 

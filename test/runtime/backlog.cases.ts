@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { BacklogConflicts, ConflictAnswer, ConflictDecision } from '../../shared/contract/backlog-conflict.ts';
+import type { BacklogConflicts, BacklogMove, ConflictAnswer, ConflictDecision } from '../../shared/contract/backlog-conflict.ts';
 import { call, type Start } from './harness.ts';
 
 const TAG = 'a'.repeat(64);
@@ -31,8 +31,13 @@ export function backlogCases(start: Start): void {
         decisions.push([decision, by]);
         return answer;
       };
-      const harness = await start({ conflicts: { list, resolve } });
-      return { harness, asked, decisions };
+      const moves: [object, string][] = [];
+      const move = async (request: BacklogMove, by: string) => {
+        moves.push([request, by]);
+        return { node_id: 'n1', component: request.component, moved: 2, decided_by: by };
+      };
+      const harness = await start({ conflicts: { list, resolve, move } });
+      return { harness, asked, decisions, moves };
     };
 
     it('are listed, and that ends none', async () => {
@@ -105,6 +110,20 @@ export function backlogCases(start: Start): void {
       expect((await call(harness, `GET ${PATH}`, { headers })).body).toMatchObject({ code: 'misdirected' });
       expect((await call(harness, `POST ${PATH}/resolve`, { body, headers })).body).toMatchObject({ code: 'misdirected' });
       expect([asked, decisions]).toEqual([[], []]);
+      await harness.close();
+    });
+
+    it('for another external move to the one of now', async () => {
+      const { harness, moves } = await open();
+      const body = { component: 'storage', from: 'http://192.0.2.9:9000' };
+      const reply = await call(harness, 'POST /v1/backlog/move', { body });
+      expect(reply).toMatchObject({ status: 200, body: { node_id: 'n1', component: 'storage', moved: 2 } });
+      expect(moves).toEqual([[body, 'fleet-key (operator)']]);
+      for (const bad of [{}, { component: 'cloud', from: 'x' }, { component: 'storage', from: '' }])
+        expect((await call(harness, 'POST /v1/backlog/move', { body: bad })).body).toMatchObject({ code: 'invalid_body' });
+      const as = await harness.keys.nodeCredential('n1');
+      expect((await call(harness, 'POST /v1/backlog/move', { as, body })).status).toBe(403);
+      expect(moves).toHaveLength(1);
       await harness.close();
     });
 

@@ -69,6 +69,16 @@ export function createMemoryBacklog(clock: Pick<Clock, 'now'> = { now: () => Dat
         .map(([name, some]) => ({ identity: name, waiting: some.length }))
         .sort((a, b) => (a.identity < b.identity ? -1 : 1));
     },
+    async readdress(from, to) {
+      if (from.identity === to.identity) return 0;
+      const open = of(from).filter(({ state }) => state !== 'forwarded');
+      const stays = of(to).filter(({ state }) => state !== 'forwarded');
+      const moving = open.filter((entry) => !stays.some((one) => isThing(one, entry)));
+      entries = entries.filter((one) => !open.includes(one) && !(isFor(one, to) && moving.some((entry) => isThing(one, entry))));
+      for (const { place, key, hash, size, deleted } of moving)
+        put({ ...to, place, key, hash, size, ...(deleted === undefined ? {} : { deleted }) }, true);
+      return moving.length;
+    },
     async close() {},
   };
 }

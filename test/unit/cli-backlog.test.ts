@@ -101,6 +101,52 @@ describe('bootplane backlog', () => {
   });
 });
 
+describe('bootplane backlog move', () => {
+  const moved: unknown[] = [];
+  const waits = (...identities: string[]) => {
+    moved.length = 0;
+    const elsewhere = identities.map((identity) => ({ component: 'storage', identity, waiting: 2 }));
+    const body = { node_id: 'n1', externals: { storage: 's3 at http://new.example' }, conflicts: [] };
+    site.own.set(`GET ${PATH}`, identities.length === 0 ? body : { ...body, elsewhere });
+    site.own.set('POST /v1/backlog/move', async (request: Request) => {
+      moved.push(await request.json());
+      return Response.json({ node_id: 'n1', component: 'storage', moved: 2, decided_by: 'me' });
+    });
+  };
+
+  it('shows what waits for another address, asks, and lets it go to the one of now', async () => {
+    waits('http://old.example');
+    const listed = await site.run(['backlog']);
+    expect(listed).toMatchObject({
+      code: 2,
+      out: expect.stringContaining('storage: 2 wait for http://old.example; configured is s3 at http://new.example'),
+    });
+    expect(listed.out).toContain('bootplane backlog move');
+    const { ask, questions } = answering('yes');
+    expect(await site.run(['backlog', 'move'], { ask })).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('storage: 2 wait for the one of now'),
+    });
+    expect(questions).toHaveLength(1);
+    expect(moved).toEqual([{ component: 'storage', from: 'http://old.example' }]);
+  });
+
+  it('moves nothing without a yes, from an address that is not named, or where nothing waits', async () => {
+    waits('http://old.example', 'http://older.example');
+    expect(await site.run(['backlog', 'move', '--yes'])).toMatchObject({ code: 64, err: expect.stringContaining('name one with --from') });
+    expect(await site.run(['backlog', 'move', '--from', 'http://old.example'])).toMatchObject({ code: 1 });
+    expect(await site.run(['backlog', 'move', '--from', 'http://none.example', '--yes'])).toMatchObject({ code: 1 });
+    expect(moved).toEqual([]);
+    expect(await site.run(['backlog', 'move', '--from', 'http://older.example', '--yes', '--json'])).toMatchObject({ code: 0 });
+    expect(moved).toEqual([{ component: 'storage', from: 'http://older.example' }]);
+    waits();
+    expect(await site.run(['backlog', 'move', '--yes'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('nothing waits for an address'),
+    });
+  });
+});
+
 describe('bootplane backlog resolve', () => {
   it('shows the conflict, asks, and sends what was shown', async () => {
     holds(OBJECT);

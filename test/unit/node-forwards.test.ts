@@ -258,9 +258,26 @@ describe('a node whose external got another address before all had gone over', (
     const { forwards, log, end } = start();
     await clock.advance(0);
     expect(forwards.stranded).toEqual([
-      'storage: 1 object waits on this node for http://192.0.2.9:9000, and memory at memory is configured: configure that address again until all has gone over',
+      'storage: 1 object waits on this node for http://192.0.2.9:9000, and memory at memory is configured: configure that address again until all has gone over, or let it go to the one of now with `bootplane backlog move`',
     ]);
     expect(log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)).toEqual(forwards.stranded);
+    await end();
+  });
+
+  it('lets it go to the one of now, when a person says so', async () => {
+    await there.ensureBucket('captures');
+    const old = { component: 'storage', identity: 'http://192.0.2.9:9000' } as const;
+    const { sha256 = '', size } = await here.put('captures', 'a', bytes('a'));
+    await backlog.add([{ ...old, place: 'captures', key: 'a', hash: sha256, size }]);
+    const { forwards, end } = start({ isNew: true });
+    await clock.advance(1000);
+    expect(await forwards.forwards.storage?.others.list()).toEqual([{ identity: old.identity, waiting: 1 }]);
+    expect(await forwards.forwards.storage?.others.move(old.identity)).toBe(1);
+    await forwards.lookForStranded();
+    expect(forwards.stranded).toEqual([]);
+    await clock.advance(3000);
+    expect(await textOf(there, 'a')).toBe('a');
+    expect(forwards.forwards.storage?.status()).toMatchObject({ waiting: 0, forwarded: 1 });
     await end();
   });
 

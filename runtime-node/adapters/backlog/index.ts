@@ -133,6 +133,18 @@ class SqliteBacklog implements Backlog {
     return this.#read(() => this.#sql.elsewhere.all(component, identity));
   }
 
+  async readdress(from: Target, to: Target): Promise<number> {
+    if (from.identity === to.identity) return 0;
+    let moved = 0;
+    await this.#write((at) => {
+      const move = { component: to.component, from: from.identity, to: to.identity, at };
+      this.#sql.forgetForwarded.run(move);
+      moved = this.#sql.move.run(move).changes;
+      this.#sql.forgetMoved.run(move);
+    });
+    return moved;
+  }
+
   /** Waits for changes under way. */
   async close(): Promise<void> {
     this.#isClosed = true;

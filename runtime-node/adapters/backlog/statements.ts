@@ -9,6 +9,13 @@ export interface EntryRow extends Omit<Entry, 'deleted' | 'adopted' | 'detail'> 
 
 type Range = Target & { readonly place: string; readonly prefix: string; readonly after: string; readonly limit: number };
 
+interface Move {
+  readonly component: string;
+  readonly from: string;
+  readonly to: string;
+  readonly at: string;
+}
+
 export function statements(database: Sqlite.Database) {
   return {
     isKnown: database.prepare<[Thing & { readonly component: string; readonly hash: string }]>(`
@@ -47,6 +54,21 @@ export function statements(database: Sqlite.Database) {
       select identity, count as waiting from totals
       where component = ? and identity <> ? and state = 'waiting' and count > 0 order by identity
     `),
+    // Of the things that are to move, what went over to the new one before gives way, and what is open there stays.
+    forgetForwarded: database.prepare<[Move]>(`
+      delete from entries as old where component = @component and identity = @to and state = 'forwarded' and exists (
+        select 1 from entries where component = @component and identity = @from and place = old.place and key = old.key and state <> 'forwarded'
+      )
+    `),
+    move: database.prepare<[Move]>(`
+      insert into entries (component, identity, place, key, hash, size, deleted, adopted, at)
+      select component, @to, place, key, hash, size, deleted, 1, @at from entries as old
+      where component = @component and identity = @from and state <> 'forwarded' and not exists (
+        select 1 from entries where component = @component and identity = @to and place = old.place and key = old.key
+      )
+      order by number
+    `),
+    forgetMoved: database.prepare<[Move]>("delete from entries where component = @component and identity = @from and state <> 'forwarded'"),
     conflicts: database.prepare<[string, string, number, number], EntryRow>(
       "select * from entries where component = ? and identity = ? and state = 'conflict' and number > ? order by number limit ?",
     ),

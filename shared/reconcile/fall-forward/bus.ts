@@ -26,6 +26,7 @@ import { isReserved, unmarked } from './bus-message.ts';
 import { Passages } from './bus-passage.ts';
 import { receive } from './bus-receiver.ts';
 import type { ConflictDesk } from './conflict-desk.ts';
+import { NO_OTHERS } from './other-externals.ts';
 import { createPresence, type Presence } from './presence.ts';
 import type { FallForward, ForwardDeps } from './types.ts';
 
@@ -72,6 +73,7 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
   readonly #declarations: Declarations;
   readonly #forwarder: Forwarder;
   readonly conflicts: ConflictDesk;
+  readonly others = NO_OTHERS;
   readonly #listeners = new Set<() => void>();
   readonly #consumers = new Set<Consumer>();
   #declared = { waiting: 0, forwarded: 0, conflicts: 0 };

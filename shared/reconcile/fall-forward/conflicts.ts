@@ -1,5 +1,12 @@
 import { EnvironmentComponentName } from '../../contract/backlog.ts';
-import type { BacklogConflict, BacklogConflicts, ConflictAnswer, ConflictDecision } from '../../contract/backlog-conflict.ts';
+import type {
+  BacklogConflict,
+  BacklogConflicts,
+  BacklogMove,
+  BacklogMoved,
+  ConflictAnswer,
+  ConflictDecision,
+} from '../../contract/backlog-conflict.ts';
 import type { Log } from '../../ports/log.ts';
 import { nameOf } from '../part.ts';
 import type { Report } from '../types.ts';
@@ -20,6 +27,8 @@ export interface ConflictQuery {
 export interface Conflicts {
   list(query: ConflictQuery): Promise<BacklogConflicts>;
   resolve(decision: ConflictDecision, decided_by: string): Promise<ConflictAnswer>;
+  /** What waits for an external that is configured no more goes to the one of now. */
+  move(request: BacklogMove, decided_by: string): Promise<BacklogMoved>;
 }
 
 export interface ConflictDeps {
@@ -28,9 +37,11 @@ export interface ConflictDeps {
   readonly forwards: Forwards;
   readonly log: Log;
   readonly report: Report;
+  /** What waits for other externals is less now. */
+  readonly moved: () => Promise<void>;
 }
 
-export function createConflicts({ node_id, forwards, log, report }: ConflictDeps): Conflicts {
+export function createConflicts({ node_id, forwards, log, report, moved }: ConflictDeps): Conflicts {
   return {
     async list({ id, limit, ...range }) {
       const [found, more] = id === undefined ? await page(forwards, { ...range, limit }) : [await one(forwards, id), false];
@@ -39,7 +50,12 @@ export function createConflicts({ node_id, forwards, log, report }: ConflictDeps
         const forward = forwards[component];
         return forward === undefined ? [] : [[component, nameOf(forward.external)] as const];
       });
-      return { node_id, externals: Object.fromEntries(externals), conflicts: found, ...(last === undefined ? {} : { next: last.id }) };
+      const elsewhere = id === undefined ? await listElsewhere(forwards) : [];
+      return {
+        ...{ node_id, externals: Object.fromEntries(externals), conflicts: found },
+        ...(elsewhere.length === 0 ? {} : { elsewhere }),
+        ...(last === undefined ? {} : { next: last.id }),
+      };
     },
     async resolve(decision, decided_by) {
       const { id, keep } = decision;
@@ -52,7 +68,25 @@ export function createConflicts({ node_id, forwards, log, report }: ConflictDeps
       report({ node_id, component, action: 'resolve-conflict', status: 'applied', message: message.slice(0, 4096) });
       return { node_id, id, keep, message: decided.message, decided_by };
     },
+    async move({ component, from }, decided_by) {
+      const forward = forwards[component];
+      const count = (await forward?.others.move(from)) ?? 0;
+      if (forward !== undefined && count > 0) {
+        const message = `${component}: ${count} that waited for ${from} go to ${nameOf(forward.external)}, as ${decided_by} decided`;
+        log.info(message, { component });
+        report({ node_id, component, action: 'move-backlog', status: 'applied', message: message.slice(0, 4096) });
+        await moved();
+      }
+      return { node_id, component, moved: count, decided_by };
+    },
   };
+}
+
+async function listElsewhere(forwards: Forwards): Promise<NonNullable<BacklogConflicts['elsewhere']>> {
+  const found: NonNullable<BacklogConflicts['elsewhere']> = [];
+  for (const component of EnvironmentComponentName.options)
+    for (const { identity, waiting } of (await forwards[component]?.others.list()) ?? []) found.push({ component, identity, waiting });
+  return found;
 }
 
 async function page(forwards: Forwards, { component, limit, after }: ConflictQuery): Promise<[BacklogConflict[], boolean]> {

@@ -1,5 +1,6 @@
 import type { BacklogStatus } from '../../contract/backlog.ts';
 import { type GetOptions, type ObjectStorage, type RemoveBucketOptions, StorageError } from '../../ports/object-storage.ts';
+import { otherExternals } from './other-externals.ts';
 import { createPresence } from './presence.ts';
 import { StorageBacklog } from './storage-backlog.ts';
 import { storageConflicts } from './storage-conflicts.ts';
@@ -55,12 +56,16 @@ export function createForwardStorage(deps: ForwardDeps<ObjectStorage>): FallForw
     changed: () => tell?.({ kind: 'moved', message: movedMessage(name, status()) }),
   });
   const parts: StorageParts = { external, fallback, backlog, presence, locks: new KeyLocks(), log, name };
+  const others = otherExternals(deps.backlog, { component: 'storage', identity }, async () => {
+    await backlog.recount();
+    presence.wake();
+  });
   const status = (): BacklogStatus => {
     const { state, reason } = presence;
     return { presence: state, ...(reason === undefined ? {} : { reason }), ...backlog.counts };
   };
   return {
-    ...{ port: createPort(parts, conflict), external, fallback, status, conflicts: storageConflicts(parts) },
+    ...{ port: createPort(parts, conflict), external, fallback, status, others, conflicts: storageConflicts(parts) },
     async run(signal) {
       await backlog.recount().catch((error: unknown) => log.warn(`${name}: ${String(error)}`));
       await presence.run(signal);

@@ -7,6 +7,7 @@ import type { ObjectStorage } from '../../ports/object-storage.ts';
 import type { Random } from '../../ports/random.ts';
 import type { VectorIndex } from '../../ports/vector-index.ts';
 import type { ConflictDesk } from './conflict-desk.ts';
+import type { OtherExternals } from './other-externals.ts';
 
 /**
  * A port with an external behind it and an embedded default that takes what is written while the external is away. What
@@ -21,6 +22,7 @@ export interface FallForward<Port> {
   status(): BacklogStatus;
   /** Probes the external and lets go over what waits, until `signal` aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
+  readonly others: OtherExternals;
   /** What did not go over, for a person to end. */
   readonly conflicts: ConflictDesk;
   /** The environment of the external was brought to the profile: what waited for that goes over now. */

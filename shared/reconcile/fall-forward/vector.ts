@@ -12,6 +12,7 @@ import {
 } from '../../ports/vector-index.ts';
 import { foldClassName } from '../vector-diff.ts';
 import type { ConflictDesk } from './conflict-desk.ts';
+import { otherExternals } from './other-externals.ts';
 import { createPresence, type Presence } from './presence.ts';
 import type { FallForward, ForwardDeps } from './types.ts';
 import { endDeleted, endWritten, type VectorConflictParts, vectorConflicts } from './vector-conflicts.ts';
@@ -55,6 +56,10 @@ export function createForwardIndex(deps: ForwardDeps<VectorIndex>): FallForward<
     fallback: deps.fallback,
     status: () => index.status(),
     conflicts: index.conflicts,
+    others: otherExternals(deps.backlog, { component: 'vector', identity: deps.external.backend.identity }, async () => {
+      await ledger.recount();
+      index.presence.wake();
+    }),
     wake: () => index.presence.wake(),
     async run(signal) {
       await ledger.recount().catch((error: unknown) => deps.log.error('the backlog of vectors can not be read', { error }));

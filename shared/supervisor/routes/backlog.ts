@@ -1,6 +1,13 @@
 import * as z from 'zod';
 import { EnvironmentComponentName } from '../../contract/backlog.ts';
-import { BacklogConflicts, ConflictDecision, ConflictId, ConflictResolved } from '../../contract/backlog-conflict.ts';
+import {
+  BacklogConflicts,
+  BacklogMove,
+  BacklogMoved,
+  ConflictDecision,
+  ConflictId,
+  ConflictResolved,
+} from '../../contract/backlog-conflict.ts';
 import type { ConflictHandler, Context } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
@@ -13,7 +20,7 @@ const MOST = 200;
 
 /** About the node that is asked, and never passed on: what waits lies on its disk. */
 export function backlogRoutes({ options: { conflicts } }: Context): Route[] {
-  return conflicts === undefined ? [] : [list(conflicts), resolve(conflicts)];
+  return conflicts === undefined ? [] : [list(conflicts), resolve(conflicts), move(conflicts)];
 }
 
 function list(conflicts: ConflictHandler): Route {
@@ -58,6 +65,22 @@ function resolve(conflicts: ConflictHandler): Route {
       const answer = await conflicts.resolve(body, describeCaller(caller));
       if ('refused' in answer) throw new ProblemError(answer.refused.code, answer.refused.detail);
       return json(answer);
+    },
+  });
+}
+
+function move(conflicts: ConflictHandler): Route {
+  return route('operator', {
+    method: 'post',
+    path: '/v1/backlog/move',
+    tag: 'backlog',
+    summary: 'Lets what waits for an external that is configured no more go to the one of now',
+    body: BacklogMove,
+    answers: { 200: { description: 'How many move.', schema: BacklogMoved } },
+    problems: ['misdirected'],
+    async handle({ caller, body, request }) {
+      refusePassedOn(request, OF_ITSELF);
+      return json(await conflicts.move(body, describeCaller(caller)));
     },
   });
 }

@@ -1,3 +1,4 @@
+import { NO_OTHERS } from '../../../shared/reconcile/fall-forward/other-externals.ts';
 import { describe, expect, test } from 'vitest';
 import type { BacklogStatus } from '../../../shared/contract/backlog.ts';
 import { memoryBackends } from '../../support/memory-environment.ts';
@@ -327,6 +328,7 @@ describe('nothing may be removed', () => {
       port: first.backends.bus,
       status: () => status,
       conflicts: { list: async () => [], find: async () => undefined, resolve: async () => ({ message: '' }) },
+      others: NO_OTHERS,
       run: async () => undefined,
       wake: () => undefined,
     };

@@ -1,3 +1,4 @@
+import { NO_OTHERS } from '../../../shared/reconcile/fall-forward/other-externals.ts';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { BacklogStatus } from '../../../shared/contract/backlog.ts';
 import type { BootstrapEvent } from '../../../shared/contract/event.ts';
@@ -39,6 +40,7 @@ function switched<Port>(external: Port, fallback: Port, presence: BacklogStatus[
     state: { presence, reason: 'nothing listens there', waiting: 0, forwarded: 0, conflicts: 0 },
     status: () => made.state,
     conflicts: { list: async () => [], find: async () => undefined, resolve: async () => ({ message: '' }) },
+      others: NO_OTHERS,
     run: async () => undefined,
     wake: () => {
       made.wakes += 1;

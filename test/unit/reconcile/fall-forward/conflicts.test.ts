@@ -27,11 +27,16 @@ function node(held: Partial<Record<EnvironmentComponentName, number>>, decided: 
         find: async (id) => all.find((one) => one.id === id),
         resolve: async () => decided,
       };
-      return [name, { conflicts: desk, external: { backend: { kind: 's3', identity: `http://${name}.example` } } }];
+      const others = { list: async () => [{ identity: 'http://old.example', waiting: 2 }], move: async () => 2 };
+      return [name, { others, conflicts: desk, external: { backend: { kind: 's3', identity: `http://${name}.example` } } }];
     }),
   ) as unknown as Forwards;
-  const conflicts = createConflicts({ node_id: 'n1', forwards, log, report: (event) => void events.push(event) });
-  return { conflicts, events, log };
+  let moves = 0;
+  const moved = async () => {
+    moves += 1;
+  };
+  const conflicts = createConflicts({ node_id: 'n1', forwards, log, moved, report: (event) => void events.push(event) });
+  return { conflicts, events, log, moves: () => moves };
 }
 
 describe('the conflicts of a node', () => {
@@ -67,6 +72,16 @@ describe('the conflicts of a node', () => {
       { node_id: 'n1', component: 'storage', action: 'resolve-conflict', status: 'applied', message: expect.stringContaining('fleet-key') },
     ]);
     expect(log.lines).toMatchObject([{ level: 'info', message: expect.stringContaining('data/1: s3 holds ours now') }]);
+  });
+
+  it('come with what waits for other externals, which moves when a person says so', async () => {
+    const { conflicts, events, moves } = node({ storage: 0 });
+    expect((await conflicts.list({ limit: 10 })).elsewhere).toEqual([{ component: 'storage', identity: 'http://old.example', waiting: 2 }]);
+    expect(await conflicts.move({ component: 'storage', from: 'http://old.example' }, 'me')).toMatchObject({ moved: 2, decided_by: 'me' });
+    expect(events).toMatchObject([{ action: 'move-backlog', message: expect.stringContaining('http://old.example') }]);
+    expect(moves()).toBe(1);
+    expect(await conflicts.move({ component: 'vector', from: 'http://old.example' }, 'me')).toMatchObject({ moved: 0 });
+    expect(moves()).toBe(1);
   });
 
   it('that stay are told to nobody but who asked', async () => {
