@@ -1,5 +1,5 @@
 import { FORWARDED_HEADER } from '../../contract/forward.ts';
-import type { Caller } from '../auth.ts';
+import { type Caller, nameOfCaller } from '../auth.ts';
 import { ProblemError } from '../problem.ts';
 
 /** For calls that are about the node that is asked: whoever passes one on has taken another node for it. */
@@ -8,6 +8,6 @@ export function refusePassedOn({ headers }: Request, detail: string): void {
 }
 
 /** Who approved something: the credential's name and scope. */
-export function describeCaller({ node_id, scope }: Caller): string {
-  return `${node_id ?? 'fleet-key'} (${scope})`;
+export function describeCaller(caller: Caller): string {
+  return `${nameOfCaller(caller)} (${caller.scope})`;
 }

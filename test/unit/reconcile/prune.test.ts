@@ -1,6 +1,6 @@
-import { NO_OTHERS } from '../../../shared/reconcile/fall-forward/other-externals.ts';
 import { describe, expect, test } from 'vitest';
 import type { BacklogStatus } from '../../../shared/contract/backlog.ts';
+import { NO_OTHERS } from '../../../shared/reconcile/fall-forward/other-externals.ts';
 import { memoryBackends } from '../../support/memory-environment.ts';
 import { memoryEventBus } from '../../support/memory-event-bus.ts';
 import { named, OUR_MARK, outcomes, pruneOn, pruneWorld } from '../../support/prune-world.ts';

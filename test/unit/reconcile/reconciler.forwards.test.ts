@@ -1,9 +1,9 @@
-import { NO_OTHERS } from '../../../shared/reconcile/fall-forward/other-externals.ts';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { BacklogStatus } from '../../../shared/contract/backlog.ts';
 import type { BootstrapEvent } from '../../../shared/contract/event.ts';
 import { StorageError } from '../../../shared/ports/object-storage.ts';
 import { createAttempts } from '../../../shared/reconcile/attempts.ts';
+import { NO_OTHERS } from '../../../shared/reconcile/fall-forward/other-externals.ts';
 import type { FallForward } from '../../../shared/reconcile/fall-forward/types.ts';
 import { createEnvironmentReconciler, type ReconcilerDeps } from '../../../shared/reconcile/reconciler.ts';
 import { type Backends, desiredProfile, memoryBackends } from '../../support/memory-environment.ts';
@@ -40,7 +40,7 @@ function switched<Port>(external: Port, fallback: Port, presence: BacklogStatus[
     state: { presence, reason: 'nothing listens there', waiting: 0, forwarded: 0, conflicts: 0 },
     status: () => made.state,
     conflicts: { list: async () => [], find: async () => undefined, resolve: async () => ({ message: '' }) },
-      others: NO_OTHERS,
+    others: NO_OTHERS,
     run: async () => undefined,
     wake: () => {
       made.wakes += 1;
