@@ -97,7 +97,7 @@ describe('the Worker', () => {
 
   it('keeps artifacts where it has a bucket, and says so where it has none', async () => {
     const headers = { authorization: `Bearer ${FLEET_KEY}` };
-    const sha256 = await sha256Hex(new TextEncoder().encode('an artifact'));
+    const sha256 = await sha256Hex('an artifact');
     const ask = (given: Bindings, method: string, body?: string) => {
       const init = { method, headers, ...(body === undefined ? {} : { body }) };
       return worker.fetch(new Request(`http://worker.test/v1/artifacts/${sha256}`, init) as Parameters<typeof worker.fetch>[0], given);

@@ -126,7 +126,7 @@ describe('which statements of the stores may run twice', () => {
       successors: [],
     };
     const token = { epoch: 1, node_id: 'a' };
-    const report = { ...{ node_id: 'a', component: 'storage', action: 'reconcile', status: 'applied', dedupe: 'x' } } as const;
+    const report = { node_id: 'a', component: 'storage', action: 'reconcile', status: 'applied', dedupe: 'x' } as const;
     const calls = [
       () => nodes.heartbeat('f', heartbeat('a') as never, undefined),
       () => nodes.heartbeat('f', heartbeat('a') as never, token),

@@ -1,0 +1,50 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createArtifactClient } from '../../shared/artifact-client.ts';
+import { startWorkerProcess, type WorkerProcess } from './support/worker-process.ts';
+
+const KEY = 'a fleet key for this test only';
+let worker: WorkerProcess;
+
+beforeAll(async () => {
+  worker = await startWorkerProcess(KEY);
+}, 120_000);
+afterAll(() => worker?.stop());
+
+/** Of an HTTP body whose length nobody knows before its end. */
+function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
+  let sent = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (sent >= bytes.length) return controller.close();
+      controller.enqueue(bytes.subarray(sent, sent + 1_000_000));
+      sent += 1_000_000;
+    },
+  });
+}
+
+describe('the Worker on wrangler dev', () => {
+  it('keeps an artifact of several parts in R2, gives it out whole and in ranges, and keeps none with another hash', async () => {
+    const artifacts = createArtifactClient({ url: worker.url, credential: KEY });
+    const bytes = randomBytes(20_000_003);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const wrong = '0'.repeat(64);
+    await expect(artifacts.put(wrong, streamOf(bytes))).rejects.toMatchObject({ problem: { code: 'artifact_mismatch', status: 422 } });
+    expect(await artifacts.size(wrong)).toBeUndefined();
+
+    expect(await artifacts.put(sha256, streamOf(bytes))).toMatchObject({ sha256, size: bytes.length });
+    expect(await artifacts.size(sha256)).toBe(bytes.length);
+    const read = Buffer.from(await new Response((await artifacts.get(sha256)) as BodyInit).arrayBuffer());
+    expect(read.equals(bytes)).toBe(true);
+    const headers = { authorization: `Bearer ${KEY}`, range: 'bytes=19999990-' };
+    const rest = await fetch(`${worker.url}/v1/artifacts/${sha256}`, { headers });
+    expect([rest.status, rest.headers.get('content-range')]).toEqual([206, `bytes 19999990-20000002/20000003`]);
+    expect(Buffer.from(await rest.arrayBuffer()).equals(bytes.subarray(19_999_990))).toBe(true);
+  }, 120_000);
+
+  it('says what it is', async () => {
+    const answer = await fetch(worker.url);
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toContain(`bootplane doctor --cloud ${worker.url}`);
+  });
+});
