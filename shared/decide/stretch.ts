@@ -66,8 +66,11 @@ export function countIntervalMs(rows: number): number {
 
 /** Rows a day, when nothing is set. */
 export const WRITE_BUDGETS = {
-  /** On D1, four fifths of what costs nothing: 100,000 rows written a day, and as many calls of the Worker. */
-  worker: 80_000,
+  /**
+   * What costs nothing on Workers and D1 is 100,000 rows written a day, and as many calls. Beside the calls that may write a
+   * node or a site makes a third as many that only read.
+   */
+  worker: 70_000,
   /** What one process takes besides everything else: 2,000 heartbeats a second. */
   node: 172_800_000,
 } as const;

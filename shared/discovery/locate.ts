@@ -4,6 +4,7 @@ import { askTwin, forgetTwin } from './clone.ts';
 import { locateCloud } from './locate-cloud.ts';
 import { locateMdns, locatePeers } from './locate-lan.ts';
 import { locateSelf } from './locate-self.ts';
+import { holds } from './lease.ts';
 import { describe, type Located } from './located.ts';
 import type { LocateContext, StepContext, StepResult } from './round.ts';
 import type { LocateReason, LocateStep, LocateStepName, TraceKeeper } from './trace.ts';
@@ -61,12 +62,15 @@ const ON_LAN: readonly LocateStepName[] = ['mdns', 'peers'];
 const BEYOND: readonly LocateStepName[] = [...ON_LAN, 'cloud'];
 const ALL: readonly LocateStepName[] = [...BEYOND, 'self'];
 
-/** Nothing after the current control plane is better than it, but for the cloud, which may know of a leader that it has confirmed. */
-function stepsFor({ current, takeover, round }: StepContext): readonly LocateStepName[] {
+/**
+ * Nothing after the current control plane is better than it, but for the cloud, which may know of a leader that it has
+ * confirmed. Who holds the cloud's own lease hears of another with each renewal, and need not ask.
+ */
+function stepsFor({ current, takeover, round, deps }: StepContext): readonly LocateStepName[] {
   if (current === undefined) return takeover === undefined ? ALL : QUICK;
   if (round.isHinted) return HINTED;
   const isOnLan = current.source === 'mdns' || current.source === 'peer';
-  return isOnLan && !current.provisional ? ON_LAN : BEYOND;
+  return (isOnLan && !current.provisional) || holds(current.cloud_lease, deps.clock) ? ON_LAN : BEYOND;
 }
 
 function startRound(given: LocateContext, traces: TraceKeeper): StepContext {

@@ -10,9 +10,11 @@ import type { Session } from './session-state.ts';
 export async function syncLoop(session: Session): Promise<void> {
   const { node, exchange, syncs, polls, active } = session;
   const { random } = node.deps;
-  const waitMs = (ttls: number) => jittered(ttls * node.standing.ttl_seconds() * 1000, random.next());
+  const ttlMs = () => node.standing.ttl_seconds() * 1000;
+  // The cloud says with each renewal what is current there, and sets its own pace: its lease lasts as long as its TTL.
+  const quietMs = () => QUIET_TTLS * Math.max(ttlMs(), session.located.cloud_lease?.held.expires_in_ms ?? 0);
   for (let isFine = true; !active.aborted; ) {
-    await syncs.wait(active, isFine ? waitMs(QUIET_TTLS) : waitMs(1));
+    await syncs.wait(active, jittered(isFine ? quietMs() : ttlMs(), random.next()));
     if (active.aborted || node.standing.silent_until !== undefined) continue;
     const result = await exchange.run();
     isFine = result !== 'failed';

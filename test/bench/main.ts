@@ -3,7 +3,9 @@ import { cpus } from 'node:os';
 import { benchBoot } from './boot.ts';
 import { benchBroker } from './broker.ts';
 import { benchClaims } from './claims.ts';
+import { benchCost } from './cost.ts';
 import { benchFallForward } from './fall-forward.ts';
+import { benchGrowth } from './growth.ts';
 import { benchHeartbeats } from './heartbeats.ts';
 import { benchLan } from './lan.ts';
 import { benchReconcile } from './reconcile.ts';
@@ -20,6 +22,8 @@ const BENCHES: Readonly<Record<string, (flags: readonly string[]) => Promise<Row
   'fall-forward': benchFallForward,
   takeover: benchTakeover,
   lan: benchLan,
+  growth: benchGrowth,
+  cost: benchCost,
   sim: benchSim,
 };
 

@@ -107,6 +107,13 @@ export class Fleet {
     await this.#cloudDatabase.close();
   }
 
+  /** The write budget of the cloud's database asks for this TTL; 0 for any. */
+  async stretchCloud(seconds: number): Promise<void> {
+    const sql = `insert into pace (fleet, stretch_seconds, writers, counted_rows, counted_at) values ('*', ?, 0, 0, 0)
+      on conflict (fleet) do update set stretch_seconds = excluded.stretch_seconds`;
+    await this.#cloudDatabase.batch([{ sql, params: [seconds] }]);
+  }
+
   /** HTTP from one machine to another, or to the cloud, 1 ms under way. */
   fetchFrom(from: string): Fetch {
     return async (request) => {
