@@ -1,5 +1,6 @@
 import { ApiError, type Client } from '../client.ts';
 import { type DocumentKind, type History, type OfferOutcome, toWire } from '../contract/document.ts';
+import type { DocumentVerifier } from '../contract/fleet-keys.ts';
 import { isSameVersion, nameOf } from '../decide/emergency.ts';
 import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
@@ -42,6 +43,7 @@ export function createExchange(node: NodeContext, client: Client, located: () =>
   const seen = new Map<string, Seen>();
   const complaints = new Map<DocumentKind, string>();
   const complain = (kind: DocumentKind, error: unknown) => {
+    if (error instanceof RefusedError) return refuse(node, kind, error);
     if (signal.aborted || complaints.get(kind) === messageOf(error)) return;
     complaints.set(kind, messageOf(error));
     tellFailure(node, kind, error);
@@ -71,6 +73,7 @@ export function createExchange(node: NodeContext, client: Client, located: () =>
       try {
         if ((await exchange(kind)) && result === 'same') result = 'changed';
         complaints.delete(kind);
+        node.refusals.clear(topicOf(kind));
       } catch (error) {
         complain(kind, error);
         result = 'failed';
@@ -129,24 +132,62 @@ const NOTHING_MET: Met = { up: undefined, down: undefined, emergencies: { up: 0,
 
 /** Own versions to the other side, which decides; then its versions here. */
 async function meet(node: NodeContext, { own, peer, kind, seen }: Meeting): Promise<Met> {
-  const { site } = node.deps.config;
+  const { config, fleetKeys } = node.deps;
+  const common = { kind, site: config.site, trusts: trustIn(fleetKeys.documents) };
+  const { site } = config;
   const name = `${peer.url} ${kind}`;
   const ours = await own.history(kind, site);
   const last = seen.get(name);
   const theirs = await peer.changedHistory(kind, last !== undefined && last.ours === ours.etag ? last.theirs : ours.etag, site);
   if (theirs.body === undefined) return NOTHING_MET;
-  const up = await push(own, peer, { kind, site, ours: ours.body, theirs: theirs.body });
+  const up = await push(own, peer, { ...common, ours: ours.body, theirs: theirs.body });
   const after = up === undefined ? { body: theirs.body, etag: theirs.etag } : await peer.history(kind, site);
-  const down = await push(peer, own, { kind, site, decider: 'sender', ours: after.body, theirs: ours.body });
+  const mirrored = { ...common, decider: 'sender', ours: after.body, theirs: ours.body } as const;
+  const down = await believed(peer.url, push(peer, own, mirrored));
   tell(node, kind, up, after.body);
   if (down === 'adopted') node.deps.log.info(`the ${kind} of ${peer.url} is kept here, too`, { generation: currentOf(after.body) });
   const emergencies = {
-    up: await pushEmergencies(own, peer, { kind, site, ours: ours.body, theirs: theirs.body }),
-    down: await pushEmergencies(peer, own, { kind, site, ours: theirs.body, theirs: ours.body }),
+    up: await pushEmergencies(own, peer, { ...common, ours: ours.body, theirs: theirs.body }),
+    down: await believed(peer.url, pushEmergencies(peer, own, { ...common, ours: theirs.body, theirs: ours.body })),
   };
   const theirsNow = emergencies.up > 0 ? await peer.history(kind, site) : after;
   seen.set(name, { ours: (await own.history(kind, site)).etag, theirs: theirsNow.etag });
   return { up, down, emergencies };
+}
+
+/** What this node can verify. */
+function trustIn({ key_id, others = [] }: DocumentVerifier): (id: string) => boolean {
+  const known = new Set([key_id, ...others.map((one) => one.key_id)]);
+  return (id) => known.has(id);
+}
+
+/** The control plane has a version that this node's own Supervisor does not believe. */
+class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+}
+
+/** Names what a mirrored version was refused for. */
+async function believed<T>(url: string, taking: Promise<T>): Promise<T> {
+  try {
+    return await taking;
+  } catch (error) {
+    if (!(error instanceof ApiError) || !['invalid_body', 'too_large'].includes(error.problem.code)) throw error;
+    throw new RefusedError(`a version that ${url} has can't be believed: ${error.problem.detail}`, { cause: error });
+  }
+}
+
+function topicOf(kind: DocumentKind): string {
+  return `versions of the ${kind}`;
+}
+
+/** One event, until it clears or is another one. */
+function refuse({ refusals }: NodeContext, kind: DocumentKind, { message }: RefusedError): void {
+  refusals.refuse({
+    topic: topicOf(kind),
+    component: kind === 'plan' ? 'services' : 'storage',
+    action: `refuse-${kind}`,
+    message: `the ${kind} was not mirrored: ${message}; nothing is changed`,
+  });
 }
 
 function tell({ deps }: NodeContext, kind: DocumentKind, outcome: OfferOutcome | undefined, { versions }: History): void {

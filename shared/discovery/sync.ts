@@ -18,6 +18,11 @@ export interface SyncOptions {
   readonly site: string;
   /** `sender`: what comes stands where the two diverged. Only for a node that mirrors into its own Supervisor. */
   readonly decider?: 'receiver' | 'sender';
+  /**
+   * Whether documents of the key that has this id can be believed. Old versions of a key that is not trusted any more stay
+   * where they are; the current one is offered all the same, so that it is told why it is not taken. Default: all.
+   */
+  readonly trusts?: (key_id: string) => boolean;
 }
 
 type Wires = readonly Record<string, unknown>[];
@@ -57,7 +62,8 @@ export async function push(from: Client, to: Client, compared: Compared): Promis
   const isUrgent = current !== undefined && (there === undefined || there.generation === 0) && missing.includes(current);
   const offers = offersOf(from, compared.kind, isUrgent ? [current, ...missing.filter((one) => one !== current)] : missing);
   const send = async (versions: Wires, more: Partial<VersionsOffer>) => {
-    const { kind: _kind, ours: _ours, theirs: _theirs, ...query } = compared;
+    const { site, decider } = compared;
+    const query = { site, ...(decider === undefined ? {} : { decider }) };
     return (await to.offerVersions(compared.kind, { versions: [...versions], ...more }, query)).body.outcome;
   };
   const head = current === undefined ? {} : { current: nameOf(current) };
@@ -78,8 +84,11 @@ export async function push(from: Client, to: Client, compared: Compared): Promis
  * Brings the emergency versions of a site that the other Supervisor lacks to it, one in a request. Resolves with how many
  * were news there.
  */
-export async function pushEmergencies(from: Client, to: Client, { kind, site, ours, theirs }: Compared): Promise<number> {
-  const missing = (ours.emergencies ?? []).filter((one) => !theirs.emergencies?.some((known) => isSameVersion(one, known)));
+export async function pushEmergencies(from: Client, to: Client, compared: Compared): Promise<number> {
+  const { kind, site, ours, theirs, trusts = () => true } = compared;
+  const missing = (ours.emergencies ?? []).filter(
+    (one) => (one.holds || trusts(one.key_id)) && !theirs.emergencies?.some((known) => isSameVersion(one, known)),
+  );
   let news = 0;
   for (const { generation, hash, emergency } of missing.reverse()) {
     const wire = await readVersion(from, kind, { generation, hash, emergency });
@@ -90,7 +99,7 @@ export async function pushEmergencies(from: Client, to: Client, { kind, site, ou
 }
 
 /** Oldest first. A seed counts only as what something was published on, or as what is current. */
-function missingOf({ ours, theirs }: Compared): HistoryEntry[] {
+function missingOf({ ours, theirs, trusts = () => true }: Compared): HistoryEntry[] {
   const known = new Set(theirs.versions.map(keyOf));
   const line = new Set(
     lineOf(
@@ -98,7 +107,9 @@ function missingOf({ ours, theirs }: Compared): HistoryEntry[] {
       ours.versions.find((one) => one.current),
     ).map(keyOf),
   );
-  const missing = ours.versions.filter((one) => !known.has(keyOf(one)) && (one.generation > 0 || line.has(keyOf(one))));
+  const missing = ours.versions.filter(
+    (one) => !known.has(keyOf(one)) && (one.generation > 0 || line.has(keyOf(one))) && (one.current || trusts(one.key_id)),
+  );
   return missing.sort((a, b) => a.generation - b.generation);
 }
 

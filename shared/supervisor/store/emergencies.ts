@@ -137,12 +137,15 @@ function eventColumns({ type, dedupe, data }: NewEvent) {
  * (`decide/emergency.ts` says the same of one version). `columns` are of `newest`.
  */
 export function heldEmergency(columns: SQL, { fleet, kind, site }: { fleet: SQL; kind: SQL; site: SQL }): SQL {
-  return sql`select ${columns} from (
-      select kind, generation, hash, parent, n, published_by, published_at from emergencies where fleet = ${fleet} and kind = ${kind} and site = ${site}
-      order by generation desc, n desc, hash desc limit 1) as newest
-    left join desired as head on head.fleet = ${fleet} and head.kind = ${kind}
-    where head.generation is null or newest.generation > head.generation
-      or (newest.generation = head.generation and (newest.generation = 0 or newest.parent = head.hash))`;
+  const ofHead = (column: 'generation' | 'hash') =>
+    sql`(select ${sql.raw(column)} from desired where desired.fleet = ${fleet} and desired.kind = ${kind})`;
+  return sql`select ${columns} from emergencies as newest
+    where newest.fleet = ${fleet} and newest.kind = ${kind} and newest.site = ${site}
+      and (newest.generation, newest.n, newest.hash) = (
+        select one.generation, one.n, one.hash from emergencies as one
+        where one.fleet = ${fleet} and one.kind = ${kind} and one.site = ${site} and one.generation >= coalesce(${ofHead('generation')}, 0)
+          and (one.generation > coalesce(${ofHead('generation')}, -1) or one.generation = 0 or one.parent = ${ofHead('hash')})
+        order by one.generation desc, one.n desc, one.hash desc limit 1)`;
 }
 
 /** Names and signature, in the order of the table. */
@@ -169,10 +172,10 @@ function compileQueries(database: Database) {
       sql`select epoch from leases where fleet = ${arg('fleet')} and site = ${arg('site')} and expires_at > ${now}`,
     ),
     followed: compileSql<FollowedRow>(sql`
-      select * from (${heldEmergency(sql`newest.generation, newest.hash, newest.n`, here)})
+      ${heldEmergency(sql`newest.generation, newest.hash, newest.n`, here)}
       union all select generation, hash, null as n from desired where ${ofKind}
         and not exists (${heldEmergency(sql`1`, here)})`),
-    held: compileSql<HeldRow>(sql`select * from (${heldOf('plan')}) union all select * from (${heldOf('profile')})`),
+    held: compileSql<HeldRow>(sql`${heldOf('plan')} union all ${heldOf('profile')}`),
     version: compileSql<EmergencyRow>(sql`
       select * from emergencies where ${ofSite} and generation = ${arg('generation')} and n = ${arg('n')}
         and hash = coalesce(${arg('hash')}, hash) order by hash desc limit 1`),

@@ -106,7 +106,7 @@ function compileQueries(database: Database, timing: Timing) {
     ),
     heads: compileSql<DesiredRow>(sql`
       select kind, generation, hash, ttl_seconds, null as emergency from desired where fleet = ${arg('fleet')}
-      union all select * from (${emergencyOf('plan')}) union all select * from (${emergencyOf('profile')})`),
+      union all ${emergencyOf('plan')} union all ${emergencyOf('profile')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
     // A clock that was set back leaves nodes heard in the future, who would count as online until then: their silence begins now.
     forgetFuture: repeatable(

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { toWire } from '../../../shared/contract/document.ts';
-import { type Boot, Machine, planOf, profileOf, published, strangers } from './harness.ts';
+import { type Boot, CLOUD, Machine, planOf, profileOf, published, strangers } from './harness.ts';
 import { fail, json } from './scripted-supervisor.ts';
 
 let boots: Boot[] = [];
@@ -105,10 +105,31 @@ describe('a Cluster Plan that can not be used', () => {
   it('that a Supervisor can not verify itself (500 storage_corrupt) changes nothing', async () => {
     const { machine, boot } = await running();
     machine.own.publish(await planOf(['api'], { generation: 4 }));
-    machine.own.before = ({ path }) => (path === '/v1/cluster/plan?site=default' ? fail('storage_corrupt', 'row 4 does not verify') : undefined);
+    machine.own.before = ({ path }) =>
+      path === '/v1/cluster/plan?site=default' ? fail('storage_corrupt', 'row 4 does not verify') : undefined;
     await machine.elapse(20_000);
     expect(unchanged(machine)).toEqual([]);
     expect(boot.discovery.state().waiting_for).toEqual([expect.stringContaining('row 4 does not verify')]);
+  });
+});
+
+describe('a document that a node is given by the cloud itself', () => {
+  it.each(Object.entries(PLAN_FAULTS))('%s changes nothing and is told once', async (_name, { spoil, says }) => {
+    const machine = new Machine();
+    const { cloud } = machine;
+    cloud.publish(await planOf(['api', 'web'], { generation: 3 }));
+    cloud.leader = { node_id: 'away', url: 'http://192.0.2.99:7420', epoch: 1, until: 1e12 };
+    const boot = await machine.boot({ cloud_url: CLOUD, lead: false });
+    boots.push(boot);
+    await machine.elapse(20_000);
+    expect(boot.discovery.state().source).toBe('cloud');
+    expect(machine.trace).toEqual(['adopt', 'apply 3: api, web']);
+    await spoil({ ...machine, own: cloud } as Machine);
+    await machine.elapse(180_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 3: api, web']);
+    expect(boot.services.running).toEqual(['api', 'web']);
+    const told = cloud.events.filter(({ action }) => action === 'refuse-plan');
+    expect(told).toMatchObject([{ status: 'skipped', message: expect.stringMatching(says) }]);
   });
 });
 

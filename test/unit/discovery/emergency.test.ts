@@ -212,6 +212,40 @@ describe('what is published at the cloud', () => {
     expect(machines.map(running)).toEqual(['base', 'base']);
   });
 
+  it.each<[string, (wire: Record<string, unknown>) => Record<string, unknown>, string]>([
+    ['a bad signature', (wire) => ({ ...wire, signature: 'A'.repeat(86) }), 'its signature does not verify'],
+    ['no signature', ({ signature: _none, ...wire }) => wire, 'it is not signed'],
+    ['another body than was signed', (wire) => ({ ...wire, services: [] }), 'its hash does not match'],
+  ])('and comes with %s is not taken: nothing stops, one event, and the next good one is followed', async (_, spoil, why) => {
+    const machines = await site(2);
+    const { supervisor } = fleet.cloud;
+    const spoilt: Fetch = async (request) => {
+      const response = await supervisor.fetch(request);
+      if (!/\/v1\/cluster\/plan(\/history\/2)?$/.test(new URL(request.url).pathname) || request.method !== 'GET' || !response.ok)
+        return response;
+      return Response.json(spoil(await response.json()), { headers: response.headers });
+    };
+    fleet.cloud.supervisor = { ...supervisor, fetch: spoilt };
+    const done = await supervisor.fetch(
+      new Request(`${CLOUD}/v1/cluster/plan`, {
+        method: 'PUT',
+        headers: { authorization: `Bearer ${FLEET_KEY}`, 'content-type': 'application/json', 'if-match': '"1"' },
+        body: JSON.stringify(plan('next')),
+      }),
+    );
+    expect(done.status).toBe(200);
+    await fleet.elapse(300_000);
+    for (const machine of machines) expect([running(machine), applied(machine)]).toEqual(['base', ['apply 1: base']]);
+    const leader = leaderOf(machines);
+    expect(leader.state.waiting_for).toEqual([expect.stringContaining(why)]);
+    const events = (await leader.client.events()).body.events.filter(({ data }) => data.action === 'refuse-plan');
+    expect(events).toMatchObject([{ type: 'overlay.bootstrap', data: { status: 'skipped', message: expect.stringContaining(CLOUD) } }]);
+    fleet.cloud.supervisor = supervisor;
+    await publish('good');
+    await fleet.until(allRun(machines, 'good'), 120_000, 250);
+    expect(leader.state.waiting_for).toEqual([]);
+  });
+
   it('is mirrored down without a body while nothing has changed', async () => {
     const machines = await site(2);
     await fleet.elapse(60_000);
