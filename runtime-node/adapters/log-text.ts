@@ -25,11 +25,13 @@ const KIND_TWICE = /^([a-z-]+-([a-z]+)) \2 (?=\S)/;
 const MARKS: Record<Level, string> = { debug: '·', info: '✔', warn: '!', error: '✖' };
 
 /**
- * True for what a person need not read: that a whole component is as it should be, which its boot step or its actions
- * say already, and which a check for drift says again each minute.
+ * True for what a person need not read: that a whole component is as it should be, or waits for its external, which its boot
+ * step or its actions say already, and which a check for drift says again each minute.
  */
 export function isRepetition({ level, message, own }: Pick<Line, 'level' | 'message' | 'own'>): boolean {
-  if (level !== 'info' || own.action !== 'reconcile' || !('idempotency_key' in own)) return false;
+  if (own.action !== 'reconcile' || !('idempotency_key' in own)) return false;
+  if (own.status === 'pending' && own.component !== 'services') return true;
+  if (level !== 'info') return false;
   // What was changed by hand and is restored is told; a sum of the services' actions repeats their lines.
   return own.component === 'services' || message === `${own.component}: reconcile`;
 }

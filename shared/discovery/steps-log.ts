@@ -19,10 +19,12 @@ export function createStepsLog(log: Log): StepsLog {
       if (isNews(name, result)) log.info(name, { step: true, result, duration_ms });
     },
     component(component, { status, message, generation, duration_ms }) {
-      const outcome = status === 'failed' ? `failed: ${message}` : 'good';
+      // Services pend while they start; anything else while its external is away.
+      const isBad = status === 'failed' || (status === 'pending' && component !== 'services');
+      const outcome = isBad ? `${status}: ${message}` : 'good';
       if (!isNews(component, `${generation} ${outcome}`)) return;
       const fields = { step: true, result: message === undefined ? status : `${status}: ${message}`, generation, duration_ms };
-      if (status === 'failed') log.warn(component, fields);
+      if (isBad) log.warn(component, fields);
       else log.info(component, fields);
     },
   };

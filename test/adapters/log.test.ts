@@ -75,6 +75,7 @@ describe('the boot log for people', () => {
       log.info('services: reconcile', { ...run, component: 'services', status: 'unchanged' });
       log.info('start-service service hello', { ...run, component: 'services', status: 'applied' });
       log.info('changed since it was applied', { ...run, status: 'applied' });
+      log.warn('s3 at http://192.0.2.9:9000 is away', { ...run, status: 'pending' });
       log.warn('storage: reconcile', { ...run, status: 'failed' });
     };
     expect(written(act).trimEnd().split('\n')).toEqual([
@@ -82,7 +83,7 @@ describe('the boot log for people', () => {
       expect.stringMatching(/reconcile .* failed$/),
     ]);
     // programs get them all
-    expect(json(act)).toHaveLength(5);
+    expect(json(act)).toHaveLength(6);
   });
 
   test('a long result moves the duration and is not cut', () => {
