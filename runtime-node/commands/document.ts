@@ -102,7 +102,7 @@ function defineDiff(parent: Command, kind: DocumentKind, run: Runner): void {
           { allow_empty: true, break_glass: command.opts().breakGlass === true },
         );
         if (command.opts().json === true) printJson(io, answer);
-        else if (answer.changes.length === 0) printLines(io, [`the same as generation ${base.generation}`]);
+        else if (answer.changes.length === 0) printLines(io, [`the same as ${nameOf({ ...answer, generation: base.generation })}`]);
         else printLines(io, formatChanges(io, kind, answer.changes, base.body, file.body));
         return answer.changes.length === 0 ? EXIT_CODES.ok : EXIT_CODES.differs;
       }),

@@ -5,7 +5,7 @@ import { processIo } from '../../runtime-node/cli.ts';
 import type { Io } from '../../runtime-node/commands/io.ts';
 import { runCli } from '../../runtime-node/commands/program.ts';
 import { listen } from '../../runtime-node/http-server.ts';
-import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
+import { type Adjust, FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
 import { memoryArtifactStore } from './memory-artifact-store.ts';
 
@@ -90,8 +90,8 @@ export interface Site {
 }
 
 /** A real Supervisor behind a real listener, with a data directory that leads to it. */
-export async function startSite(): Promise<Site> {
-  const harness = await startOnNode({ artifacts: memoryArtifactStore() });
+export async function startSite(adjust: Adjust = {}): Promise<Site> {
+  const harness = await startOnNode({ artifacts: memoryArtifactStore(), ...adjust });
   const asked: string[] = [];
   const own: Site['own'] = new Map();
   const server = await listen(

@@ -226,3 +226,85 @@ describe('with a Supervisor', () => {
     expect(err).toContain(`${path}:4:13 /storage/buckets/1/name is taken`);
   });
 });
+
+describe('with the leader of a site whose cloud is out of reach', () => {
+  let site: Site;
+  beforeEach(async () => {
+    site = await startSite({
+      self: {
+        ...{
+          node_id: 'a',
+          instance_id: 'boot-a',
+          site: 'shop',
+          documents_url: 'https://cloud.example',
+          origins: () => [],
+          hear: () => undefined,
+        },
+        ...{ provisional: () => true, confirmed: () => false, leadership: () => ({ leads: true, epoch_seen: 0, eligible: true }) },
+      },
+    });
+    await site.harness.supervisor.seed('default', 'profile', parse(PROFILE));
+  });
+  afterEach(() => site.close());
+  const CHANGED = PROFILE.replace('    - name: captures\n', '    - name: rescued\n');
+
+  it('publish --break-glass says what it is, for whom, and how it ends; history and get name it', async () => {
+    const path = await file('profile.yaml', CHANGED);
+    const questions: string[] = [];
+    const done = await site.run(['profile', 'publish', path, '--break-glass'], {
+      ask: async (question) => {
+        questions.push(question);
+        return 'yes';
+      },
+    });
+    expect(done).toMatchObject({ code: 0, err: '' });
+    expect(questions).toEqual(['Publish this profile for this site alone? [y/N] ']);
+    for (const words of ['storage/buckets', 'emergency version 1 on generation 0, for the site shop alone', 'without --break-glass'])
+      expect(done.out).toContain(words);
+    expect(done.out).toContain('published emergency version 1 on generation 0');
+    expect((await site.run(['profile', 'get'])).out).toMatch(
+      /^# Environment Profile, emergency version 1 on generation 0 of the site shop, published .* by fleet-key\n/,
+    );
+    const history = (await site.run(['profile', 'history'])).out;
+    expect(history).toMatch(/^0 e1 .*emergency version: the site shop follows it until a newer generation$/m);
+    expect(history).toMatch(/^0 .*current$/m);
+    expect((await site.run(['profile', 'publish', path, '--break-glass'])).out).toBe(
+      'nothing to publish: emergency version 1 on generation 0 says the same\n',
+    );
+    expect((await site.run(['conflicts'])).out).toBe('no open conflicts\n');
+  });
+
+  it('diff --break-glass compares with what the site follows', async () => {
+    const path = await file('profile.yaml', CHANGED);
+    expect((await site.run(['profile', 'diff', path, '--break-glass'])).code).toBe(2);
+    await site.run(['profile', 'publish', path, '--break-glass', '--yes']);
+    expect(await site.run(['profile', 'diff', path, '--break-glass'])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('the same as'),
+    });
+  });
+
+  it('publish --break-glass replaces what was shown, and nothing that came between', async () => {
+    const path = await file('profile.yaml', CHANGED);
+    const other = await file('other.yaml', 'vector: { classes: [{ name: Frame }] }\n');
+    const { code, err } = await site.run(['profile', 'publish', path, '--break-glass'], {
+      ask: async () => {
+        await site.run(['profile', 'publish', other, '--break-glass', '--yes']);
+        return 'yes';
+      },
+    });
+    expect([code, err]).toEqual([1, expect.stringContaining('generation_moved')]);
+    expect(parse((await site.run(['profile', 'get'])).out)).toEqual({ vector: { classes: [{ name: 'Frame' }] } });
+  });
+
+  it('publish for the fleet shows what it changes for the fleet, and that it ends the emergency version', async () => {
+    await site.run(['profile', 'publish', await file('rescue.yaml', CHANGED), '--break-glass', '--yes']);
+    // As the cloud answers, through the node.
+    const changes = [{ pointer: '/storage/buckets/2', after: { name: 'added' } }];
+    site.own.set('PUT /v1/bootstrap/profile', { generation: 1, hash: 'a'.repeat(64), changed: true, dry_run: false, changes });
+    const done = await site.run(['profile', 'publish', await file('added.yaml', `${PROFILE}    - name: added\n`), '--yes']);
+    expect(done).toMatchObject({ code: 0, out: expect.stringContaining('+ storage/buckets/added') });
+    expect(done.out).toContain('This ends emergency version 1 on generation 0, which the site shop follows now.');
+    expect(done.out).toContain('published generation 1');
+  });
+});
