@@ -263,6 +263,17 @@ export const SettingsSchema = z.object({
     value: 'FILE',
     description: "this node's own JWT, which an agent of the platform keeps renewed",
   }),
+  tls_cert: optional(text.min(1), {
+    env: 'BOOTPLANE_TLS_CERT',
+    value: 'FILE',
+    description: 'certificate (PEM, with those between) that this node shows: it then speaks https to other machines',
+  }),
+  tls_key: optional(text.min(1), { env: 'BOOTPLANE_TLS_KEY', value: 'FILE', description: 'its private key (PEM)' }),
+  tls_ca: optional(text.min(1), {
+    env: 'BOOTPLANE_TLS_CA',
+    value: 'FILE',
+    description: 'certificates (PEM) that this node trusts beside those of the system, as that of the other nodes',
+  }),
   insecure_http: withDefault(switched, 'off', {
     env: 'BOOTPLANE_INSECURE_HTTP',
     value: 'on|off',
