@@ -108,6 +108,17 @@ export function refuseUnusable(settings: Settings): void {
   const { jwks_url, jwks_file, jwt_issuer: issuer, jwt_audience: audience } = settings;
   const places = { BOOTPLANE_JWKS_URL: jwks_url, BOOTPLANE_JWKS_FILE: jwks_file };
   const set = Object.entries(places).flatMap(([name, value]) => (value === undefined ? [] : [name]));
-  const wrong = [...wrongBackends(settings), ...wrongJwtSettings({ sources: Object.keys(places), set, issuer, audience })];
+  const wrong = [
+    ...wrongBackends(settings),
+    ...wrongTls(settings),
+    ...wrongJwtSettings({ sources: Object.keys(places), set, issuer, audience }),
+  ];
   if (wrong.length > 0) throw new ConfigError('bad_value', wrong);
+}
+
+function wrongTls({ tls_cert, tls_key }: Settings): string[] {
+  if ((tls_cert === undefined) === (tls_key === undefined)) return [];
+  const [given, missing] =
+    tls_key === undefined ? ['BOOTPLANE_TLS_CERT', 'BOOTPLANE_TLS_KEY'] : ['BOOTPLANE_TLS_KEY', 'BOOTPLANE_TLS_CERT'];
+  return [`${given} is set without ${missing}: a certificate is of no use without its key`];
 }

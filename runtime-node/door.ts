@@ -3,6 +3,7 @@ import type { Clock } from '../shared/ports/clock.ts';
 import type { Config } from './config.ts';
 import { type Handler, type HttpServer, listen } from './http-server.ts';
 import { loopbackUrl, reachableUrl } from './own-address.ts';
+import type { Tls } from './tls.ts';
 
 type Address = Pick<Config, 'host' | 'advertise_url'>;
 
@@ -19,20 +20,28 @@ export class Door {
   readonly #server: HttpServer;
   readonly #inside: Inside;
   readonly #clock: Pick<Clock, 'monotonic'>;
+  /** For other nodes. This machine is always answered over plain http. */
+  readonly #scheme: 'http' | 'https';
   #seen: { readonly url: string; readonly at: number } | undefined;
 
-  private constructor(config: Address, server: HttpServer, inside: Inside, clock: Pick<Clock, 'monotonic'>) {
+  private constructor(config: Address, server: HttpServer, inside: Inside, clock: Pick<Clock, 'monotonic'>, scheme: 'http' | 'https') {
     this.#config = config;
     this.#server = server;
     this.#inside = inside;
     this.#clock = clock;
+    this.#scheme = scheme;
   }
 
   /** Rejects with `ListenError`. */
-  static async open(config: Address & Pick<Config, 'port'>, clock: Pick<Clock, 'monotonic'>): Promise<Door> {
+  static async open(config: Address & Pick<Config, 'port'>, clock: Pick<Clock, 'monotonic'>, tls?: Tls): Promise<Door> {
     const inside: Inside = { answer: async () => starting() };
-    const server = await listen((request, from) => inside.answer(request, from), config.host, config.port);
-    return new Door(config, server, inside, clock);
+    const server = await listen(
+      (request, from) => inside.answer(request, from),
+      config.host,
+      config.port,
+      tls === undefined ? {} : { tls },
+    );
+    return new Door(config, server, inside, clock, tls === undefined ? 'http' : 'https');
   }
 
   /** From now on requests go to `answer`. */
@@ -45,7 +54,7 @@ export class Door {
     if (this.#config.advertise_url !== undefined) return this.#config.advertise_url;
     const at = this.#clock.monotonic();
     if (this.#seen === undefined || at - this.#seen.at >= ADDRESS_GOOD_MS) {
-      this.#seen = { url: reachableUrl(this.#config.host, this.#server.port), at };
+      this.#seen = { url: reachableUrl(this.#config.host, this.#server.port, this.#scheme), at };
     }
     return this.#seen.url;
   }

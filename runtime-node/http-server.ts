@@ -1,7 +1,10 @@
 import type { Server } from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import type { Server as NetServer, Socket } from 'node:net';
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
+import { ProblemError, problemResponse } from '../shared/supervisor/problem.ts';
 import { BODY_WITHIN_MS, limitSlowBody } from './slow-bodies.ts';
+import { TLS_LIMITS, type Tls, tellApart } from './tls.ts';
 
 export interface HttpServer {
   /** The one that was asked for, or the one that the system chose for 0. */
@@ -21,6 +24,8 @@ export interface Origin {
   readonly here: boolean;
   /** Of the other end. */
   readonly address: string;
+  /** Over TLS. */
+  readonly secure: boolean;
 }
 
 export type Handler = (request: Request, from: Origin) => Response | Promise<Response>;
@@ -28,27 +33,53 @@ export type Handler = (request: Request, from: Origin) => Response | Promise<Res
 /** How long a whole request may take to come in, milliseconds. */
 const UPLOAD_WITHIN_MS = 3_600_000;
 
+export interface ListenOptions {
+  readonly body_within_ms?: number;
+  /** Present: the port speaks https to the network, and plain http to this machine only. */
+  readonly tls?: Tls;
+}
+
 /** Serves `handler` over HTTP. Rejects with `ListenError`. */
-export async function listen(handler: Handler, host: string, port: number, body_within_ms = BODY_WITHIN_MS): Promise<HttpServer> {
-  const answer = (request: Request, { incoming }: HttpBindings) => handler(request, originOf(incoming.socket));
-  // hono types the bindings of HTTP/2 too; this server speaks HTTP/1.1 only
-  const server = createAdaptorServer({
-    fetch: answer as (request: Request, bindings: unknown) => Response | Promise<Response>,
-    overrideGlobalObjects: false,
-  }) as Server;
-  // Node's own 5 minutes would cut off an artifact that is pushed over a slow line; the limit for headers stays.
-  server.requestTimeout = UPLOAD_WITHIN_MS;
-  server.on('request', (incoming) => limitSlowBody(incoming, body_within_ms));
+export async function listen(handler: Handler, host: string, port: number, options: ListenOptions = {}): Promise<HttpServer> {
+  const { tls } = options;
+  const plain = createHttp(tls === undefined ? handler : withoutStrangers(handler), options) as Server;
+  const secure = tls === undefined ? undefined : (createHttp(handler, options, tls) as HttpsServer);
+  if (secure !== undefined) tls?.onRenewed((context) => secure.setSecureContext(context));
+  const server = secure === undefined ? plain : tellApart(plain, secure);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(explain(error, host, port), { cause: error })));
     server.listen(port, host, resolve);
   });
   const address = server.address();
-  return { port: typeof address === 'object' && address !== null ? address.port : port, close: () => close(server) };
+  const close = () => closeAll(server, secure === undefined ? [plain] : [plain, secure]);
+  return { port: typeof address === 'object' && address !== null ? address.port : port, close };
+}
+
+function createHttp(handler: Handler, { body_within_ms = BODY_WITHIN_MS }: ListenOptions, tls?: Tls): Server | HttpsServer {
+  const answer = (request: Request, { incoming }: HttpBindings) => handler(request, originOf(incoming.socket));
+  // hono types the bindings of HTTP/2 too; this server speaks HTTP/1.1 only
+  const server = createAdaptorServer({
+    fetch: answer as (request: Request, bindings: unknown) => Response | Promise<Response>,
+    overrideGlobalObjects: false,
+    ...(tls === undefined ? {} : { createServer: createHttpsServer, serverOptions: { ...tls.context(), ...TLS_LIMITS } }),
+  }) as Server | HttpsServer;
+  // Node's own 5 minutes would cut off an artifact that is pushed over a slow line; the limit for headers stays.
+  server.requestTimeout = UPLOAD_WITHIN_MS;
+  server.on('request', (incoming) => limitSlowBody(incoming, body_within_ms));
+  return server;
+}
+
+/** Beside https, plain http is for the node's own services and commands. */
+export function withoutStrangers(handler: Handler): Handler {
+  return (request, from) => (from.here ? handler(request, from) : problemResponse(httpsOnly()));
+}
+
+function httpsOnly(): ProblemError {
+  return new ProblemError('https_required', 'this node speaks https to other machines: use https:// in its URL');
 }
 
 function originOf(socket: Socket): Origin {
-  return { here: isFromHere(socket), address: socket.remoteAddress ?? '' };
+  return { here: isFromHere(socket), address: socket.remoteAddress ?? '', secure: 'encrypted' in socket };
 }
 
 /** What comes from an address of this machine itself comes from it: an answer to a forged one would never get out of it. */
@@ -57,10 +88,10 @@ function isFromHere({ remoteAddress, localAddress }: Socket): boolean {
   return remoteAddress === localAddress || remoteAddress === '::1' || /^(::ffff:)?127\./.test(remoteAddress);
 }
 
-function close(server: Server): Promise<void> {
+function closeAll(server: NetServer, https: readonly (Server | HttpsServer)[]): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
-    server.closeAllConnections();
+    for (const one of https) one.closeAllConnections();
   });
 }
 

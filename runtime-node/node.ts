@@ -11,6 +11,7 @@ import { forgetListening, rememberListening } from './listen-file.ts';
 import { createNodeControl } from './node-control.ts';
 import { createNodeLife } from './node-life.ts';
 import { runLife } from './run-life.ts';
+import { openTls, type Tls, trustAlso } from './tls.ts';
 import { Undo } from './undo.ts';
 
 /**
@@ -38,8 +39,11 @@ async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<R
   const key = await fleetKey(config.data_dir, config.api_key, machine);
   const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
   const ports = await compose(config, machine, identity.node_id, undo);
-  const door = await Door.open(config, machine.clock);
+  if (config.tls_ca !== undefined) trustAlso(config.tls_ca);
+  const tls = openTls(config, machine);
+  const door = await Door.open(config, machine.clock, tls);
   undo.add(() => door.close());
+  if (tls !== undefined) watchInBackground(tls, undo);
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
   warnOfLanSettings(config, machine.log);
   warnOfBackendSettings(config, machine.log);
@@ -57,4 +61,13 @@ async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<R
   );
   late.node = runLife(life, door.loopback, undo);
   return late.node;
+}
+
+function watchInBackground(tls: Tls, undo: Undo): void {
+  const over = new AbortController();
+  const watching = tls.run(over.signal);
+  undo.add(() => {
+    over.abort();
+    return watching;
+  });
 }

@@ -9,17 +9,17 @@ export function ownAddress(): { host: string; ip: string } {
 }
 
 /** The URL under which others reach a node that listens on `host`, when none is configured. */
-export function reachableUrl(host: string, port: number): string {
+export function reachableUrl(host: string, port: number, scheme: 'http' | 'https' = 'http'): string {
   const everywhere = host === '0.0.0.0' || host === '::';
-  return toUrl(everywhere ? ownAddress().ip : host, port);
+  return toUrl(everywhere ? ownAddress().ip : host, port, scheme);
 }
 
-/** The URL under which this machine reaches itself. */
+/** The URL under which this machine reaches itself: plain http, also where others are answered over https. */
 export function loopbackUrl(host: string, port: number): string {
   const everywhere = host === '0.0.0.0' || host === '::';
-  return toUrl(everywhere ? '127.0.0.1' : host, port);
+  return toUrl(everywhere ? '127.0.0.1' : host, port, 'http');
 }
 
-function toUrl(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+function toUrl(host: string, port: number, scheme: 'http' | 'https'): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

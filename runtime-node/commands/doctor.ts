@@ -16,6 +16,7 @@ import {
   checkSettings,
 } from './doctor-machine.ts';
 import { checkAnswer, checkCloud, checkLeader, checkProcess } from './doctor-network.ts';
+import { checkTokens } from './doctor-token.ts';
 import { EXIT_CODES } from './errors.ts';
 import { colorState, oneLine } from './format.ts';
 import { colorsFor, type Io, printJson, printLines, withProgress } from './io.ts';
@@ -62,7 +63,14 @@ async function examine(io: Io, read: () => Settings, cloud: string | undefined):
   if (cloud !== undefined) return [...first, ...(await examineCloud(io, settings, cloud))];
   const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(settings), checkSetAside(settings)];
   const lan = [checkMulticast(settings), checkPeers(io, settings)];
-  return [...first, checkSettings(settings), ...(await Promise.all([...machine, ...lan])), ...(await examineNode(io, settings))];
+  const tokens = checkTokens(io, settings);
+  return [
+    ...first,
+    checkSettings(settings),
+    ...(await Promise.all([...machine, ...lan])),
+    ...(await tokens),
+    ...(await examineNode(io, settings)),
+  ];
 }
 
 /** Of a node that does not run there is nothing more to say than that. */

@@ -8,6 +8,7 @@ import { checkNodeVersion } from '../../runtime-node/commands/doctor-machine.ts'
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { FLEET_KEY, register } from '../runtime/harness.ts';
 import { type Ran, type RunOptions, run, type Site, startSite } from '../support/cli.ts';
+import { forge } from '../support/token-issuer.ts';
 
 function findings({ out }: Ran): Record<string, Finding> {
   const { checks }: { checks: Finding[] } = JSON.parse(out);
@@ -46,6 +47,29 @@ describe('without a node', () => {
     expect(found.damage).toMatchObject({ status: 'warn', detail: expect.stringContaining('plan.json.corrupt-2026') });
     expect(findings(await doctor({}, '--interface', '127.0.0.1')).multicast?.detail).not.toContain('there is no interface');
     expect(findings(await doctor({}, '--no-mdns')).multicast).toMatchObject({ status: 'ok' });
+  });
+
+  it('tells when the JWT of this node ends, and shows nothing of it', async () => {
+    const [now, file] = [Date.now(), join(folder, 'token')];
+    const env = { BOOTPLANE_TOKEN_FILE: file, BOOTPLANE_JWKS_FILE: join(folder, 'keys.json') };
+    const credential = async (iat: number, exp: number) => {
+      const token = await forge({ alg: 'EdDSA' }, { iat: now / 1000 + iat, exp: now / 1000 + exp });
+      await writeFile(file, `${token}\n`);
+      const ran = await doctor({ env });
+      expect(ran.out).not.toContain(token.slice(25, 45));
+      return findings(ran).credential;
+    };
+    expect(findings(await doctor({ env }))).toMatchObject({
+      credential: { status: 'fail', detail: expect.stringContaining('ENOENT') },
+      'keys of JWTs': { status: 'fail' },
+    });
+    await writeFile(env.BOOTPLANE_JWKS_FILE, '{"keys":[]}');
+    expect(findings(await doctor({ env }))['keys of JWTs']).toMatchObject({ status: 'ok' });
+    expect(await credential(0, 600)).toMatchObject({ status: 'ok', detail: expect.stringContaining('is good until') });
+    expect(await credential(-600, 200)).toMatchObject({ status: 'warn', detail: expect.stringContaining('not renewed yet') });
+    expect(await credential(-600, -1)).toMatchObject({ status: 'fail', detail: expect.stringContaining('expired at') });
+    await writeFile(file, 'no token');
+    expect(findings(await doctor({ env })).credential).toMatchObject({ status: 'fail', detail: expect.stringContaining('holds no JWT') });
   });
 
   it('challenges peers without sending them a credential', async () => {

@@ -4,7 +4,7 @@ import { type Handler, type HttpServer, ListenError, listen } from '../../runtim
 
 const servers: HttpServer[] = [];
 const start = async (handler: Handler, port = 0, body_within_ms?: number) => {
-  const server = await listen(handler, '127.0.0.1', port, body_within_ms);
+  const server = await listen(handler, '127.0.0.1', port, body_within_ms === undefined ? {} : { body_within_ms });
   servers.push(server);
   return server;
 };
