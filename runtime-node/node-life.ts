@@ -117,7 +117,7 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   return {
     answer(request, from) {
       if (from !== undefined) origins.set(request, from);
-      const isExposed = from?.here === false && !config.insecure_http;
+      const isExposed = from?.here === false && !from.secure && !config.insecure_http;
       const refused = isExposed ? refuseExposed(request) : undefined;
       if (refused !== undefined) return Promise.resolve(refused);
       return door(request);
