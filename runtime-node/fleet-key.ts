@@ -62,6 +62,8 @@ export async function readFleetKey(path: string): Promise<string | undefined> {
 
 /** Keys that bootplane makes: one that was cut off on its way would begin a fleet of its own. */
 const MADE = /^bpk_[A-Za-z0-9_-]{43}$/;
+/** The same, of a cloud of many fleets. */
+const MADE_BY_CLOUD = /^bpk~[^~]+~[A-Za-z0-9_-]{43}$/;
 
 /** Throws `FleetKeyError` for a text that can't be a fleet key. The message never holds it. */
 export function checkFleetKey(key: string): void {
@@ -72,6 +74,8 @@ export function checkFleetKey(key: string): void {
   if (key.length > 4096 || !/^[\x21-\x7e]+$/.test(key)) refuse('holds blanks or characters that no key has');
   if (key.startsWith('bpk_') && !MADE.test(key))
     refuse(`has ${key.length} characters instead of 47, so a part of it is missing or doubled`);
+  if (key.startsWith('bpk~') && !MADE_BY_CLOUD.test(key))
+    refuse('is no bpk~FLEET~ with 43 characters behind it, so a part of it is missing or doubled');
 }
 
 /** The data directory's lock keeps a second process from making another one meanwhile. */

@@ -135,6 +135,12 @@ export const SettingsSchema = z.object({
     description: 'the fleet key; made at the first start as fleet.key in the data directory when not set',
     secret: true,
   }),
+  admin_key: optional(secret, {
+    env: 'BOOTPLANE_ADMIN_KEY',
+    value: 'KEY',
+    description: 'the admin key of the cloud, for `bootplane fleet`; a node does not need it',
+    secret: true,
+  }),
   node_id: optional(id, {
     env: 'BOOTPLANE_NODE_ID',
     flag: 'node-id',

@@ -79,8 +79,8 @@ export interface Answer<T> {
   readonly etag?: string;
 }
 
-interface Call<T> {
-  readonly method: 'GET' | 'POST' | 'PUT';
+export interface Call<T> {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
@@ -200,7 +200,8 @@ export function createClient(options: ClientOptions) {
   };
 }
 
-async function request<T>(options: ClientOptions, call: Call<T>): Promise<Answer<T>> {
+/** One call, for clients of a part of `/v1` beside this one. */
+export async function request<T>(options: ClientOptions, call: Call<T>): Promise<Answer<T>> {
   const response = await dial(options, buildRequest(options, call));
   const text = await readText(options.url, response);
   if (response.status === 304) return answer(response, undefined as T);

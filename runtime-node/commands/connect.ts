@@ -66,7 +66,7 @@ export async function findCredential(settings: Settings): Promise<string> {
 }
 
 /** A credential in plain text may travel inside this machine only. */
-function refuseOpenWire(url: string): void {
+export function refuseOpenWire(url: string): void {
   if (url.startsWith('https:') || isLoopback(url) || isOwnAddress(new URL(url).hostname)) return;
   throw new CommandError(
     'config',
@@ -80,7 +80,7 @@ function isOwnAddress(hostname: string): boolean {
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === bare));
 }
 
-function withDeadline(signal: AbortSignal): (request: Request) => Promise<Response> {
+export function withDeadline(signal: AbortSignal): (request: Request) => Promise<Response> {
   return (request) => {
     const streams = request.headers.get('accept') === 'text/event-stream';
     const deadline = streams ? [] : [AbortSignal.timeout(ANSWER_WITHIN_MS)];

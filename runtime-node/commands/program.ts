@@ -14,6 +14,8 @@ const ENTRIES: Readonly<Record<string, Entry>> = {
   join: { summary: 'make this machine a node of a fleet, and run it', load: () => import('./join.ts') },
   leave: { summary: 'take the node on this machine out of its fleet', load: () => import('./leave.ts') },
   key: { summary: 'the fleet key, and how another machine joins with it', load: () => import('./key.ts') },
+  keys: { summary: 'keys that are issued: list, create, revoke', load: () => import('./keys.ts') },
+  fleet: { summary: 'the fleets of a cloud: list, create, rotate, close', load: () => import('./fleet.ts') },
   status: { summary: 'how a node stands: role, leader, components, services', load: () => import('./status.ts') },
   why: { summary: 'why this node is what it is: its last discovery', load: () => import('./why.ts') },
   nodes: { summary: 'the nodes of the fleet', load: () => import('./nodes.ts') },
@@ -80,7 +82,10 @@ async function makeProgram(argv: readonly string[], io: Io, result: { code: numb
 
 /** What is wrong with a command line is said with its words, and one of them may be a fleet key. */
 function hideKeys(text: string): string {
-  return text.replaceAll(/bpk_[\w-]+/g, 'bpk_…').replaceAll(/(--[\w-]+=)[^\s']+/g, '$1…');
+  return text
+    .replaceAll(/bpk_[\w-]+/g, 'bpk_…')
+    .replaceAll(/bp([a-z])~[\w~.-]+/g, 'bp$1~…')
+    .replaceAll(/(--[\w-]+=)[^\s']+/g, '$1…');
 }
 
 function runner(io: Io, result: { code: number }): Runner {
