@@ -75,6 +75,8 @@ export type UplinkEvent = z.infer<typeof UplinkEvent>;
 export const UplinkRequest = z
   .object({
     node_id: Id,
+    /** The boot of the sender: tells it from a copy of its disk. */
+    instance_id: Id.optional(),
     url: HttpUrl,
     /** The epoch of the lease that it holds. */
     epoch: Count,
@@ -100,5 +102,7 @@ export const UplinkAnswer = ClaimAnswer.extend({
   acked: Count.optional(),
   /** The lease is held, but this Supervisor does not know what was told before: begin a new session. */
   resync: z.literal(true).optional(),
+  /** Another machine runs as the node that sent this, and talks to this Supervisor itself: says where, and what to do. */
+  duplicate: z.string().optional(),
 }).meta({ id: 'UplinkAnswer' });
 export type UplinkAnswer = z.infer<typeof UplinkAnswer>;

@@ -3,7 +3,7 @@ import type { UplinkAnswer } from '../contract/uplink.ts';
 import { heartbeatDelayMs } from '../decide/jitter.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
-import { onFailure } from './failure.ts';
+import { DUPLICATE_ADVICE, onFailure } from './failure.ts';
 import { createFailureRecord } from './failure-record.ts';
 import { messageOf } from './json-file.ts';
 import { type Claim, claimLease, type Holding, type Lease, leaseLeftMs } from './lease.ts';
@@ -75,7 +75,9 @@ export async function openUplink(node: NodeContext, options: UplinkOptions): Pro
     async renew() {
       try {
         const answer = await call(uplink);
-        failures.clear('cloud');
+        const duplicate = 'body' in answer ? answer.body.duplicate : undefined;
+        if (duplicate === undefined) failures.clear('cloud');
+        else failures.note('cloud', 'duplicate', `${duplicate}; ${DUPLICATE_ADVICE}`);
         if (!('body' in answer)) return answer;
         onAnswer(answer);
         return answer.claim;
@@ -108,7 +110,8 @@ async function call(uplink: Uplink): Promise<Claim | (Answer<UplinkAnswer> & { r
   state.isFirst = false;
   if (clock.monotonic() - state.began_at > RETELL_MS) beginAnew(uplink);
   const portion = await collect(uplink);
-  const from = { node_id: identity.node_id, url: config.advertise_url(), epoch: lease.epoch, site: config.site, session: state.session };
+  const { node_id, instance_id } = identity;
+  const from = { node_id, instance_id, url: config.advertise_url(), epoch: lease.epoch, site: config.site, session: state.session };
   // Without the nodes this begins nothing: a session that named none would tell that nobody is there.
   const begins = state.seq === 1 && portion.nodes !== undefined ? { full: true } : {};
   const sent_at_ms = clock.monotonic();
@@ -164,7 +167,7 @@ async function heed(uplink: Uplink, { granted, acked, resync }: UplinkAnswer, { 
   const { changes, state } = uplink;
   state.isMore = false;
   if (!granted) return;
-  if (acked === state.seq) {
+  if (acked === state.seq && resync === undefined) {
     if (nodes !== undefined) changes.settle(nodes);
     if (events !== undefined) await uplink.events.settle(events);
     state.seq += 1;

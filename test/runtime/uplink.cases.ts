@@ -111,13 +111,13 @@ function uplinkLeaseCases(world: World): void {
   it('of a leader that has lost the lease changes nothing, and the answer says to whom', async () => {
     const { harness, a, begin } = world();
     await begin();
-    await age(harness, 15_000);
+    await age(harness, 16_000);
     await leaderOf(harness, 'b').claim();
     const late = await a.send({ seq: 2, nodes: [uplinkNode('d')], gone: ['c'], events: [uplinkEvent(9)] });
     expect(late).toMatchObject({ status: 200, body: { granted: false, node_id: 'b', leader_url: url('b'), epoch: 2 } });
     expect(late.body).not.toHaveProperty('acked');
     expect((await begin({ session: 's2' })).body).toMatchObject({ granted: false, epoch: 2 });
-    expect(await livenessAt(harness)).toEqual({ a: 'online', b: 'online', c: 'online' });
+    expect(await livenessAt(harness)).toEqual({ a: 'late', b: 'late', c: 'late' });
     const { events } = (await call(harness, 'GET /v1/events')).body;
     expect(events.map(({ type }: { type: string }) => type)).toEqual(['overlay.leader', 'overlay.leader']);
   });
@@ -125,7 +125,7 @@ function uplinkLeaseCases(world: World): void {
   it('that comes after the lease has lapsed claims it anew, at a higher epoch, and has to begin again', async () => {
     const { harness, a, begin } = world();
     await begin();
-    await age(harness, 15_000);
+    await age(harness, 16_000);
     expect((await a.send({ seq: 2, nodes: [uplinkNode('d')] })).body).toMatchObject({ granted: true, epoch: 2, resync: true });
     expect(await livenessAt(harness)).not.toHaveProperty('d');
     expect((await a.send({ epoch: 2, session: 's2', seq: 1, full: true, nodes: [uplinkNode('d')] })).body).toMatchObject({ acked: 1 });
@@ -236,12 +236,14 @@ function uplinkNodeCases(world: World): void {
     await begin();
     await age(harness, 5_000);
     await a.send({ seq: 2 });
-    await age(harness, 15_000);
+    await age(harness, 10_000);
+    await call(harness, 'POST /v1/leader/release', { body: { node_id: 'a', epoch: 1 } });
     const b = leaderOf(harness, 'b');
     await b.claim();
     expect(await livenessAt(harness)).toEqual({ a: 'online', b: 'online', c: 'online' });
     await b.send({ epoch: 2, session: 's2', seq: 1, full: true, nodes: [uplinkNode('b', { role: 'leader' })] });
-    await age(harness, 1_000);
+    expect(await livenessAt(harness)).toEqual({ a: 'online', b: 'online', c: 'online' });
+    await age(harness, 6_000);
     expect(await livenessAt(harness)).toEqual({ a: 'late', b: 'online', c: 'late' });
     await b.send({ epoch: 2, session: 's2', seq: 2, nodes: [uplinkNode('c')] });
     expect(await livenessAt(harness)).toEqual({ a: 'late', b: 'online', c: 'online' });
@@ -292,6 +294,32 @@ function uplinkNodeCases(world: World): void {
       await a.send({ seq });
     }
     expect(await node('b')).toMatchObject({ liveness: 'online' });
+  });
+
+  it('of a leader whose copy talks to the cloud renews the lease and says so, and shows that leader again when the copy is silent', async () => {
+    const { harness, a, begin } = world();
+    const nodes = [uplinkNode('a', { instance_id: 'first' })];
+    await begin({ nodes, instance_id: 'first' });
+    const copy = { instance_id: 'copy', host: 'copy.test' };
+    await register(harness, 'a', copy);
+    expect((await a.send({ seq: 2, instance_id: 'first' })).body).not.toHaveProperty('duplicate');
+    for (const seq of [3, 4]) {
+      await age(harness, 8_000);
+      await call(harness, 'POST /v1/nodes/heartbeat', { body: heartbeat('a', { instance_id: 'copy' }) });
+      const { body } = await a.send({ seq, instance_id: 'first' });
+      expect(body).toMatchObject({ granted: true, acked: seq });
+      if (seq === 4) expect(body.duplicate).toContain('also runs on copy.test');
+    }
+    for (const seq of [5, 6]) {
+      await age(harness, 8_000);
+      const { body } = await a.send({ seq, instance_id: 'first' });
+      if (seq === 6) expect(body).toMatchObject({ resync: true });
+    }
+    await begin({ session: 's2', nodes, instance_id: 'first' });
+    expect(await node('a')).toMatchObject({ instance_id: 'first', host: 'a.test', liveness: 'online' });
+    expect((await a.send({ session: 's2', seq: 2, instance_id: 'first' })).body).not.toHaveProperty('resync');
+    const { events } = (await call(harness, 'GET /v1/events')).body;
+    expect(events.filter(({ type }: { type: string }) => type === 'overlay.refused')).toHaveLength(1);
   });
 
   it('a node that left by its own word is not brought back by a leader that has not heard of it', async () => {

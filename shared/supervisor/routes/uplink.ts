@@ -11,10 +11,11 @@ import { livenessOf } from '../liveness.ts';
 import { PageQuery, pageOf } from '../paging.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
-import type { NodeView } from '../store/nodes.ts';
+import { type NodeView, refusalOf } from '../store/nodes.ts';
 import type { StatusRow } from '../store/status.ts';
-import { createUplinkStore, type Renewed, type UplinkedEvent } from '../store/uplink.ts';
+import { createUplinkStore, type Renewed, type UplinkedEvent, type UplinkStore } from '../store/uplink.ts';
 import { settleClaim } from './leader.ts';
+import { duplicateNode } from './refusals.ts';
 import { dedupeOf } from './status.ts';
 
 /** What a leader tells the cloud of its site; and, on a node, where it reads that from. */
@@ -47,15 +48,32 @@ function take(context: Context): Route {
       const { fleet } = caller;
       const { site, full = false, nodes = [], gone = [] } = body;
       const events = eventsOf(body, () => options.random.uuid());
-      const renewed = await store.take({ ...body, fleet, full, nodes, gone, events });
+      const renewed = await store.take({ ...body, instance_id: body.instance_id ?? null, fleet, full, nodes, gone, events });
       metrics.counter('bootplane_uplinks_total', { taken: String(renewed?.taken ?? false) }).add();
       if (renewed === undefined) return claimAnew(context, caller, body);
       for (const { dedupe, ...event } of events) {
         if (renewed.written.has(dedupe)) context.announce({ ...event, fleet, site, dedupe });
       }
-      return json(answerOf(body, renewed), currentHeaders(renewed.current));
+      const other = renewed.hasOther ? await meetOther(context, store, fleet, body) : {};
+      return json({ ...answerOf(body, renewed), ...other } satisfies UplinkAnswer, currentHeaders(renewed.current));
     },
   });
+}
+
+/** Another instance registered as the node that sends: a copy of its disk while that is heard; else the sender takes its place again. */
+async function meetOther(
+  context: Context,
+  store: UplinkStore,
+  fleet: string,
+  { node_id, instance_id, site }: Body,
+): Promise<Pick<UplinkAnswer, 'duplicate' | 'resync'>> {
+  const node = await context.nodes.get(fleet, node_id);
+  if (node === undefined) return {};
+  const refusal = refusalOf(node, instance_id);
+  if (refusal === 'duplicate_node') return { duplicate: (await duplicateNode(context, node, instance_id)).message };
+  if (refusal !== 'unknown_node') return {};
+  await store.reclaim(fleet, site, node_id);
+  return { resync: true };
 }
 
 function answerOf({ node_id, url, seq }: Body, { epoch, expires_at, expires_in_ms, taken }: Renewed): UplinkAnswer {

@@ -8,6 +8,7 @@ export interface RenewedRow extends Current {
   readonly expires_at: number;
   readonly expires_in_ms: number;
   readonly taken: number;
+  readonly other: number;
 }
 
 /**
@@ -35,6 +36,11 @@ export function compileUplinkQueries(database: Database, ttl_seconds: number) {
     changed: repeatable(nodes.changed),
     added: repeatable(nodes.added),
     components: repeatable(compileSql<never>(componentsSql(now, taken))),
+    reclaim: repeatable(
+      compileSql<never>(sql`
+        update nodes set uplink_epoch = 0
+        where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and site = ${arg('site')} and uplink_epoch is null`),
+    ),
     gone: repeatable(
       compileSql<never>(sql`
         update nodes set left_at = ${now}, uplink_epoch = 0
@@ -78,7 +84,9 @@ function compileLease(database: Database, ttl_seconds: number) {
           uplink_session = iif(${isTaken}, ${arg('session')}, uplink_session), uplink_seq = iif(${isTaken}, ${arg('seq')}, uplink_seq)
         where ${held}
         returning epoch, expires_at, expires_at - ${now} as expires_in_ms,
-          coalesce(uplink_session = ${arg('session')} and uplink_seq = ${arg('seq')}, 0) as taken, epoch || '/' || node_id as leader,
+          coalesce(uplink_session = ${arg('session')} and uplink_seq = ${arg('seq')}, 0) as taken,
+          coalesce((select nodes.instance_id <> ${arg('instance_id')} and nodes.uplink_epoch is null from nodes
+            where nodes.fleet = leases.fleet and nodes.node_id = leases.node_id), 0) as other, epoch || '/' || node_id as leader,
           (select generation from desired where desired.fleet = leases.fleet and kind = 'plan') as plan,
           (select generation from desired where desired.fleet = leases.fleet and kind = 'profile') as profile`),
     ),

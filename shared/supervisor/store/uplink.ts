@@ -9,6 +9,7 @@ export interface Uplink {
   readonly fleet: string;
   readonly site: string;
   readonly node_id: string;
+  readonly instance_id: string | null;
   readonly url: string;
   readonly epoch: number;
   readonly session: string;
@@ -33,6 +34,8 @@ export interface Renewed {
   readonly expires_in_ms: number;
   /** False when the session is not known here, or a call before this one is missing: then nothing else was done. */
   readonly taken: boolean;
+  /** The registry has another instance of the sender. */
+  readonly hasOther: boolean;
   /** The keys of the events that are new. */
   readonly written: ReadonlySet<string>;
 }
@@ -65,9 +68,14 @@ export function createUplinkStore(database: Database, ttl_seconds: number) {
       ]);
       const [renewed] = queries.renew.read(results[full ? 1 : 0]);
       if (renewed === undefined) return undefined;
-      const { epoch, expires_at, expires_in_ms, taken, ...current } = renewed;
+      const { taken, other, leader, plan, profile, ...lease } = renewed;
       const written = events.length === 0 ? [] : queries.events.read(results.at(-1));
-      return { current, epoch, expires_at, expires_in_ms, taken: taken === 1, written: new Set(written.map(({ dedupe }) => dedupe)) };
+      const current = { leader, plan, profile };
+      return { ...lease, current, taken: taken === 1, hasOther: other === 1, written: new Set(written.map(({ dedupe }) => dedupe)) };
+    },
+    /** The other instance of the node is silent: the next that its leader says of it counts. */
+    async reclaim(fleet: string, site: string, node_id: string): Promise<void> {
+      await database.batch([queries.reclaim.bind({ fleet, site, node_id })]);
     },
   };
 }
