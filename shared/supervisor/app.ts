@@ -32,7 +32,7 @@ import { statusRoutes } from './routes/status.ts';
 import { uplinkRoutes } from './routes/uplink.ts';
 import { serve } from './serve.ts';
 import { createOutboxStore } from './store/outbox.ts';
-import { createSweep } from './sweep.ts';
+import { createSweep, type SweepScope } from './sweep.ts';
 
 export type { Keyring } from './auth.ts';
 export type { Self, SupervisorOptions } from './context.ts';
@@ -75,7 +75,7 @@ export interface Supervisor {
    */
   seed(fleet: string, kind: DocumentKind, body: Body): Promise<SeedOutcome>;
   /** Housekeeping, to be called every now and then (`createSweep`). Rejects when a part of it failed. */
-  sweep(): Promise<void>;
+  sweep(scope?: SweepScope): Promise<void>;
   /** Puts the event log on the bus; absent without `overlay`. */
   readonly outbox?: Outbox;
   readonly app: Hono;

@@ -6,11 +6,19 @@ import { createSweepStore } from './store/sweep.ts';
 /** One part of housekeeping. Bounded in what it does at once: what is left, the next run finds. */
 type Part = (context: Context) => Promise<void>;
 
+/** `often`: only the parts that cost next to nothing while there is nothing to do. */
+export type SweepScope = 'all' | 'often';
+
+const OFTEN: ReadonlySet<string> = new Set(['pace', 'events']);
+
 /**
- * Housekeeping over all fleets of the database, to be run about once an hour (Workers) or a minute (a node). A part that
- * fails does not keep the others from running; then it rejects at the end with the first error.
+ * Housekeeping over all fleets of the database: all of it about once an hour or more often, and in between `often`. A part
+ * that fails does not keep the others from running; then it rejects at the end with the first error.
  */
-export function createSweep(context: Context, trimEvents: () => Promise<void> = () => trimAll(context)): () => Promise<void> {
+export function createSweep(
+  context: Context,
+  trimEvents: () => Promise<void> = () => trimAll(context),
+): (scope?: SweepScope) => Promise<void> {
   const { clock, log } = context.options;
   const parts: Readonly<Record<string, Part>> = {
     pace: ({ options }) => keepPace(options),
@@ -19,11 +27,12 @@ export function createSweep(context: Context, trimEvents: () => Promise<void> = 
     keys: dropEndedKeys,
     documents: reissueReplaced,
   };
-  return async () => {
+  return async (scope = 'all') => {
     // By a clock that has just come from 1970, everybody has been lost for fifty years.
     if (!clock.trusted()) return;
     const errors: unknown[] = [];
     for (const [name, part] of Object.entries(parts)) {
+      if (scope === 'often' && !OFTEN.has(name)) continue;
       try {
         await part(context);
       } catch (error) {

@@ -49,7 +49,7 @@ describe('the Worker', () => {
     )
       .bind(rows)
       .run();
-    await worker.scheduled(createScheduledController(), given);
+    await worker.scheduled(createScheduledController({ scheduledTime: new Date('2026-01-01T03:00:00Z') }), given);
     await waitOnExecutionContext(context);
     const { results } = await bindings.DB.prepare('select min(seq) as first, count(*) as kept from events').all();
     expect(results).toEqual([{ first: 6, kept: 10_000 }]);
@@ -133,6 +133,17 @@ describe('the Worker', () => {
     expect(await ask('http://worker.test')).toBe(403);
     expect(await ask('http://worker.test', { BOOTPLANE_INSECURE_HTTP: 'on' })).toBe(200);
     expect(await ask('https://worker.test', { BOOTPLANE_JWT_AUDIENCE: 'another' })).toBe(401);
+  });
+
+  it.each([
+    ['3:00', false],
+    ['3:50', true],
+  ])('at %s it leaves nodes that are gone for later: %s', async (time, stays) => {
+    const given = setup();
+    await send(given, '/v1/nodes/register', registration('a'));
+    await bindings.DB.prepare('update nodes set heard_at = 0').run();
+    await worker.scheduled(createScheduledController({ scheduledTime: new Date(`2026-01-01T0${time}:00Z`) }), given);
+    expect((await send(given, '/v1/nodes')).body.nodes).toHaveLength(stays ? 1 : 0);
   });
 
   it.each([
