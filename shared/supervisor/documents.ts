@@ -118,10 +118,11 @@ export function checkDocument<K extends DocumentKind>(kind: K, body: Body): Chec
 
 /**
  * A seed that someone publishes as it is becomes a version of its own, so that its file can't replace it any
- * more. So does the current version while conflicts are open: that says that it is the one that is meant.
+ * more. So does the current version while conflicts are open, or a site follows an emergency version instead: that says
+ * that it is the one that is meant.
  */
-function isPublished({ head, open_conflicts }: PublishState, hash: string): boolean {
-  return head !== undefined && head.generation > 0 && head.hash === hash && open_conflicts === 0;
+function isPublished({ head, open_conflicts, emergencies }: PublishState, hash: string): boolean {
+  return head !== undefined && head.generation > 0 && head.hash === hash && open_conflicts === 0 && emergencies === 0;
 }
 
 function holds({ generation, hash_prefix }: Precondition, head: HeadRow | undefined): boolean {

@@ -255,6 +255,22 @@ export function emergencyCases(start: Start): void {
         for (const site of [SITE, 'lab']) expect((await read(`?site=${site}`)).body).toMatchObject({ generation: 6 });
       });
 
+      it('the cloud ends with the same text once more: that says that it is the one that is meant', async () => {
+        await harness.close();
+        harness = await start();
+        await fromCloud(base);
+        expect((await publish(harness, kind, base.body, 5)).body).toMatchObject({ generation: 5, changed: false });
+        await offer([toWire(await made(['shop'], onBase(), emergency(1)))]);
+        expect((await publish(harness, kind, base.body, 5, '?dry_run=true')).body).toMatchObject({
+          generation: 6,
+          changed: true,
+          changes: [],
+        });
+        expect((await publish(harness, kind, base.body, 5)).body).toMatchObject({ generation: 6, changed: true });
+        expect((await read(`?site=${SITE}`)).body).toMatchObject({ generation: 6, parent: base.meta.hash });
+        expect((await publish(harness, kind, base.body, 6)).body).toMatchObject({ generation: 6, changed: false });
+      });
+
       describe('that can not be believed are refused with a pointer, and none of the offer is kept', () => {
         const spoil: Record<string, () => Promise<Record<string, unknown>>> = {
           'not signed': async () => ({ ...bodyOf(kind, 'x'), ...emergency(2) }),

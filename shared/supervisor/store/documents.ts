@@ -18,6 +18,8 @@ export interface PublishState {
   readonly epoch: number;
   /** Versions that lost to another and wait for a person. */
   readonly open_conflicts: number;
+  /** 1 when a site has an emergency version on the current one. */
+  readonly emergencies: 0 | 1;
 }
 
 export interface NewVersion {
@@ -52,6 +54,7 @@ export function createDocumentStore(database: Database) {
         row: queries.current.read(row)[0],
         epoch: queries.epoch.read(lease)[0]?.epoch ?? 0,
         open_conflicts: queries.open.read(open)[0]?.open_conflicts ?? 0,
+        emergencies: queries.open.read(open)[0]?.emergencies ?? 0,
       };
     },
     async version(fleet: string, kind: DocumentKind, generation: number, hash: string): Promise<DocumentRow | undefined> {
@@ -135,7 +138,9 @@ function compileQueries(database: Database) {
         and exists (select 1 ${isCurrent})`),
     // Whoever publishes has seen what stands here, or could have.
     resolve: compileSql<never>(sql`update documents set conflict = 2 where ${ofKind} and conflict = 1 and exists (select 1 ${isCurrent})`),
-    open: compileSql<{ open_conflicts: number }>(sql`select count(*) as open_conflicts from documents where ${ofKind} and conflict = 1`),
+    open: compileSql<Pick<PublishState, 'open_conflicts' | 'emergencies'>>(sql`
+      select (select count(*) from documents where ${ofKind} and conflict = 1) as open_conflicts,
+        exists (select 1 from emergencies where ${ofKind} and generation = (select generation from desired where ${ofKind})) as emergencies`),
     announce: compileSql<never>(sql`
       insert into events (fleet, seq, type, site, at, dedupe, data)
       select fleet, (select coalesce(max(seq), 0) from events where fleet = ${arg('fleet')}) + 1, ${arg('type')}, ${arg('site')}, ${now},
