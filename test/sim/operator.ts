@@ -1,4 +1,4 @@
-import { ApiError, createClient } from '../../shared/client.ts';
+import { ApiError, type Client, createClient } from '../../shared/client.ts';
 import type { DocumentKind } from '../../shared/contract/document.ts';
 import type { Random } from '../../shared/ports/random.ts';
 import { CLOUD_URL } from './cloud.ts';
@@ -39,6 +39,19 @@ export class Operator {
         who,
         `could not publish ${kind} version ${this.#versions}: ${error instanceof Error ? error.message : String(error)}`,
       );
+      if (isCutOff(error) && chance(this.#random, 0.5)) await this.#breakGlass(client, who, kind, body);
+    }
+  }
+
+  /** What can't wait for the cloud is published for the site alone. */
+  async #breakGlass(client: () => Client, who: string, kind: DocumentKind, body: unknown): Promise<void> {
+    try {
+      const current = await client().document(kind).catch(noneYet);
+      const { body: answer } = await client().publish(kind, body, { if_match: current?.etag ?? 0, break_glass: true });
+      const { base_generation, n } = answer.emergency ?? { base_generation: 0, n: 0 };
+      this.#world.say(who, `breaks glass for ${kind} version ${this.#versions}: emergency version ${n} on generation ${base_generation}`);
+    } catch (error) {
+      this.#world.say(who, `could not break glass: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
@@ -54,6 +67,10 @@ export class Operator {
     const isHarsh = chance(this.#random, 0.7) && this.#profiles > 1;
     return profileVersion(this.#versions, isHarsh);
   }
+}
+
+function isCutOff(error: unknown): boolean {
+  return error instanceof ApiError && error.problem.code === 'unavailable' && error.problem.detail.includes('--break-glass');
 }
 
 function noneYet(error: unknown): undefined {

@@ -38,8 +38,8 @@ function whyNotSameDocuments(world: World): string[] {
 
 function versionIn(text: string | undefined): string {
   if (text === undefined) return 'none';
-  const { document } = JSON.parse(text) as { document: { generation: number; hash: string } };
-  return `${document.generation} ${document.hash.slice(0, 8)}`;
+  const { document } = JSON.parse(text) as { document: { generation: number; hash: string; emergency?: { n: number } } };
+  return `${document.generation} ${document.hash.slice(0, 8)} ${document.emergency?.n ?? ''}`.trim();
 }
 
 /** Each service runs just where the plan has it. */
