@@ -7,7 +7,7 @@ import { getPlatformProxy } from 'wrangler';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { UNWRITTEN_SHARE } from '../../shared/decide/stretch.ts';
 import { createSupervisor, type Supervisor } from '../../shared/supervisor/app.ts';
-import { countingD1, type RowCounts } from '../runtime/workerd/count-rows.ts';
+import type { CountedDatabase, RowCounts } from '../runtime/row-counts.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { systemClock } from '../support/system-clock.ts';
@@ -56,22 +56,25 @@ export async function benchCost(flags: readonly string[]): Promise<Row[]> {
   }
 }
 
-async function withLocalD1<T>(state: string, work: (d1: D1Database) => Promise<T>): Promise<T> {
+/** Of the Worker's part of the code, which has types of its own. */
+const COUNTING = new URL('../runtime/workerd/count-rows.ts', import.meta.url).href;
+
+async function withLocalD1<T>(state: string, work: (counted: CountedDatabase) => Promise<T>): Promise<T> {
   const env = { ...process.env, WRANGLER_SEND_METRICS: 'false', CI: '1' };
   const persist = ['--local', '--persist-to', state];
   await promisify(execFile)(process.execPath, ['node_modules/wrangler/bin/wrangler.js', 'd1', 'migrations', 'apply', 'DB', ...persist], {
     env,
   });
-  const proxy = await getPlatformProxy<{ DB: D1Database }>({ configPath: 'wrangler.toml', persist: { path: join(state, 'v3') } });
+  const proxy = await getPlatformProxy<{ DB: unknown }>({ configPath: 'wrangler.toml', persist: { path: join(state, 'v3') } });
   try {
-    return await work(proxy.env.DB);
+    const { countingD1 }: { countingD1(d1: unknown): CountedDatabase } = await import(COUNTING);
+    return await work(countingD1(proxy.env.DB));
   } finally {
     await proxy.dispose();
   }
 }
 
-async function measure(d1: D1Database): Promise<{ calls: Row[]; measured: Measured }> {
-  const { database, counts, reset } = countingD1(d1);
+async function measure({ database, counts, reset }: CountedDatabase): Promise<{ calls: Row[]; measured: Measured }> {
   const keys = await deriveFleetKeys('default', FLEET_KEY);
   const supervisor = createSupervisor({
     database,
@@ -103,12 +106,10 @@ async function measure(d1: D1Database): Promise<{ calls: Row[]; measured: Measur
     await count(`the same, a node has changed`, () => uplink([0]));
     site[size] = sum([times(renewal, CALLS.site.uplink), times(histories, CALLS.site.history)]);
   }
-  const node = await measureNode(
-    supervisor,
-    count,
-    histories,
-    async () => void (await d1.prepare("update nodes set heard_at = 0 where node_id = 'site-10-1'").run()),
-  );
+  const silence = async () => {
+    await database.batch([{ sql: "update nodes set heard_at = 0 where node_id = 'site-10-1'", params: [] }]);
+  };
+  const node = await measureNode(supervisor, count, histories, silence);
   return { calls, measured: { site, node } };
 }
 

@@ -1,16 +1,8 @@
 import { d1Database } from '../../../functions/adapters/d1.ts';
-import type { Database } from '../../../shared/ports/database.ts';
-
-/** What D1 has counted since the last `reset`, as it bills it: index rows too. */
-export interface RowCounts {
-  batches: number;
-  statements: number;
-  read: number;
-  written: number;
-}
+import type { CountedDatabase, RowCounts } from '../row-counts.ts';
 
 /** D1 as the Database port over a binding that adds up what D1 says of each statement. */
-export function countingD1(d1: D1Database): { readonly database: Database; readonly counts: RowCounts; reset(): void } {
+export function countingD1(d1: D1Database): CountedDatabase {
   const counts: RowCounts = { batches: 0, statements: 0, read: 0, written: 0 };
   const batch: D1Database['batch'] = async <T>(statements: D1PreparedStatement[]) => {
     const results = await d1.batch<T>(statements);
