@@ -222,3 +222,14 @@ test('after close nothing is sent', async () => {
   await expect(storage.put('bucket', 'key', bytes('x'))).rejects.toThrow('is closed');
   expect(seen).toEqual([]);
 });
+
+test('removes a bucket that another is removing just then: it asks again until the store says that it is gone', async () => {
+  const { storage, seen } = await scripted([
+    error(404, 'NoSuchKey'),
+    says(200, '<ListMultipartUploadsResult/>'),
+    error(404, 'NoSuchKey'),
+    error(404, 'NoSuchBucket'),
+  ]);
+  await storage.removeBucket('bucket', { if_empty: true });
+  expect(seen.map(({ method }) => method)).toEqual(['GET', 'GET', 'DELETE', 'DELETE']);
+});

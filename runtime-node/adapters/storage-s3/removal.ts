@@ -51,7 +51,7 @@ export class Removals {
   /** The store itself refuses to remove a bucket that holds anything but uploads. */
   async removeEmpty(bucket: string): Promise<void> {
     try {
-      const { uploads } = await listUploads(this.#parts.requests, bucket);
+      const { uploads } = await this.#settled(() => listUploads(this.#parts.requests, bucket));
       if (uploads.length > 0) throw notEmpty(bucket, 'unfinished uploads');
       await this.#removeBucket(bucket);
     } catch (error) {
@@ -87,11 +87,17 @@ export class Removals {
   }
 
   async #removeBucket(bucket: string, signal?: AbortSignal): Promise<void> {
-    for (let attempt = 1; ; attempt += 1) {
+    await this.#settled(async () => {
       refuseLate(bucket, signal);
+      await this.#parts.requests.order({ method: 'DELETE', bucket, repeat: true });
+    });
+  }
+
+  /** Asks again while another is removing the bucket: once it is gone the store says so. */
+  async #settled<T>(ask: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
       try {
-        await this.#parts.requests.order({ method: 'DELETE', bucket, repeat: true });
-        return;
+        return await ask();
       } catch (error) {
         if (!isFailure(error, ...BEING_REMOVED) || attempt === LOOKS) throw error;
         await this.#parts.clock.sleep(50 * 2 ** attempt);
@@ -108,7 +114,7 @@ export class Removals {
       removed += page.length;
     }
     for (;;) {
-      const { uploads, more } = await listUploads(requests, bucket);
+      const { uploads, more } = await this.#settled(() => listUploads(requests, bucket));
       await eachOf(uploads, concurrency, async ({ key, upload_id }) => {
         refuseLate(bucket, signal);
         await this.#abort(bucket, key, upload_id);
