@@ -5,7 +5,7 @@ import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
 import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
 import type { Identity as NodeIdentity } from '../shared/discovery/identify.ts';
 import type { Clock } from '../shared/ports/clock.ts';
-import { type Authenticate, type FleetCaller, isOfService, type Identity as Who } from '../shared/supervisor/auth.ts';
+import { type Authenticate, type FleetCaller, isOfService, presentsIssuedKey, type Identity as Who } from '../shared/supervisor/auth.ts';
 import { problemResponse, toProblem } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
 import { type Call, isArtifactRead, isFleetPublish, isPublish, readCall, toRequest } from './forward-call.ts';
@@ -85,6 +85,7 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
   const now = decider();
   const named = { method: request.method, pathname: asked.pathname, search: asked.search };
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
+  if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
   if (now.kind !== 'own' && isArtifactRead(named)) {
     const here = await own(request);
@@ -94,6 +95,13 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
   const caller = now.kind === 'own' ? undefined : await knownCaller(inside, request);
   // Without a caller the node's own Supervisor says what is wrong with the credential.
   return caller === undefined ? own(request) : bringToLeader(inside, await readCall(request, caller));
+}
+
+const KEYS = /^\/v1\/(?:keys|fleets)(?:\/|$)/;
+
+/** With a cloud, keys are issued there, and it alone knows whose they are. Joining is not passed on: its answer holds keys. */
+function isOfKeys(request: Request, { pathname }: Named): boolean {
+  return KEYS.test(pathname) || (pathname !== '/v1/nodes/join' && presentsIssuedKey(request));
 }
 
 /** The rest of `/v1` is about the fleet. With a challenge the question is who this node is. */

@@ -104,6 +104,11 @@ export function isOfService({ headers }: Pick<Request, 'headers'>): boolean {
   return ['authorization', 'x-api-key'].some((name) => holdsServiceToken(headers.get(name) ?? ''));
 }
 
+/** True for a request that carries what has the form of an issued key; says nothing about whether it is good. */
+export function presentsIssuedKey({ headers }: Pick<Request, 'headers'>): boolean {
+  return /^bearer bpi~/i.test(headers.get('authorization') ?? '') || headers.get('x-api-key')?.startsWith('bpi~') === true;
+}
+
 function readCredential(headers: Headers): string | undefined {
   const authorization = headers.get('authorization');
   if (authorization === null) return headers.get('x-api-key') ?? undefined;
