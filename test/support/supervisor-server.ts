@@ -8,6 +8,7 @@ import { listen } from '../../runtime-node/http-server.ts';
 import { packageVersion } from '../../runtime-node/package-root.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { createSupervisor } from '../../shared/supervisor/app.ts';
+import { memoryArtifactStore } from './memory-artifact-store.ts';
 import { recordingLog } from './recording-log.ts';
 import { seededRandom } from './seeded-random.ts';
 import { systemClock } from './system-clock.ts';
@@ -20,6 +21,7 @@ const supervisor = createSupervisor({
   clock: systemClock,
   random: seededRandom(),
   log: recordingLog(),
+  artifacts: memoryArtifactStore(),
   fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? keys : undefined) },
   version: packageVersion(),
   ttl_seconds: Number(process.env.TTL_SECONDS ?? 3600),

@@ -17,7 +17,9 @@ const get = (path: string, ...more: string[]) => [`$URL${path}`, ...AS_OPERATOR,
 const NODE = { node_id: 'node-1', capabilities: ['camera'], host: 'edge-1', ip: '192.0.2.7', versions: { bootplane: '0.1.0' } };
 const CAMERA = { id: 'camera-1', kind: 'camera', labels: { door: 'front' } };
 const NEWS = ['-H', 'Accept: text/event-stream', '--max-time', '1', '--no-buffer'];
-const ARTIFACT = `/v1/artifacts/${'c'.repeat(64)}`;
+/** Of the text `an artifact`. */
+const ARTIFACT = '/v1/artifacts/326086a5d542fbb3f783c4d9182b3188caecd714d02d6c10cbdea982e2bfc409';
+const MISSING_ARTIFACT = `/v1/artifacts/${'c'.repeat(64)}`;
 const HEARTBEAT = {
   node_id: 'node-1',
   role: 'leader',
@@ -109,7 +111,12 @@ export const STEPS: readonly Step[] = [
     title: 'Of two versions of one generation, the one that lost',
     args: get('/v1/cluster/plan/history/1?hash=08d4ef57950a87e00d97448fb8113f8e02fca40eb84fa2ee1f703a470c2242b3'),
   },
-  { title: 'An artifact, where there is no store for it (as on Workers)', args: get(ARTIFACT) },
+  {
+    title: 'An artifact is pushed',
+    args: ['-X', 'PUT', `$URL${ARTIFACT}`, ...AS_OPERATOR, '-H', 'Content-Type: application/octet-stream', '-d', 'an artifact'],
+  },
+  { title: 'A part of an artifact', args: get(ARTIFACT, '-H', 'Range: bytes=3-') },
+  { title: 'An artifact that is not there', args: get(MISSING_ARTIFACT) },
   { title: 'State of the site', args: get('/v1/state') },
   { title: 'Events', args: get('/v1/events') },
   {
