@@ -13,7 +13,7 @@ import { messageOf } from './json-file.ts';
 import { holds } from './lease.ts';
 import { openPeers } from './peers.ts';
 import { createRefusals, type Refusals } from './refusals.ts';
-import { sourcesOf } from './sources.ts';
+import { cloudSource, sourcesOf } from './sources.ts';
 import { createStanding, type Standing } from './standing.ts';
 import { createStepsLog } from './steps-log.ts';
 import { createTraceKeeper, type TraceKeeper } from './trace.ts';
@@ -209,7 +209,10 @@ function emergenciesOf(documents: Documents | undefined): HeldEmergency[] {
 }
 
 async function* sourcesFor({ opened }: Parts, signal: AbortSignal): AsyncGenerator<ProvedSource> {
-  if (opened !== undefined) yield* sourcesOf(opened.node, signal);
+  if (opened === undefined) return;
+  yield* sourcesOf(opened.node, signal);
+  const cloud = cloudSource(opened.node);
+  if (cloud !== undefined) yield cloud;
 }
 
 function leadershipOf({ deps, standing, opened }: Parts): LeadershipState {
