@@ -1,7 +1,7 @@
 import { chmod, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toBase64Url } from '../shared/contract/base64url.ts';
-import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
+import { fleetOfKey, MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import type { Log } from '../shared/ports/log.ts';
 import type { Random } from '../shared/ports/random.ts';
 import type { StateFiles } from '../shared/ports/state-files.ts';
@@ -76,6 +76,13 @@ export function checkFleetKey(key: string): void {
     refuse(`has ${key.length} characters instead of 47, so a part of it is missing or doubled`);
   if (key.startsWith('bpk~') && !MADE_BY_CLOUD.test(key))
     refuse('is no bpk~FLEET~ with 43 characters behind it, so a part of it is missing or doubled');
+}
+
+/** Throws `FleetKeyError` for a key that names another fleet than this node is set to: all that is derived from it would be wrong. */
+export function refuseKeyOfAnother(fleet: string, key: string): void {
+  const named = fleetOfKey(key);
+  if (named === undefined || named === fleet) return;
+  throw new FleetKeyError(`the fleet key is of the fleet ${named}, and this node is set to ${fleet}: start it with --fleet ${named}`);
 }
 
 /** The data directory's lock keeps a second process from making another one meanwhile. */

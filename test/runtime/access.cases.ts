@@ -65,6 +65,16 @@ export function accessCases(start: Start): void {
       ]);
     });
 
+    it('changes something only for those who may: what a viewer reaches is read', () => {
+      const { routes } = harness.supervisor;
+      const reads = routes.filter(({ scope }) => scope === 'open' || scope === 'any' || scope === 'viewer');
+      expect(reads.filter(({ method }) => method !== 'get').map(nameOf)).toEqual([]);
+      expect(routes.filter(({ scope }) => scope === 'join').map(nameOf)).toEqual(['post /v1/nodes/join']);
+      // What holds or makes credentials is nothing to look at.
+      const ofKeys = routes.filter(({ path }) => /^\/v1\/(keys|fleets)/.test(path));
+      expect(ofKeys.filter(({ scope }) => scope !== 'operator' && scope !== 'admin').map(nameOf)).toEqual([]);
+    });
+
     it('is refused without a credential, and says how to give one', async () => {
       expect(await outliers(closed(), null, 401, 'unauthenticated')).toEqual([]);
       expect((await call(harness, 'GET /v1/nodes', { as: null })).headers.get('www-authenticate')).toBe('Bearer');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createStateFiles } from '../../runtime-node/adapters/state-files.ts';
-import { FleetKeyError, fleetKey } from '../../runtime-node/fleet-key.ts';
+import { checkFleetKey, FleetKeyError, fleetKey, refuseKeyOfAnother } from '../../runtime-node/fleet-key.ts';
 import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
@@ -80,5 +80,23 @@ describe('fleetKey', () => {
     await writeFile(keyFile(), 'short\n');
     await expect(keyOf()).rejects.toThrow(FleetKeyError);
     expect(await readFile(keyFile(), 'utf8')).toBe('short\n');
+  });
+});
+
+describe('the key of a fleet that a cloud has made', () => {
+  const key = `bpk~shops~${'x'.repeat(43)}`;
+
+  it('is taken whole, and with the name of its fleet', () => {
+    expect(() => checkFleetKey(key)).not.toThrow();
+    expect(() => refuseKeyOfAnother('shops', key)).not.toThrow();
+    expect(() => refuseKeyOfAnother('labs', 'a key that names no fleet')).not.toThrow();
+  });
+
+  it('is refused cut off, and by a node of another fleet, without being told', () => {
+    for (const refuse of [() => checkFleetKey(key.slice(0, -1)), () => refuseKeyOfAnother('default', key)]) {
+      expect(refuse).toThrow(FleetKeyError);
+      expect(refuse).not.toThrow('xxxxx');
+    }
+    expect(() => refuseKeyOfAnother('default', key)).toThrow('start it with --fleet shops');
   });
 });
