@@ -147,10 +147,13 @@ async function readLeader(client: Client, site: string): Promise<Leader | undefi
   }
 }
 
+const KEY_ADVICE = '; has this node the same BOOTPLANE_FLEET and BOOTPLANE_API_KEY as the cloud?';
+const JWT_ADVICE = '; this node shows the JWT in BOOTPLANE_TOKEN_FILE';
+
 function explain(error: unknown): Pick<StepResult, 'outcome' | 'detail'> {
   if (error instanceof ApiError) {
     const { status, code, detail } = error.problem;
-    const advice = status === 401 || status === 403 ? '; has this node the same BOOTPLANE_FLEET and BOOTPLANE_API_KEY as the cloud?' : '';
+    const advice = status === 401 || status === 403 ? (/\bJWT\b/.test(detail) ? JWT_ADVICE : KEY_ADVICE) : '';
     return { outcome: 'rejected', detail: `it answered ${status} ${code}: ${detail}${advice}` };
   }
   const answered = error instanceof UnreachableError && error.kind === 'not_understood';

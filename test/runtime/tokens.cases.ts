@@ -4,6 +4,7 @@ import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Keyring } from '../../shared/supervisor/auth.ts';
 import { createTextJwks } from '../../shared/supervisor/tokens/jwks-text.ts';
+import { createUrlJwks } from '../../shared/supervisor/tokens/jwks-url.ts';
 import type { Algorithm } from '../../shared/supervisor/tokens/key-set.ts';
 import { createTokenVerifier, type TokenVerifierOptions } from '../../shared/supervisor/tokens/verifier.ts';
 import { recordingLog } from '../support/recording-log.ts';
@@ -284,6 +285,24 @@ export function tokenCases(start: Start): void {
       jwks = jwksOf(await makeKey('eddsa', 'EdDSA'));
       now += 2000;
       expect(await status(as)).toBe(401);
+    });
+
+    it('are checked by the keys at a URL, which is asked as this runtime asks', async () => {
+      await harness.close();
+      const asked: string[] = [];
+      const source = createUrlJwks({
+        url: 'https://id.example.com/jwks.json',
+        fetch: async ({ method, url, redirect, headers }) => {
+          asked.push([method, url, redirect, headers.get('accept')].join(' '));
+          return new Response(jwks, { headers: { 'cache-control': 'max-age=300' } });
+        },
+        clock: { now: () => now, monotonic: () => now, trusted: () => true, sleep: () => new Promise(() => undefined) },
+        log: recordingLog(),
+      });
+      harness = await begin({ keys: source });
+      const as = await token({ scope: 'viewer' });
+      expect([await status(as), await status(as)]).toEqual([200, 200]);
+      expect(asked).toEqual(['GET https://id.example.com/jwks.json manual application/jwk-set+json, application/json']);
     });
 
     it('can neither be told good nor bad while no keys can be read', async () => {
