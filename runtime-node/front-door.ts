@@ -85,8 +85,8 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
   const now = decider();
   const named = { method: request.method, pathname: asked.pathname, search: asked.search };
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
-  if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
+  if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
   if (now.kind !== 'own' && isArtifactRead(named)) {
     const here = await own(request);
     if (here.status !== 404) return here;
