@@ -12,6 +12,8 @@ import type { LocateReason } from './trace.ts';
 import { createWaker, linkedAbort } from './waker.ts';
 
 const RETRY_BASE_MS = 500;
+/** A node without a control plane looks for one at least this often, milliseconds, however long the TTL of the last one was. */
+const LONGEST_PAUSE_MS = 60_000;
 
 export interface Control {
   /** Locates, follows, and locates again, until `signal` aborts. */
@@ -46,7 +48,7 @@ export function createControl(node: NodeContext): Control {
     if (node.adverts.hasNews()) opened.looks.wake();
   };
   const pause = (failures: number, signal: AbortSignal) => {
-    const cap_ms = standing.ttl_seconds() * 1000;
+    const cap_ms = Math.min(standing.ttl_seconds() * 1000, LONGEST_PAUSE_MS);
     return waker.wait(signal, backoffMs({ base_ms: RETRY_BASE_MS, cap_ms }, failures, deps.random.next()));
   };
   return {

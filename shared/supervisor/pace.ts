@@ -32,7 +32,7 @@ export async function keepPace({ database, log, write_budget: budget }: PaceOpti
   const stretch_seconds = stretchSeconds({ writers: count.writers, budget, stretch_seconds: stretched });
   await store.save(stretch_seconds, count);
   if (stretch_seconds === stretched) return;
-  const fields = { writers: count.writers, rows_a_day: budget, ttl_seconds: stretch_seconds };
+  const fields = { at_least_seconds: stretch_seconds, writers: count.writers, rows_a_day: budget };
   if (isBeyondBudget(count.writers, budget)) log.warn('more nodes and sites write than the write budget allows at the longest TTL', fields);
-  else log.info(stretch_seconds > stretched ? 'the TTL is stretched to stay within the write budget' : 'the TTL is stretched less', fields);
+  else log.info('the write budget asks for another TTL', fields);
 }
