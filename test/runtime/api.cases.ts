@@ -19,11 +19,11 @@ import { planCases } from './plan.cases.ts';
 import { pruneCases } from './prune.cases.ts';
 import { reconcileCases } from './reconcile.cases.ts';
 import { stateCases } from './state.cases.ts';
-import { tokenCases } from './tokens.cases.ts';
 import { storedDocumentCases } from './stored-documents.cases.ts';
 import { sweepCases } from './sweep.cases.ts';
-import { uplinkCases } from './uplink.cases.ts';
+import { tokenCases } from './tokens.cases.ts';
 import { ttlCases } from './ttl.cases.ts';
+import { uplinkCases } from './uplink.cases.ts';
 import { versionCases } from './versions.cases.ts';
 
 /** The whole suite of the API, in the order of the files. Each runtime runs all of it. */
@@ -44,14 +44,14 @@ export function apiCases(start: Start): void {
   documentCases(start);
   storedDocumentCases(start);
   versionCases(start);
+  emergencyCases(start);
   planCases(start);
   pruneCases(start);
   backlogCases(start);
   reconcileCases(start);
-  emergencyCases(start);
   stateCases(start);
   artifactCases(start);
+  sweepCases(start);
   noDataCases(start);
   openApiCases(start);
-  sweepCases(start);
 }
