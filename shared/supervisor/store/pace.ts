@@ -22,9 +22,11 @@ export function createPaceStore(database: Database) {
   const now = nowOf(database);
   const queries = {
     get: compileSql<PaceRow>(sql`select *, ${now} - counted_at as age_ms from pace where fleet = ${ALL_FLEETS}`, pace),
+    // A node that its site's leader speaks for writes nothing: the lease counts for it.
     // The one read of all rows: there is no index on when a node was heard, since each heartbeat would write it.
     nodes: compileSql<WriterCount>(sql`
-      select count(*) as rows, coalesce(sum(left_at is null and heard_at > ${now} - ${sql.placeholder('window_ms')}), 0) as writers from nodes`),
+      select count(*) as rows, coalesce(sum(left_at is null and uplink_epoch is null
+        and heard_at > ${now} - ${sql.placeholder('window_ms')}), 0) as writers from nodes`),
     leases: compileSql<WriterCount>(sql`select count(*) as rows, coalesce(sum(expires_at > ${now}), 0) as writers from leases`),
     save: compileSql<never>(sql`
       insert into pace (fleet, stretch_seconds, writers, counted_rows, counted_at)
