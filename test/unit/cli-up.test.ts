@@ -83,6 +83,7 @@ describe('up', () => {
     peers: ['http://p', ['http://p'], 'http://q'],
     ttl_seconds: ['7', 7, '8'],
     write_budget: ['5000', 5000, '6000'],
+    rate_limit: ['9', 9, '10'],
     log: ['json', 'json', 'text'],
   };
 
