@@ -216,6 +216,14 @@ export function keyCases(start: Start): void {
       expect((await join(single.key, 'a')).status).toBe(403);
     });
 
+    it('a key for one node that nobody has used yet does not open a node that is there already', async () => {
+      await register(cloud.harness, 'a');
+      const { key } = await issue({ max_uses: 1 });
+      expect(await join(key, 'a')).toMatchObject({ status: 403, body: { detail: expect.stringContaining('registered already') } });
+      // It was not used up by that.
+      expect((await join(key, 'b')).status).toBe(200);
+    });
+
     it('ends when its time is over, or it is revoked, also for the nodes that it has let in', async () => {
       const [short, revoked] = [await issue({ expires_in_seconds: 60 }), await issue({})];
       for (const { key } of [short, revoked]) expect((await join(key, 'a')).status).toBe(200);

@@ -54,17 +54,16 @@ function refuseOpenWire({ options: { data } }: Context, request: Request): void 
 
 /**
  * Who has registered needs no join key any more, and nobody else gets its credential by one. Only the holder of a key
- * for one single node may ask for it again.
+ * for one single node may ask for it again, if it was this key that let the node in.
  */
 async function takeUse(context: Context, { fleet, issued }: JoinCaller, node_id: string): Promise<void> {
   const { keys, nodes } = context;
   const name = { fleet, key_id: issued.key_id };
   const registered = await nodes.get(fleet, node_id);
   const row = registered === undefined ? undefined : await keys.get(name);
-  if (registered !== undefined && row?.max_uses !== 1) {
-    throw new ProblemError('forbidden', `node ${node_id} is registered already: it renews what it was given with its own credential`);
-  }
+  if (registered !== undefined && row?.max_uses !== 1) throw registeredAlready(node_id);
   if (!(await keys.join(name, node_id))) {
+    if (registered !== undefined) throw registeredAlready(node_id);
     throw new ProblemError('key_used_up', `the join key ${issued.key_id} has let in as many nodes as it may; make another one`);
   }
   const data = { action: 'joined', key_id: issued.key_id, by: node_id };
@@ -76,4 +75,8 @@ async function takeUse(context: Context, { fleet, issued }: JoinCaller, node_id:
     data,
     dedupe: `key/joined/${issued.key_id}/${node_id}`,
   });
+}
+
+function registeredAlready(node_id: string): ProblemError {
+  return new ProblemError('forbidden', `node ${node_id} is registered already: it renews what it was given with its own credential`);
 }

@@ -44,7 +44,10 @@ export function createKeyStore(database: Database) {
     },
     /** The statement that ends a key. Returns a row when it was good before. */
     revoke: (name: IssuedKeyName): Statement => queries.revoke.bind({ ...name }),
-    /** True when the key lets this node in, now or before: one statement takes the use, so no two take the last. */
+    /**
+     * True when the key lets this node in, now or before: one statement takes the use, so no two take the last. A node that is
+     * registered is not let in anew.
+     */
     async join(name: IssuedKeyName, node_id: string): Promise<boolean> {
       const [, rows] = await database.batch([queries.join.bind({ ...name, node_id }), queries.joined.bind({ ...name, node_id })]);
       return rows?.length === 1;
@@ -85,6 +88,7 @@ function compileQueries(database: Database) {
       insert into join_uses (fleet, key_id, node_id, at)
       select fleet, key_id, ${arg('node_id')}, ${now} from issued_keys
       where ${named} and scope = 'join' and ${good} and (max_uses is null or ${uses} < max_uses)
+        and not exists (select 1 from nodes where nodes.fleet = issued_keys.fleet and nodes.node_id = ${arg('node_id')})
       on conflict do nothing`),
     joined: compileSql<{ node_id: string }>(sql`
       select node_id from join_uses where ${named} and node_id = ${arg('node_id')}
