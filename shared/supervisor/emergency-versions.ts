@@ -1,3 +1,4 @@
+import { documentHash } from '../contract/canonical.ts';
 import { type DocumentKind, type Emergency, type PublishAnswer, type SignedDocument, signDocument } from '../contract/document.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
 import { toTimestamp } from '../contract/ids.ts';
@@ -47,8 +48,11 @@ export async function publishEmergency(
   const state = await store.state(keys.fleet, kind, site);
   const followed = followedIn(state);
   const { base } = followed;
-  if (if_match !== undefined && !matches(if_match, followed)) throw moved(kind, state);
   const before = await followedBody(keys, state, followed);
+  const isSame = before !== undefined && followed.hash === (await documentHash(body));
+  // One whose answer was lost comes again with the tag of what it has replaced itself: it is done (RFC 9110, section 13.1.1).
+  const isDone = isSame && followed.held !== undefined;
+  if (if_match !== undefined && !matches(if_match, followed) && !isDone) throw moved(kind, state);
   const namedNothing = followed.hash === undefined || (before !== undefined && isEmptyBody(kind, before));
   if (!allow_empty && isEmpty(checked.parsed) && !namedNothing) throw wouldEmpty(kind);
   const emergency: Emergency = { site, base_generation: base.generation, n: nextNumber(state.newest, base.generation) };
@@ -62,7 +66,7 @@ export async function publishEmergency(
   });
   const { generation, hash } = document.meta;
   const answer: PublishAnswer = { generation, hash, changed: true, dry_run, changes, emergency };
-  if (before !== undefined && followed.hash === hash) return { answer: unchanged(answer, followed) };
+  if (isSame) return { answer: unchanged(answer, followed) };
   if (dry_run) return { answer };
   const event = versionEvent(document, site);
   const isWritten = await store.publish({ document, site, n: emergency.n, head: state.head, event });
