@@ -1,13 +1,18 @@
 import type { Clock } from '../../shared/ports/clock.ts';
-import type { RateLimit as Port } from '../../shared/ports/rate-limit.ts';
+import type { RateLimit } from '../../shared/ports/rate-limit.ts';
 import { inMemoryLimits, type RateLimits } from '../../shared/supervisor/rate-limits.ts';
+
+/** What is used of Cloudflare's rate limit binding. */
+interface CountingBinding {
+  limit(options: { readonly key: string }): Promise<{ readonly success: boolean }>;
+}
 
 /** The rate limit bindings of `wrangler.toml`, each optional. */
 export interface RateLimitBindings {
   /** Of callers with a right credential. */
-  readonly CALLERS?: RateLimit;
+  readonly CALLERS?: CountingBinding;
   /** Of everybody else, by address. */
-  readonly STRANGERS?: RateLimit;
+  readonly STRANGERS?: CountingBinding;
 }
 
 /** A binding says nothing of when to try again: its shortest period, milliseconds. */
@@ -32,7 +37,7 @@ export function workerLimits({ CALLERS, STRANGERS }: RateLimitBindings, clock: P
 }
 
 /** While what counts fails, nobody is limited: it must not be what keeps a fleet from its control plane. */
-function counted(binding: RateLimit): Port {
+function counted(binding: CountingBinding): RateLimit {
   return {
     take: async (key) => {
       const { success } = await binding.limit({ key }).catch(() => ({ success: true }));

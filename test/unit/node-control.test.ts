@@ -19,7 +19,7 @@ beforeEach(() => {
 const request = (path: string, { method = 'POST', key = KEY } = {}) =>
   new Request(`http://node${path}`, { method, headers: { authorization: `Bearer ${key}` } });
 
-const from = (here: boolean) => ({ here, address: here ? '127.0.0.1' : '192.0.2.7' });
+const from = (here: boolean) => ({ here, address: here ? '127.0.0.1' : '192.0.2.7', secure: false });
 
 describe('the control of a node', () => {
   it('leaves for the fleet key, from its own machine', async () => {
