@@ -52,12 +52,23 @@ export const UplinkPage = z
   .meta({ id: 'UplinkPage' });
 export type UplinkPage = z.infer<typeof UplinkPage>;
 
+/** What a site's leader tells of: what the cloud does not know by itself. Documents and keys are made there, so a site says nothing of them. */
+export const UplinkEventType = EventType.extract([
+  'overlay.register',
+  'overlay.leave',
+  'overlay.bootstrap',
+  'overlay.leader',
+  'overlay.refused',
+]);
+export type UplinkEventType = z.infer<typeof UplinkEventType>;
+
 /** A line of the leader's own event log. */
 export const UplinkEvent = z
   .object({
     /** In that log. */
     cursor: z.string().regex(/^\d{1,15}$/, 'must be the cursor of an event'),
-    type: EventType,
+    /** Passed over where it is no `UplinkEventType` of the one that is told. */
+    type: z.string().min(1).max(128),
     node_id: Id.optional(),
     /** As the leader's log says when it was. Only tells it from another event with the same cursor. */
     at: z.iso.datetime(),

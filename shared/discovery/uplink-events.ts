@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import type { Client } from '../client.ts';
-import type { EventRecord, EventType } from '../contract/event.ts';
+import type { EventRecord } from '../contract/event.ts';
 import { fromTimestamp } from '../contract/ids.ts';
-import type { UplinkEvent } from '../contract/uplink.ts';
+import { type UplinkEvent, UplinkEventType } from '../contract/uplink.ts';
 import { readJsonFile, writeJsonFile } from './json-file.ts';
 import type { DiscoveryDeps } from './types.ts';
 
@@ -33,8 +33,6 @@ const UplinkFile = Position.extend({ cloud_url: z.string(), site: z.string() });
 
 const BEGINNING: Position = { cursor: '0', at: '' };
 const PAGE = 200;
-/** What the cloud does not know by itself. Documents come from there, or are handed to it as such. */
-const TOLD: readonly EventType[] = ['overlay.register', 'overlay.leave', 'overlay.bootstrap', 'overlay.leader', 'overlay.refused'];
 
 /**
  * The own event log from where the cloud `cloud_url` has taken it, which is kept on disk: an uplink resumes there after an outage or a
@@ -53,7 +51,7 @@ export async function openUplinkEvents(deps: DiscoveryDeps, own: Client, cloud_u
       let upTo = read.from;
       let used = 0;
       for (const record of read.records) {
-        if (TOLD.includes(record.type)) {
+        if (UplinkEventType.safeParse(record.type).success) {
           const event = toUplinkEvent(record, now);
           used += JSON.stringify(event).length;
           if (events.length > 0 && used > bytes) return { events, missed: read.missed, upTo, isAll: false };

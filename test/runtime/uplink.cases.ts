@@ -171,7 +171,7 @@ function uplinkLeaseCases(world: World): void {
 
   it.each([
     ['a node that is none', { nodes: [{ ...uplinkNode('a'), ip: 'here' }] }, '/nodes/0/ip'],
-    ['an event of no known type', { events: [uplinkEvent(1), { ...uplinkEvent(2), type: 'x' }] }, '/events/1/type'],
+    ['an event without a type', { events: [uplinkEvent(1), { ...uplinkEvent(2), type: '' }] }, '/events/1/type'],
     ['too much at once', { gone: Array.from({ length: MAX_UPLINK_ITEMS + 1 }, (_, index) => `n${index}`) }, '/gone'],
     ['no number', { seq: 0 }, '/seq'],
   ])('with %s is refused, with where it is', async (_name, more, pointer) => {
@@ -400,6 +400,17 @@ function uplinkEventCases(world: World): void {
     await begin({ events: [uplinkEvent(1)] });
     await a.send({ seq: 2, events: [uplinkEvent(1, { at: '2026-02-02T00:00:00.000Z' })] });
     expect(await events()).toHaveLength(2);
+  });
+
+  it('says nothing of keys and documents, which are not made at a site, nor what only a newer leader knows; all else counts', async () => {
+    const { a, begin, harness } = world();
+    const types = ['overlay.key', 'overlay.plan', 'overlay.conflict', 'overlay.uplink', 'overlay.of-tomorrow', 'overlay.leave'];
+    await begin();
+    const events = types.map((type, index) => uplinkEvent(index + 1, { type, data: { by: 'fleet-key' } }));
+    expect((await a.send({ seq: 2, events })).body).toMatchObject({ granted: true, acked: 2 });
+    const { events: log } = (await call(harness, 'GET /v1/events')).body;
+    const told = log.filter(({ data }: { data: { by?: string } }) => data.by !== undefined);
+    expect(told.map(({ type }: { type: string }) => type)).toEqual(['overlay.leave']);
   });
 
   it('has the lease that both sides tell of once', async () => {

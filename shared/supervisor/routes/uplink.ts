@@ -2,7 +2,7 @@ import type * as z from 'zod';
 import { BootstrapEvent } from '../../contract/event.ts';
 import { Id, toTimestamp } from '../../contract/ids.ts';
 import type { Components } from '../../contract/status.ts';
-import { UplinkAnswer, type UplinkEvent, type UplinkNode, UplinkPage, UplinkRequest } from '../../contract/uplink.ts';
+import { UplinkAnswer, type UplinkEvent, UplinkEventType, type UplinkNode, UplinkPage, UplinkRequest } from '../../contract/uplink.ts';
 import { type Caller, requireSelf } from '../auth.ts';
 import { DOCUMENT_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
@@ -88,10 +88,13 @@ async function claimAnew(context: Context, caller: Caller, { node_id, url, epoch
 }
 
 function eventsOf({ node_id, site, events = [], missed_events = 0 }: Body, unique: () => string): UplinkedEvent[] {
-  const told = events.map((event): UplinkedEvent => {
-    const { type, age_ms, data } = event;
+  const told = events.flatMap((event): UplinkedEvent[] => {
+    // Who may lead a site makes no keys and publishes nothing: the log must not say so. Nor does a newer leader's news keep the lease from being renewed.
+    const { data: type } = UplinkEventType.safeParse(event.type);
+    if (type === undefined) return [];
+    const { age_ms, data } = event;
     const about = event.node_id === undefined ? {} : { node_id: event.node_id };
-    return { type, age_ms, data, ...about, dedupe: keyOf(event, site, node_id, unique) };
+    return [{ type, age_ms, data, ...about, dedupe: keyOf(event, site, node_id, unique) }];
   });
   if (missed_events === 0) return told;
   const before = events[0]?.cursor ?? unique();
