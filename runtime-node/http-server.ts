@@ -56,7 +56,10 @@ export async function listen(handler: Handler, host: string, port: number, optio
 }
 
 function createHttp(handler: Handler, { body_within_ms = BODY_WITHIN_MS }: ListenOptions, tls?: Tls): Server | HttpsServer {
-  const answer = (request: Request, { incoming }: HttpBindings) => handler(request, originOf(incoming.socket));
+  const answer = (request: Request, { incoming }: HttpBindings) => {
+    const from = originOf(incoming.socket);
+    return isOfOtherScheme(request, from) ? problemResponse(otherScheme(request, from)) : handler(request, from);
+  };
   // hono types the bindings of HTTP/2 too; this server speaks HTTP/1.1 only
   const server = createAdaptorServer({
     fetch: answer as (request: Request, bindings: unknown) => Response | Promise<Response>,
@@ -76,6 +79,19 @@ export function withoutStrangers(handler: Handler): Handler {
 
 function httpsOnly(): ProblemError {
   return new ProblemError('https_required', 'this node speaks https to other machines: use https:// in its URL');
+}
+
+/** A request line may hold a whole URL (RFC 9112, section 3.2.2), and so say https where nothing is encrypted: who judges by the URL must not believe that. */
+function isOfOtherScheme({ url }: Request, { secure }: Origin): boolean {
+  return url.startsWith('https:') !== secure;
+}
+
+function otherScheme({ url }: Request, { secure }: Origin): ProblemError {
+  const spoken = secure ? 'https' : 'plain http';
+  return new ProblemError(
+    'bad_request',
+    `the request is for ${new URL(url).origin} and came over ${spoken}: send the path alone in the request line`,
+  );
 }
 
 function originOf(socket: Socket): Origin {

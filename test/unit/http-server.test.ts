@@ -47,6 +47,13 @@ describe('listen', () => {
     expect(await readAll(upload)).toMatch(/^HTTP\/1.1 200 [\s\S]*half more\./);
   });
 
+  it('believes the connection and not the request line whether a request came over https', async () => {
+    const { port } = await start((request) => new Response(new URL(request.url).pathname));
+    const ask = (target: string) => talk(port, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    expect(await ask('https://cloud.example/here')).toMatch(/^HTTP\/1.1 400 [\s\S]*came over plain http/);
+    expect(await ask('http://cloud.example/here')).toMatch(/^HTTP\/1.1 200 [\s\S]*\/here$/);
+  });
+
   it('refuses headers beyond 16 KiB', async () => {
     const { port } = await start(() => new Response());
     expect(await talk(port, `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`)).toMatch(/^HTTP\/1.1 431 /);
