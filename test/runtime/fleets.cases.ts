@@ -83,12 +83,12 @@ export function fleetCases(start: Start): void {
       expect((await cloud.admin('GET /v1/state', { fleet: 'default' })).body.fleet).toBe('default');
     });
 
-    it('asks the database for the key of a fleet once a minute', async () => {
+    it('asks the database for the key of a fleet every half a minute', async () => {
       const { key } = await cloud.makeFleet('shops');
       await cloud.as(key, 'GET /v1/nodes');
       const before = cloud.reads();
       for (let round = 0; round < 5; round += 1) await cloud.as(key, 'GET /v1/nodes');
-      cloud.pass(59_000);
+      cloud.pass(29_000);
       await cloud.as(key, 'GET /v1/nodes');
       expect(cloud.reads()).toBe(before);
       cloud.pass(1_000);
@@ -113,6 +113,19 @@ export function fleetCases(start: Start): void {
       expect(rows).toEqual([{ node_id: 'a' }]);
       expect(await cloud.admin('DELETE /v1/fleets/nobody')).toMatchObject({ status: 404, body: { code: 'unknown_fleet' } });
       expect(await cloud.admin('DELETE /v1/fleets/default')).toMatchObject({ status: 409, body: { code: 'fleet_fixed' } });
+    });
+
+    it('closes it everywhere within a minute, also for a credential that is first seen elsewhere after that', async () => {
+      const elsewhere = await startFleets(start, {}, { wrap: () => cloud.harness.database });
+      const { key, keys } = await cloud.makeFleet('shops');
+      const node = await keys.nodeCredential('a');
+      expect((await elsewhere.as(key, 'GET /v1/nodes')).status).toBe(200);
+      expect((await cloud.admin('DELETE /v1/fleets/shops')).status).toBe(200);
+      elsewhere.pass(29_000);
+      expect((await elsewhere.as(node, 'GET /v1/events')).status).not.toBe(401);
+      elsewhere.pass(31_000);
+      for (const credential of [key, node]) expect((await elsewhere.as(credential, 'GET /v1/events')).status).toBe(401);
+      await elsewhere.close();
     });
 
     it('lists by pages', async () => {

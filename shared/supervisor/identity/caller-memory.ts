@@ -1,8 +1,11 @@
 import type { Clock } from '../../ports/clock.ts';
 import type { Identity } from './caller.ts';
 
-/** A credential that was good is taken for so long without another look. What is revoked elsewhere holds no longer than this. */
-export const REMEMBERED_MS = 60_000;
+/**
+ * A credential that was good is taken for so long without another look, and so are the keys of a fleet that it is checked
+ * with. One after the other that makes a minute: what is revoked or closed elsewhere holds no longer.
+ */
+export const REMEMBERED_MS = 30_000;
 /** Verified credentials that are remembered: a check costs more than the rest of a heartbeat. */
 const REMEMBERED = 65_536;
 
