@@ -36,10 +36,19 @@ export function createOwnToken(text: WatchedText, { clock, log }: { readonly clo
   let looked_at: number | undefined;
   let unreadable: string | undefined;
   let warned: string | undefined;
+  let looking: Promise<void> | undefined;
 
   const look = async () => {
-    if (looked_at !== undefined && clock.monotonic() - looked_at < LOOK_MS) return;
+    if (looked_at !== undefined && clock.monotonic() - looked_at < LOOK_MS) {
+      // Only who has none yet waits for the look that is under way.
+      if (held === undefined) await looking;
+      return;
+    }
     looked_at = clock.monotonic();
+    looking = read();
+    await looking;
+  };
+  const read = async () => {
     try {
       const version = await text.version();
       if (version === held?.version && unreadable === undefined) return;

@@ -54,6 +54,13 @@ describe("a node's own JWT", () => {
     for (const line of told()) expect(line).not.toContain(old.slice(0, 20));
   });
 
+  it('is had by all who ask for the first one at once', async () => {
+    const { token, put, make } = world();
+    const first = await make(600);
+    put(first);
+    expect(await Promise.all([token.current(), token.current()])).toEqual([first, first]);
+  });
+
   it('is missed once, and found when it comes', async () => {
     const { clock, token, put, make, told } = world();
     await expect(token.current()).rejects.toThrow(`this node has no credential: ${FILE} is not there`);
