@@ -50,10 +50,13 @@ export function createSiteChanges(): SiteChanges {
       }
       for (const [node_id, before] of known) {
         if (seen.has(node_id)) continue;
-        const silent = told.get(node_id) === before.text ? unheard(before, now_ms) : undefined;
-        if (silent === undefined) known.delete(node_id);
-        else known.set(node_id, silent);
-        if (silent === undefined) told.delete(node_id);
+        const last = unheard(before, now_ms) ?? before;
+        // A call that failed told nothing: it stays until the cloud has taken it.
+        if (told.has(node_id) && told.get(node_id) !== last.text) known.set(node_id, last);
+        else {
+          known.delete(node_id);
+          told.delete(node_id);
+        }
       }
     },
     next(bytes) {
@@ -87,7 +90,7 @@ function look(given: UplinkNode, before: Known | undefined, now_ms: number): Kno
   return { text: JSON.stringify([content, states, registered_at, silent_ms === undefined]), node, registered_at, seen_at: now_ms };
 }
 
-/** It is not in the registry any more. Undefined when it was told already that nobody hears it. */
+/** It is not in the registry any more. Undefined where nothing is left to tell after what is known of it. */
 function unheard({ node, text, registered_at, seen_at }: Known, now_ms: number): Known | undefined {
   if (node === undefined || node.silent_ms !== undefined) return undefined;
   return { text: `${text} unheard`, node: { ...node, silent_ms: Math.round(now_ms - seen_at) }, registered_at, seen_at };

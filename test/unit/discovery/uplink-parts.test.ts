@@ -120,6 +120,24 @@ describe('what has changed on a site', () => {
     expect(idsOf(changes.next(LOTS))).toEqual([['b'], []]);
   });
 
+  it.each<[string, Partial<UplinkNode>]>([
+    ['', {}],
+    [' with a change that was not told either', { role: 'proxy' }],
+  ])('of a node that the registry has forgotten is told until a call got through%s', (_what, more) => {
+    const changes = settled(node('a'), node('b'));
+    changes.see(site(node('a', { registered_ms: 6_000 }), node('b', { registered_ms: 6_000, ...more })), 15_000);
+    for (const [registered_ms, now_ms] of [
+      [11_000, 20_000],
+      [12_500, 21_500],
+    ] as const) {
+      changes.see(site(node('a', { registered_ms })), now_ms);
+      expect(changes.next(LOTS).nodes).toMatchObject([{ node_id: 'b', silent_ms: 5_000 }]);
+    }
+    changes.settle(changes.next(LOTS));
+    changes.see(site(node('a', { registered_ms: 16_000 })), 25_000);
+    expect(idsOf(changes.next(LOTS))).toEqual([[], []]);
+  });
+
   it('shortens a node that no message could carry', () => {
     const incompatible = Array.from({ length: 1000 }, (_, index) => ({ subject: `s${index}`, detail: 'd'.repeat(1000) }));
     const storage = {
