@@ -25,6 +25,19 @@ export function bootWaitMs(rank: number, random: number): number {
   return rank === 0 ? 0 : Math.min(rank, MAX_BOOT_RANK) * BOOT_STEP_MS + random * BOOT_SPREAD_MS;
 }
 
+/** What the one before needs to ask the cloud, to claim there and to say so on the LAN, milliseconds. */
+const CLOUD_STEP_MS = 500;
+/** Sites that lost their power together come back together. */
+const CLOUD_SPREAD_MS = 500;
+
+/**
+ * Milliseconds before a node that has just started asks the cloud, by how many of its LAN are before it: of a site that
+ * boots at once the first asks, and the others hear of it. `random` is in [0, 1).
+ */
+export function cloudWaitMs(rank: number, random: number): number {
+  return Math.min(rank, MAX_BOOT_RANK) * CLOUD_STEP_MS + random * CLOUD_SPREAD_MS;
+}
+
 /** Those of the succession who claim before this node; all of them when it is not among them. */
 export function beforeInSuccession<T extends { readonly node_id: string }>(node_id: string, gone: string, successors: readonly T[]): T[] {
   const living = successors.filter((one) => one.node_id !== gone);

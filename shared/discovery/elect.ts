@@ -1,7 +1,8 @@
-import { beforeAtBoot, beforeInSuccession, bootWaitMs, takeoverWaitMs } from '../decide/election.ts';
+import { beforeAtBoot, beforeInSuccession, bootWaitMs, cloudWaitMs, takeoverWaitMs } from '../decide/election.ts';
 import type { Candidate } from './candidate.ts';
+import { foremost, lookLast } from './last-look.ts';
 import type { Takeover } from './located.ts';
-import type { StepContext } from './round.ts';
+import type { StepContext, StepResult } from './round.ts';
 import { createWaker } from './waker.ts';
 
 /** When this node may elect itself, and whom it asks just before. */
@@ -29,11 +30,7 @@ export function turnOf(context: StepContext): Turn {
 
 function turnAtBoot({ deps, round }: StepContext): Turn {
   const proved = [...round.proved.values()];
-  // Who was only heard counts as one who may lead: the wait is bounded, and asking all of a large site costs more.
-  const heard = [...round.heard.values()].flatMap(({ node_id, url }) =>
-    node_id === undefined || round.proved.has(node_id) ? [] : [{ node_id, url, eligible: true, leads: undefined }],
-  );
-  const before = beforeAtBoot(deps.identity.node_id, [...proved, ...heard]);
+  const before = beforeHere({ deps, round });
   const isLed = proved.some(({ leads }) => leads !== undefined);
   const asked = [...proved.filter(({ leads }) => leads !== undefined), ...before.slice(0, ASKED_LAST)];
   return {
@@ -42,6 +39,31 @@ function turnAtBoot({ deps, round }: StepContext): Turn {
     timeout_ms: BOOT_LOOK_MS,
     looks: BOOT_LOOKS,
   };
+}
+
+/** Who was only heard counts as one who may lead: the wait is bounded, and asking all of a large site costs more. */
+function beforeHere({ deps, round }: Pick<StepContext, 'deps' | 'round'>) {
+  const heard = [...round.heard.values()].flatMap(({ node_id, url }) =>
+    node_id === undefined || round.proved.has(node_id) ? [] : [{ node_id, url, eligible: true, leads: undefined }],
+  );
+  return beforeAtBoot(deps.identity.node_id, [...round.proved.values(), ...heard]);
+}
+
+/**
+ * Waits for this node's turn to ask the cloud, when it has just started; the leader that it found on the LAN meanwhile, if
+ * one was. So one of a site asks first, and after a power cut neither all nodes of a site nor all sites ask at once.
+ */
+export async function waitForCloudTurn(context: StepContext): Promise<StepResult | undefined> {
+  const { deps, current, takeover, signal } = context;
+  if (current !== undefined || takeover !== undefined) return undefined;
+  const until = deps.clock.monotonic() + cloudWaitMs(beforeHere(context).length, deps.random.next());
+  while (!signal.aborted) {
+    const heard = await waitForTurn(context, until);
+    if (heard.length === 0) return undefined;
+    const last = await lookLast(context, foremost(heard), BOOT_LOOK_MS);
+    if ('outcome' in last) return last;
+  }
+  return undefined;
 }
 
 /** The one that is gone is asked too: when it stepped down it says whom it follows, and a dead one refuses at once. */

@@ -5,6 +5,7 @@ import { type Found, type FoundLeader, leadsElsewhere } from './candidate.ts';
 import { yieldToClone } from './clone.ts';
 import { claimAtCloud } from './cloud-lease.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
+import { waitForCloudTurn } from './elect.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
 import { holds, type Lease } from './lease.ts';
@@ -30,6 +31,8 @@ export async function locateCloud(context: StepContext): Promise<StepResult> {
   if (url === undefined) return { outcome: 'off', detail: 'BOOTPLANE_CLOUD_URL is not set' };
   const unproved = whyUnproved(url);
   if (unproved !== undefined) return { outcome: 'rejected', url, detail: unproved };
+  const found = await waitForCloudTurn(context);
+  if (found !== undefined) return found;
   const timeout_ms = () => (takeover === undefined ? CALL_TIMEOUT_MS : TAKEOVER_TIMEOUT_MS);
   const client = connect(context, { url, fetch: deps.fetch, timeout_ms });
   try {

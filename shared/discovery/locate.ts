@@ -1,10 +1,10 @@
 import { lookIntervalMs } from '../decide/ttl.ts';
 import type { Clock } from '../ports/clock.ts';
 import { askTwin, forgetTwin } from './clone.ts';
+import { holds } from './lease.ts';
 import { locateCloud } from './locate-cloud.ts';
 import { locateMdns, locatePeers } from './locate-lan.ts';
 import { locateSelf } from './locate-self.ts';
-import { holds } from './lease.ts';
 import { describe, type Located } from './located.ts';
 import type { LocateContext, StepContext, StepResult } from './round.ts';
 import type { LocateReason, LocateStep, LocateStepName, TraceKeeper } from './trace.ts';

@@ -43,6 +43,19 @@ describe('calls of the cloud', () => {
     expect([...seen.keys()].filter((key) => !key.startsWith(`${a!.address} `))).toEqual([]);
   });
 
+  it('a site that boots at once: one asks and claims, and the others hear of it on the LAN', async () => {
+    const machines = Array.from({ length: 8 }, (_, index) => fleet.machine(`m${index}`, { cloud_url: CLOUD }));
+    let asked = 0;
+    fleet.onRequest = (_from, to, request) => {
+      if (to === CLOUD && /\/v1\/leader/.test(request.url)) asked += 1;
+    };
+    await Promise.all(machines.map((machine) => machine.boot()));
+    await fleet.elapse(8_000);
+    expect(machines.filter(({ state }) => state.source === 'self')).toHaveLength(1);
+    expect(machines.filter(({ state }) => state.source === 'mdns')).toHaveLength(7);
+    expect(asked).toBeLessThanOrEqual(4);
+  });
+
   it('a node out of reach of its leader: ten heartbeats in three TTLs, and five others every four TTLs', async () => {
     const a = fleet.machine('a', { cloud_url: CLOUD }, { multicast: false });
     const b = fleet.machine('b', { cloud_url: CLOUD, lead: false }, { multicast: false });

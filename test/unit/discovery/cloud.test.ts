@@ -26,7 +26,7 @@ describe('a node with a cloud', () => {
     const machine = new Machine();
     machine.cloud.publish(await planOf(['api']));
     const { discovery, node_id } = await boot(machine);
-    await machine.elapse(1_000);
+    await machine.elapse(2_000);
     expect(discovery.state()).toMatchObject({
       role: 'leader',
       leads: true,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { beforeAtBoot, beforeInSuccession, bootWaitMs, takeoverWaitMs } from '../../../shared/decide/election.ts';
+import { beforeAtBoot, beforeInSuccession, bootWaitMs, cloudWaitMs, takeoverWaitMs } from '../../../shared/decide/election.ts';
 import { isFollowable } from '../../../shared/decide/leadership.ts';
 import { openPeers } from '../../../shared/discovery/peers.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
@@ -15,6 +15,11 @@ describe('the wait before an election', () => {
     expect(bootWaitMs(0, 0.9)).toBe(0);
     expect([bootWaitMs(1, 0), bootWaitMs(3, 0)]).toEqual([150, 450]);
     expect(bootWaitMs(500, 0)).toBe(bootWaitMs(20, 0));
+  });
+
+  it('before the cloud is asked leaves the one before time to do so, and tells sites apart by chance', () => {
+    expect([cloudWaitMs(0, 0), cloudWaitMs(0, 0.5), cloudWaitMs(2, 0)]).toEqual([0, 250, 1000]);
+    expect(cloudWaitMs(500, 0)).toBe(cloudWaitMs(20, 0));
   });
 
   it('goes by the succession in a takeover, without the one that is gone', () => {
