@@ -39,16 +39,16 @@ export interface LoadedKeys {
 /**
  * Keeps the last good keys. They serve on while new ones can't be read, since a provider of identities that is away
  * must not shut a fleet out. Who notices that a look is due does it and waits for it; all others go on with what is
- * held. So nobody depends on work of another request, which Workers may end at any time.
+ * held, or wait for it too where that lacks their key, each with a limit of its own: Workers may end the request that looks.
  */
 export function createKeyCache({ name, load, pause_ms, first_pause_ms, limit_ms, clock, log }: KeyCacheOptions): KeySource {
   let held: (LoadedKeys & { readonly at: number }) | undefined;
   let looked_at: number | undefined;
-  let first: Promise<void> | undefined;
+  let looking: Promise<void> | undefined;
   let trouble: string | undefined;
   let told: readonly string[] = [];
 
-  const look = async () => {
+  const lookNow = async () => {
     looked_at = clock.monotonic();
     try {
       const loaded = await within(clock, limit_ms, load);
@@ -65,11 +65,21 @@ export function createKeyCache({ name, load, pause_ms, first_pause_ms, limit_ms,
       trouble = why;
     }
   };
+  const look = () => {
+    const mine = lookNow().finally(() => {
+      if (looking === mine) looking = undefined;
+    });
+    looking = mine;
+    return mine;
+  };
+  const waitForOther = async () => {
+    if (looking !== undefined) await within(clock, limit_ms, async () => looking).catch(() => undefined);
+  };
   const mayLook = () => looked_at === undefined || clock.monotonic() - looked_at >= (held === undefined ? first_pause_ms : pause_ms);
   /** All wait for the first keys, each with a limit of its own. */
   const begin = async () => {
-    if (mayLook()) first = look();
-    await within(clock, limit_ms, async () => first).catch(() => undefined);
+    if (mayLook()) look();
+    await waitForOther();
     if (held === undefined) throw new KeysAwayError(`${name} ${trouble ?? 'are not there yet'}`);
     return held.set;
   };
@@ -85,7 +95,9 @@ export function createKeyCache({ name, load, pause_ms, first_pause_ms, limit_ms,
     },
     async again() {
       if (held === undefined) return begin();
-      return mayLook() ? refresh(held.set) : held.set;
+      if (mayLook()) return refresh(held.set);
+      await waitForOther();
+      return held.set;
     },
   };
 }
