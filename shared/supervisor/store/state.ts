@@ -66,10 +66,6 @@ export function createStateStore(database: Database, timing: Timing) {
         generations: queries.generations.read(generations),
       };
     },
-    /** Rejects with `DatabaseError` when the database does not answer, or has not been migrated. */
-    async ping(): Promise<void> {
-      await database.batch([{ sql: 'select 1 as one from leases limit 1', params: [] }]);
-    },
   };
 }
 
