@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { IssuedKeyName } from '../../contract/key.ts';
 import type { Database, Statement } from '../../ports/database.ts';
 import type { issued_keys } from './identity-schema.ts';
-import { arg, compileSql, nowOf } from './sql.ts';
+import { arg, compileSql, nowOf, repeatable } from './sql.ts';
 
 export type KeyRow = typeof issued_keys.$inferSelect;
 
@@ -77,19 +77,23 @@ function compileQueries(database: Database) {
       sql`${view} where fleet = ${arg('fleet')} and key_id > ${arg('after')} order by key_id limit ${arg('limit')}`,
     ),
     find: compileSql<KeyRow>(sql`select * from issued_keys where ${named} and hash = ${arg('hash')} and ${good}`),
-    touch: compileSql<never>(sql`
+    touch: repeatable(
+      compileSql<never>(sql`
       update issued_keys set last_used_at = ${now}
       where ${named} and hash = ${arg('hash')} and ${good}
         and (last_used_at is null or last_used_at <= ${now} - ${sql.raw(String(USED_EVERY_MS))})`),
+    ),
     revoke: compileSql<{ key_id: string }>(
       sql`update issued_keys set revoked_at = ${now} where ${named} and revoked_at is null returning key_id`,
     ),
-    join: compileSql<never>(sql`
+    join: repeatable(
+      compileSql<never>(sql`
       insert into join_uses (fleet, key_id, node_id, at)
       select fleet, key_id, ${arg('node_id')}, ${now} from issued_keys
       where ${named} and scope = 'join' and ${good} and (max_uses is null or ${uses} < max_uses)
         and not exists (select 1 from nodes where nodes.fleet = issued_keys.fleet and nodes.node_id = ${arg('node_id')})
       on conflict do nothing`),
+    ),
     joined: compileSql<{ node_id: string }>(sql`
       select node_id from join_uses where ${named} and node_id = ${arg('node_id')}
         and exists (select 1 from issued_keys where ${named} and ${good})`),

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { withRetries } from '../../../functions/adapters/d1-retry.ts';
 import { type Database, DatabaseError, type Statement } from '../../../shared/ports/database.ts';
+import { createKeyStore } from '../../../shared/supervisor/store/keys.ts';
 import { createNodeStore } from '../../../shared/supervisor/store/nodes.ts';
 import { createPlacementStore } from '../../../shared/supervisor/store/placement.ts';
 import { createStatusStore } from '../../../shared/supervisor/store/status.ts';
@@ -111,7 +112,7 @@ describe('which statements of the stores may run twice', () => {
     return seen.map(({ sql, repeatable }) => repeatable === true || /^\s*select\b/i.test(sql));
   };
 
-  it('a heartbeat, a batch of them, a report and a placement do', async () => {
+  it('a heartbeat, a batch of them, a report, a placement and the look-up and use of a key do', async () => {
     const nodes = createNodeStore(database, { ttl_seconds: 15 });
     const placement = createPlacementStore(database, { ttl_seconds: 15 });
     const row = {
@@ -134,6 +135,8 @@ describe('which statements of the stores may run twice', () => {
       () => createStatusStore(database).report('f', [report]),
       () => placement.members('f', 's'),
       () => placement.save(row),
+      () => createKeyStore(database).use({ fleet: 'f', key_id: 'k' }, 'hash'),
+      () => createKeyStore(database).join({ fleet: 'f', key_id: 'k' }, 'a'),
     ];
     for (const call of calls) expect((await isRepeated(call)).every(Boolean), String(call)).toBe(true);
   });
