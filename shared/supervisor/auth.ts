@@ -183,8 +183,13 @@ export function requireScope(identity: Identity | undefined, needed: FleetScope)
 /** Throws `unauthenticated` without a caller and `forbidden` for everybody but an admin. */
 export function requireAdmin(identity: Identity | undefined): void {
   if (identity === undefined) throw unauthenticated('send the admin key as "Authorization: Bearer <key>" or as "X-API-Key"');
-  const isAdmin = identity.scope === 'admin' || ('rests_on' in identity && identity.rests_on === 'admin');
-  if (!isAdmin) throw new ProblemError('forbidden', `this call needs the scope admin; the credential has the scope ${identity.scope}`);
+  if (!isAdmin(identity))
+    throw new ProblemError('forbidden', `this call needs the scope admin; the credential has the scope ${identity.scope}`);
+}
+
+/** True for an admin, who may have named a fleet. */
+export function isAdmin(identity: Identity): boolean {
+  return identity.scope === 'admin' || ('rests_on' in identity && identity.rests_on === 'admin');
 }
 
 /** True for the fleet key itself, and for an admin: not for other operators, who come and go. */
@@ -194,7 +199,7 @@ export function holdsFleetKey(caller: Caller): boolean {
 
 /** The credential's own name, for people: the fleet key is one for all. */
 export function nameOfCaller(caller: Caller): string {
-  if ('rests_on' in caller && caller.rests_on === 'admin') return 'admin';
+  if (isAdmin(caller)) return 'admin';
   const { issued } = 'issued' in caller ? caller : {};
   if (issued !== undefined) return issued.label === undefined ? `key ${issued.key_id}` : `key ${issued.key_id} (${issued.label})`;
   if ('subject' in caller && caller.subject !== undefined && caller.node_id === undefined) return `jwt ${caller.subject}`;

@@ -115,7 +115,7 @@ export function crossFleetCases(start: Start): void {
       expect(await world.as(theirs, 'POST /v1/cluster/plan/versions', { body: offer })).toMatchObject({ status: 400 });
     });
 
-    it('another site of the same fleet leads, reports and uplinks nothing for this one', async () => {
+    it('a node of another site of the same fleet reports nothing for this one, and neither leads nor uplinks it while it has a leader', async () => {
       const other = await world.as(world.ours, 'POST /v1/nodes/register', { body: registration('elsewhere', { site: 'elsewhere' }) });
       expect(other.status).toBe(200);
       const created = await world.as(world.ours, 'POST /v1/keys', { body: { scope: 'node', node_id: 'elsewhere' } });
@@ -129,6 +129,16 @@ export function crossFleetCases(start: Start): void {
         ['POST /v1/bootstrap/events', bootstrapEvent(NODE)],
       ] as const;
       for (const [request, body] of refused) expect((await world.as(key, request, { body })).status, request).toBe(403);
+      const as = { node_id: 'elsewhere', url: 'http://elsewhere.test:1' };
+      const uplink = { ...as, epoch: 1, site: SITE, session: 's', seq: 1, full: true, gone: [NODE] };
+      const lost = [
+        [`POST /v1/leader/claim?site=${SITE}`, as],
+        ['POST /v1/sites/uplink', uplink],
+      ] as const;
+      for (const [request, body] of lost) {
+        expect((await world.as(key, request, { body })).body, request).toMatchObject({ granted: false, node_id: NODE });
+      }
+      expect((await world.as(world.ours, `GET /v1/nodes/${NODE}`)).body).toMatchObject({ site: SITE, liveness: 'online' });
       expect((await world.as(key, `GET /v1/bootstrap/status?node_id=${NODE}`)).status).toBe(403);
     });
   });
@@ -139,8 +149,8 @@ async function walk(world: World): Promise<Map<string, unknown>> {
   const replies = new Map<string, unknown>();
   for (const [kind, credential] of Object.entries(world.credentials)) {
     for (const route of world.harness.supervisor.routes) {
-      // A stream without an end, and the counters of the process, which are nobody's.
-      if (route.path === '/v1/news' || route.path === '/metrics' || (route.scope === 'admin' && credential === ADMIN_KEY)) continue;
+      // A stream without an end, and what an admin is told of all fleets.
+      if (route.path === '/v1/news' || ((route.scope === 'admin' || route.path === '/metrics') && credential === ADMIN_KEY)) continue;
       replies.set(`${nameOf(route)} with ${kind}`, plainly(world, await send(world, route, credential)));
     }
   }

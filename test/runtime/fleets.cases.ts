@@ -83,6 +83,14 @@ export function fleetCases(start: Start): void {
       expect((await cloud.admin('GET /v1/state', { fleet: 'default' })).body.fleet).toBe('default');
     });
 
+    it('shows what the process has counted, for all fleets, to the admin alone', async () => {
+      const { key } = await cloud.makeFleet('shops');
+      const own = (await cloud.as(key, 'GET /metrics')).body;
+      expect(own).toContain('bootplane_info{');
+      expect(own).not.toContain('bootplane_http_requests_total');
+      expect((await cloud.admin('GET /metrics', { fleet: 'shops' })).body).toContain('bootplane_http_requests_total{');
+    });
+
     it('asks the database for the key of a fleet every half a minute', async () => {
       const { key } = await cloud.makeFleet('shops');
       await cloud.as(key, 'GET /v1/nodes');
