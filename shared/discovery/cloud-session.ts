@@ -2,7 +2,7 @@ import { messageOf } from './json-file.ts';
 import { holdLease, type Lease } from './lease.ts';
 import { leadConfirmed } from './own-supervisor.ts';
 import type { Session } from './session-state.ts';
-import { heedCloudVersions } from './sync-loop.ts';
+import { cloudHeeder } from './sync-loop.ts';
 import { openUplink } from './uplink.ts';
 
 /**
@@ -15,7 +15,8 @@ export async function cloudLoop(session: Session): Promise<void> {
   const { cloud_lease: lease } = located;
   const { cloud_url: url } = node.deps.config;
   if (lease === undefined || url === undefined) return;
-  const uplink = await openUplink(node, { url, lease, signal: active, onAnswer: ({ desired }) => heedCloudVersions(session, desired) });
+  const heed = cloudHeeder(session);
+  const uplink = await openUplink(node, { url, lease, signal: active, onAnswer: ({ desired }) => heed(desired) });
   const end = await holdLease(node.deps, { lease, ...uplink }, active);
   node.standing.waits.delete('call cloud');
   if (active.aborted || end === 'ended') return;

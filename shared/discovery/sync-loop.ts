@@ -10,11 +10,10 @@ import type { Session } from './session-state.ts';
 export async function syncLoop(session: Session): Promise<void> {
   const { node, exchange, syncs, polls, active } = session;
   const { random } = node.deps;
-  const ttlMs = () => node.standing.ttl_seconds() * 1000;
   // The cloud says with each renewal what is current there, and sets its own pace: its lease lasts as long as its TTL.
-  const quietMs = () => QUIET_TTLS * Math.max(ttlMs(), session.located.cloud_lease?.held.expires_in_ms ?? 0);
+  const ttlMs = () => Math.max(node.standing.ttl_seconds() * 1000, session.located.cloud_lease?.held.expires_in_ms ?? 0);
   for (let isFine = true; !active.aborted; ) {
-    await syncs.wait(active, jittered(isFine ? quietMs() : ttlMs(), random.next()));
+    await syncs.wait(active, jittered(isFine ? QUIET_TTLS * ttlMs() : ttlMs(), random.next()));
     if (active.aborted || node.standing.silent_until !== undefined) continue;
     const result = await exchange.run();
     isFine = result !== 'failed';
@@ -22,9 +21,18 @@ export async function syncLoop(session: Session): Promise<void> {
   }
 }
 
-/** What an answer of the cloud says is current there makes a leader look whether it has it. */
-export function heedCloudVersions({ node: { documents }, syncs }: Session, desired: DesiredGenerations): void {
-  const plan = documents.plan?.held.document.meta.generation;
-  const profile = documents.profile?.document.meta.generation;
-  if (desired.plan !== plan || desired.profile !== profile) syncs.wake();
+/**
+ * What an answer of the cloud says is current there makes a leader look whether it has it. Once for each news: what the
+ * exchange could not bring, as a version that is not believed, `syncLoop` tries again in its own time.
+ */
+export function cloudHeeder({ node: { documents }, syncs }: Session): (desired: DesiredGenerations) => void {
+  let heeded = '';
+  return (desired) => {
+    const plan = documents.plan?.held.document.meta.generation;
+    const profile = documents.profile?.document.meta.generation;
+    const isSame = desired.plan === plan && desired.profile === profile;
+    const news = `${desired.plan} ${desired.profile}, held ${plan} ${profile}`;
+    if (!isSame && news !== heeded) syncs.wake();
+    heeded = news;
+  };
 }

@@ -77,6 +77,26 @@ describe('calls of the cloud', () => {
     expect(Math.max(...Object.values(others))).toBeLessThanOrEqual(TTLS / 4 + 2);
   });
 
+  it('a site that does not believe what the cloud publishes asks once in a TTL of the cloud whether that has changed', async () => {
+    const a = fleet.machine('a', { cloud_url: CLOUD }, { documents_url: CLOUD });
+    await a.boot();
+    await fleet.elapse(10_000);
+    const client = createClient({ url: CLOUD, credential: FLEET_KEY, fetch: fleet.cloud.supervisor.fetch });
+    const { supervisor } = fleet.cloud;
+    const forge = async (answer: Response) => {
+      const { status, headers } = answer;
+      const text = (await answer.text()).replaceAll(/"signature":"..../g, '"signature":"AAAA');
+      return new Response(text === '' ? null : text, { status, headers });
+    };
+    fleet.cloud.supervisor = { ...supervisor, fetch: async (request) => forge(await supervisor.fetch(request)) };
+    await client.publish('plan', { services: [{ name: 'x', version: '1', command: ['sleep', '1'] }] }, { if_match: 0 });
+    await fleet.elapse(60_000);
+    expect(a.state.waiting_for.join()).toContain('its signature does not verify');
+    const { 'POST /v1/sites/uplink': uplinks = 0, ...others } = await callsOf(a, TTLS * TTL_MS);
+    expect(uplinks).toBeGreaterThan(TTLS * 3);
+    expect(Math.max(...Object.values(others))).toBeLessThan(TTLS * 1.2);
+  });
+
   it('stretch with the TTL of the cloud, and nobody is lost while it rises and falls', async () => {
     const [a] = await fleet.booted(2, { cloud_url: CLOUD });
     await fleet.stretchCloud(120);
