@@ -1,10 +1,10 @@
 import type { Server } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import type { Server as NetServer, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
 import { ProblemError, problemResponse } from '../shared/supervisor/problem.ts';
 import { BODY_WITHIN_MS, limitSlowBody } from './slow-bodies.ts';
-import { TLS_LIMITS, type Tls, tellApart } from './tls.ts';
+import { type Closable, TLS_LIMITS, type Tls, tellApart } from './tls.ts';
 
 export interface HttpServer {
   /** The one that was asked for, or the one that the system chose for 0. */
@@ -51,8 +51,7 @@ export async function listen(handler: Handler, host: string, port: number, optio
     server.listen(port, host, resolve);
   });
   const address = server.address();
-  const close = () => closeAll(server, secure === undefined ? [plain] : [plain, secure]);
-  return { port: typeof address === 'object' && address !== null ? address.port : port, close };
+  return { port: typeof address === 'object' && address !== null ? address.port : port, close: () => closeAll(server) };
 }
 
 function createHttp(handler: Handler, { body_within_ms = BODY_WITHIN_MS }: ListenOptions, tls?: Tls): Server | HttpsServer {
@@ -104,10 +103,10 @@ function isFromHere({ remoteAddress, localAddress }: Socket): boolean {
   return remoteAddress === localAddress || remoteAddress === '::1' || /^(::ffff:)?127\./.test(remoteAddress);
 }
 
-function closeAll(server: NetServer, https: readonly (Server | HttpsServer)[]): Promise<void> {
+function closeAll(server: Closable): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
-    for (const one of https) one.closeAllConnections();
+    server.closeAllConnections();
   });
 }
 

@@ -114,13 +114,22 @@ export function trustAlso(path: string): void {
   setDefaultCACertificates([...getCACertificates('default'), ...certificates]);
 }
 
+/** A server that can end all of its connections, also those that have said nothing yet. */
+export type Closable = NetServer & Pick<Server, 'closeAllConnections'>;
+
 /** One port for both: the first byte tells https from plain http. */
-export function tellApart(plain: Server, secure: HttpsServer): NetServer {
-  return createServer((socket) => {
+export function tellApart(plain: Server, secure: HttpsServer): Closable {
+  const open = new Set<Socket>();
+  // As the HTTP server itself does it: else each further part of a stream waits for the receipt of the one before.
+  const server = createServer({ noDelay: true }, (socket) => {
+    open.add(socket);
     const silent = setTimeout(() => socket.destroy(), FIRST_BYTE_WITHIN_MS).unref();
     const ignore = () => socket.destroy();
     socket.once('error', ignore);
-    socket.once('close', () => clearTimeout(silent));
+    socket.once('close', () => {
+      clearTimeout(silent);
+      open.delete(socket);
+    });
     socket.once('readable', () => {
       clearTimeout(silent);
       const first: Buffer | null = socket.read(1);
@@ -129,6 +138,11 @@ export function tellApart(plain: Server, secure: HttpsServer): NetServer {
       socket.off('error', ignore);
       handOver(first[0] === HANDSHAKE ? secure : plain, socket);
     });
+  });
+  return Object.assign(server, {
+    closeAllConnections() {
+      for (const socket of open) socket.destroy();
+    },
   });
 }
 

@@ -119,6 +119,31 @@ describe('a port with a certificate', () => {
     await expect(shown(port)).rejects.toThrow();
   });
 
+  /** Less than a connection may stay silent: nobody waits for that. */
+  const AT_ONCE_MS = 8_000;
+
+  it.each([
+    ['nothing', ''],
+    ['the beginning of a handshake', '\x16\x03\x01'],
+  ])(
+    'closes at once, with a connection open that has said %s',
+    async (_what, said) => {
+      const port = await start();
+      const socket = connect(port, '127.0.0.1');
+      const ended = new Promise<void>((resolve) => {
+        socket.once('error', () => undefined);
+        socket.once('close', () => resolve());
+      });
+      socket.write(said);
+      // Connections are accepted in their order.
+      await ask(port, files.tls_cert);
+      await server?.close();
+      server = undefined;
+      await ended;
+    },
+    AT_ONCE_MS,
+  );
+
   it('shows a renewed certificate to new connections, and the old one while the new pair is not whole', async () => {
     const tls = open();
     const port = await start(tls);
