@@ -21,6 +21,8 @@ import { createStaleReads, type StaleReads } from './stale-reads.ts';
 const OWN_PATHS = new Set([
   ...['/v1/openapi.json', '/v1/news', '/v1/reconcile/diff', '/v1/reconcile/prune'],
   ...['/v1/backlog/conflicts', '/v1/backlog/conflicts/resolve', '/v1/backlog/move'],
+  // Its answer holds keys, and only who is asked sees whether others can read it on its way.
+  '/v1/nodes/join',
 ]);
 /** A read that the leader has not answered after this long, milliseconds, is answered from what is kept. */
 const STALE_AFTER_MS = 1000;
@@ -99,9 +101,9 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
 
 const KEYS = /^\/v1\/(?:keys|fleets)(?:\/|$)/;
 
-/** With a cloud, keys are issued there, and it alone knows whose they are. Joining is not passed on: its answer holds keys. */
+/** With a cloud, keys are issued there, and it alone knows whose they are. */
 function isOfKeys(request: Request, { pathname }: Named): boolean {
-  return KEYS.test(pathname) || (pathname !== '/v1/nodes/join' && presentsIssuedKey(request));
+  return KEYS.test(pathname) || presentsIssuedKey(request);
 }
 
 /** The rest of `/v1` is about the fleet. With a challenge the question is who this node is. */

@@ -31,11 +31,21 @@ describe('keys at the door of a node', () => {
 
   it('of a node that joins are not asked for on its behalf: the way to the node may be open', async () => {
     node = await startFrontDoor({ cloud_url: CLOUD });
-    node.decider = { kind: 'own' };
-    const body = JSON.stringify({ node_id: 'a' });
-    const answer = await node.call('POST /v1/nodes/join', as(KEY, { method: 'POST', body }));
-    expect(answer.status).toBe(401);
-    expect(node.sent).toEqual([]);
+    node.wire = async () => Response.json({ discovery_key: 'for whoever listens' });
+    const derived = await node.own.keys.nodeCredential('a');
+    for (const decider of [
+      { kind: 'own' },
+      { kind: 'cloud', url: CLOUD },
+      { kind: 'leader', url: LEADER, epoch: 1, node_id: 'b' },
+    ] as const) {
+      node.decider = decider;
+      const join = (credential: string) =>
+        node.call('POST /v1/nodes/join', as(credential, { method: 'POST', body: JSON.stringify({ node_id: 'a' }) }));
+      expect((await join(KEY)).status, decider.kind).toBe(401);
+      // What a node may have, it is told by the one that is asked, who sees how the question came.
+      expect(await (await join(derived)).json(), decider.kind).toMatchObject({ credential: derived });
+      expect(node.sent, decider.kind).toEqual([]);
+    }
   });
 
   it("are the leader's without a cloud, to which a follower passes on who is known", async () => {
