@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256Hex } from '../../shared/contract/canonical.ts';
+import { FORWARDED_HEADER, PASSED_ON } from '../../shared/contract/forward.ts';
 import { type Fleets, startFleets } from './fleets.harness.ts';
 import { age, call, FLEET_KEY, heartbeat, register, registration, type Start } from './harness.ts';
 
@@ -249,11 +250,11 @@ export function keyCases(start: Start): void {
 
     it('answers over https, or inside one machine', async () => {
       const { key } = await issue({});
-      const send = (origin: string) =>
+      const send = (origin: string, headers: Record<string, string> = {}) =>
         cloud.harness.supervisor.fetch(
           new Request(`${origin}/v1/nodes/join`, {
             method: 'POST',
-            headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+            headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers },
             body: JSON.stringify({ node_id: 'a' }),
           }),
         );
@@ -261,6 +262,9 @@ export function keyCases(start: Start): void {
       expect(open.status).toBe(403);
       expect(await open.json()).toMatchObject({ code: 'https_required' });
       expect((await send('http://127.0.0.1:7420')).status).toBe(200);
+      // A node that passes it on has it over https, and its caller may not.
+      const passedOn = await send('https://cloud.example', { [FORWARDED_HEADER]: PASSED_ON });
+      expect([passedOn.status, (await passedOn.json()).code]).toEqual([421, 'misdirected']);
     });
 
     it('while a fleet key is replaced it gives what the new one gives, and says which documents are good', async () => {

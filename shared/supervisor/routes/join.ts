@@ -5,6 +5,7 @@ import { type FleetCaller, holdsFleetKey, type JoinCaller, requireSelf } from '.
 import type { Context } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
+import { refusePassedOn } from './own-calls.ts';
 
 export function joinRoutes(context: Context): Route[] {
   return [join(context)];
@@ -18,9 +19,10 @@ function join(context: Context): Route {
     summary: 'What a node needs to be of the fleet without the fleet key; over https or inside one machine only',
     body: JoinRequest,
     answers: { 200: { description: 'To be kept by the node, readable by nobody else.', schema: JoinAnswer } },
-    problems: ['https_required', 'key_used_up'],
+    problems: ['https_required', 'key_used_up', 'misdirected'],
     async handle({ caller, body: { node_id, site: asked }, request }) {
       refuseOpenWire(context, request);
+      refusePassedOn(request, 'joining is asked of the Supervisor itself: a node between would see the keys');
       if (caller.scope === 'service') throw new TypeError('joining was mounted without its scope');
       if (caller.scope === 'join') await takeUse(context, caller, node_id);
       else requireSelf(caller, node_id);
