@@ -6,6 +6,8 @@ export interface StreamRequest {
   readonly site: string | undefined;
   /** Events behind this cursor; undefined for those from now on. */
   readonly after: number | undefined;
+  /** It ends after this many seconds, or sooner. */
+  readonly most_seconds?: number;
   readonly signal: AbortSignal;
 }
 
@@ -49,10 +51,10 @@ export function streamText(
 /** A read that finds as much as it may is followed by another at once, any other by a wait for news. */
 async function* follow(
   { options, events, hub }: Context,
-  { fleet, site, after, signal }: StreamRequest,
+  { fleet, site, after, most_seconds = Number.POSITIVE_INFINITY, signal }: StreamRequest,
 ): AsyncGenerator<string, undefined> {
   const { clock, stream_seconds = 3600, poll_ms = 2000 } = options;
-  const end = clock.monotonic() + stream_seconds * 1000;
+  const end = clock.monotonic() + Math.min(stream_seconds, most_seconds) * 1000;
   const newest = await events.newest(fleet);
   // A cursor of another Supervisor's log may be ahead of this one: waiting for it would pass over all news.
   let cursor = Math.min(after ?? newest, newest);

@@ -1,8 +1,10 @@
 import * as z from 'zod';
 import { EventList } from '../../contract/event.ts';
 import { Id } from '../../contract/ids.ts';
+import type { Caller } from '../auth.ts';
 import type { Context } from '../context.ts';
 import { streamEvents } from '../event-stream.ts';
+import { REMEMBERED_MS } from '../identity/caller-memory.ts';
 import { PageQuery, pageOf } from '../paging.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
@@ -32,9 +34,11 @@ function list(context: Context): Route {
       },
     },
     problems: ['bad_request'],
-    async handle({ caller: { fleet }, query, request }) {
+    async handle({ caller, query, request }) {
+      const { fleet } = caller;
       if (request.headers.get('accept')?.includes('text/event-stream')) {
-        return streamEvents(context, { fleet, site: query.site, after: resumeAt(request, query.after), signal: request.signal });
+        const after = resumeAt(request, query.after);
+        return streamEvents(context, { fleet, site: query.site, after, ...endOf(caller), signal: request.signal });
       }
       const { limit, site } = query;
       const after = Number(query.after ?? 0);
@@ -43,6 +47,12 @@ function list(context: Context): Route {
       return json({ events: items.map(toEventRecord), ...next });
     },
   });
+}
+
+/** A key that was revoked and a token that has expired must not read on: whoever has such a one opens a stream again and again. */
+function endOf(caller: Caller): { most_seconds?: number } {
+  const isForGood = 'rests_on' in caller && caller.rests_on !== undefined;
+  return isForGood ? {} : { most_seconds: REMEMBERED_MS / 1000 };
 }
 
 /** A browser that reconnects sends the last id that it got; that says more than the URL. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createHub } from '../../../shared/supervisor/hub.ts';
-import { FLEET_KEY, register } from '../../runtime/harness.ts';
+import { call, FLEET_KEY, register } from '../../runtime/harness.ts';
 import { startOnNode } from '../../runtime/node-harness.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
 
@@ -24,8 +24,8 @@ describe('event streams under a simulated clock', () => {
     harness = await startOnNode({ poll_ms: 2000, stream_seconds: 60 });
   });
   afterEach(() => harness.close());
-  const open = async (path = '/v1/events') => {
-    const headers = { accept: 'text/event-stream', authorization: `Bearer ${FLEET_KEY}` };
+  const open = async (path = '/v1/events', credential = FLEET_KEY) => {
+    const headers = { accept: 'text/event-stream', authorization: `Bearer ${credential}` };
     const seen = collect(await harness.supervisor.fetch(new Request(`http://node.test${path}`, { headers })));
     await harness.clock.advance(0);
     return seen;
@@ -52,6 +52,16 @@ describe('event streams under a simulated clock', () => {
     await harness.clock.advance(0);
     expect(seen.text).toContain('id: 1\nevent: overlay.register\n');
     await seen.leave();
+  });
+
+  it('of a key that can be revoked end after half a minute, so that it does not read on for an hour', async () => {
+    const { key, key_id } = (await call(harness, 'POST /v1/keys', { body: { scope: 'viewer' } })).body;
+    const [issued, forGood] = [await open('/v1/events', key), await open()];
+    await call(harness, `DELETE /v1/keys/${key_id}`);
+    for (let waited = 0; waited < 30_000; waited += 2000) await harness.clock.advance(2000);
+    expect([issued.ended, forGood.ended]).toEqual([true, false]);
+    expect((await call(harness, 'GET /v1/events', { as: key })).status).toBe(401);
+    await forGood.leave();
   });
 
   it('read on without waiting while there is more than one read gives', async () => {
