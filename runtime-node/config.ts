@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type * as z from 'zod';
+import { isLoopback } from '../shared/contract/loopback.ts';
 import { wrongJwtSettings } from '../shared/supervisor/tokens/settings.ts';
 import { wrongBackends } from './backend-settings.ts';
 import { nearest } from './nearest.ts';
@@ -116,9 +117,15 @@ export function refuseUnusable(settings: Settings): void {
   if (wrong.length > 0) throw new ConfigError('bad_value', wrong);
 }
 
-function wrongTls({ tls_cert, tls_key }: Settings): string[] {
-  if ((tls_cert === undefined) === (tls_key === undefined)) return [];
-  const [given, missing] =
-    tls_key === undefined ? ['BOOTPLANE_TLS_CERT', 'BOOTPLANE_TLS_KEY'] : ['BOOTPLANE_TLS_KEY', 'BOOTPLANE_TLS_CERT'];
-  return [`${given} is set without ${missing}: a certificate is of no use without its key`];
+function wrongTls({ tls_cert, tls_key, advertise_url }: Settings): string[] {
+  if ((tls_cert === undefined) !== (tls_key === undefined)) {
+    const [given, missing] =
+      tls_key === undefined ? ['BOOTPLANE_TLS_CERT', 'BOOTPLANE_TLS_KEY'] : ['BOOTPLANE_TLS_KEY', 'BOOTPLANE_TLS_CERT'];
+    return [`${given} is set without ${missing}: a certificate is of no use without its key`];
+  }
+  const isPlain = advertise_url?.startsWith('http:') === true && !isLoopback(advertise_url);
+  if (tls_cert === undefined || !isPlain) return [];
+  return [
+    'BOOTPLANE_ADVERTISE_URL is plain http, but with BOOTPLANE_TLS_CERT other machines are answered over https alone: set it to https://',
+  ];
 }

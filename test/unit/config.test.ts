@@ -204,6 +204,28 @@ describe('JWT mode', () => {
   });
 });
 
+describe('TLS settings', () => {
+  const PAIR = { BOOTPLANE_TLS_CERT: '/etc/node.crt', BOOTPLANE_TLS_KEY: '/etc/node.key' };
+  const read = (env: Record<string, string>) => refuseUnusable(readSettings({ HOME: '/h', ...env }));
+
+  it.each([
+    PAIR,
+    { ...PAIR, BOOTPLANE_ADVERTISE_URL: 'https://192.0.2.9:7420' },
+    { ...PAIR, BOOTPLANE_ADVERTISE_URL: 'http://127.0.0.1:7420' },
+    { BOOTPLANE_ADVERTISE_URL: 'https://behind-a-proxy.example' },
+  ])('are taken: %o', (env) => {
+    expect(() => read(env)).not.toThrow();
+  });
+
+  it.each<[Record<string, string>, string]>([
+    [{ BOOTPLANE_TLS_CERT: '/etc/node.crt' }, 'BOOTPLANE_TLS_CERT is set without BOOTPLANE_TLS_KEY'],
+    [{ BOOTPLANE_TLS_KEY: '/etc/node.key' }, 'BOOTPLANE_TLS_KEY is set without BOOTPLANE_TLS_CERT'],
+    [{ ...PAIR, BOOTPLANE_ADVERTISE_URL: 'http://192.0.2.9:7420' }, 'BOOTPLANE_ADVERTISE_URL is plain http'],
+  ])('that nobody could reach this node with are refused: %o', (env, said) => {
+    expect(failure(() => read(env)).message).toContain(said);
+  });
+});
+
 describe('externals', () => {
   it('are given by their settings', () => {
     const settings = readSettings({
