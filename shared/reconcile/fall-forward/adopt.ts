@@ -42,7 +42,7 @@ export function createAdoption(deps: AdoptDeps): Adoption {
   let named = Promise.withResolvers<void>();
   let wanted: readonly string[] = [];
   const untilEntered = async (select: (places: readonly string[]) => Promise<readonly string[]>, signal: AbortSignal) => {
-    await Promise.race([named.promise, aborted(signal)]);
+    await orAborted(named.promise, signal);
     named = Promise.withResolvers();
     for (let failures = 0; !signal.aborted && !(await adoptAll(deps, () => select(wanted), signal)); ) {
       failures += 1;
@@ -112,7 +112,15 @@ function absent(error: unknown): readonly Held[] {
   throw error;
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Resolves with `news`, or when the signal aborts. That lives as long as the node: nothing stays on it. */
+function orAborted(news: Promise<void>, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  return new Promise((resolve) => {
+    const end = () => {
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    signal.addEventListener('abort', end, { once: true });
+    void news.then(end);
+  });
 }

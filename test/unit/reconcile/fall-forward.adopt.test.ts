@@ -1,4 +1,5 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { getEventListeners } from 'node:events';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Backlog } from '../../../shared/ports/backlog.ts';
 import { type AdoptDeps, createAdoption, type Held } from '../../../shared/reconcile/fall-forward/adopt.ts';
 import { objectsHeld, vectorsHeld } from '../../../shared/reconcile/fall-forward/held.ts';
@@ -93,6 +94,29 @@ describe('what an embedded default held before its external was configured', () 
     await next.run(never);
     expect((await waiting()).length).toBe(6);
     expect(new Set(await waiting()).size).toBe(6);
+  });
+
+  test('leaves nothing behind on the signal of the node with each reconcile that names the same places', async () => {
+    const life = new AbortController();
+    let looked = 0;
+    const one = adoption(numbered({ a: 1 }), {
+      backlog: {
+        add: (entries, options) => backlog.add(entries, options),
+        complete: (target, place) => backlog.complete(target, place),
+        async isComplete(target, place) {
+          if (place === undefined) looked += 1;
+          return backlog.isComplete(target, place);
+        },
+      },
+    });
+    const run = one.follow(life.signal);
+    for (let reconcile = 1; reconcile <= 20; reconcile += 1) {
+      one.want(['a']);
+      await vi.waitFor(() => expect(looked).toBe(reconcile), { interval: 1 });
+    }
+    expect(getEventListeners(life.signal, 'abort').length).toBeLessThanOrEqual(1);
+    life.abort();
+    await run;
   });
 
   test('is the latest version of each object', async () => {
