@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Handler, type HttpServer, listen, withoutStrangers } from '../../runtime-node/http-server.ts';
 import { openTls, type Tls, trustAlso } from '../../runtime-node/tls.ts';
 import { makeCertificate } from '../support/certificates.ts';
@@ -151,12 +151,13 @@ describe('a port with a certificate', () => {
     const running = tls.run(over.signal);
     expect(await shown(port)).toBe('first');
     const { cert, key } = await makeCertificate(folder, 'second');
+    const isWaiting = () => vi.waitFor(() => expect(clock.sleeping).toBe(1), { timeout: 20_000, interval: 5 });
     const look = async () => {
       // Coarse clocks of file systems must not hide the change.
       await utimes(files.tls_cert, clock.now() / 1000, clock.now() / 1000);
-      for (let turn = 0; turn < 20 && clock.sleeping === 0; turn += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+      await isWaiting();
       await clock.advance(10_000);
-      for (let turn = 0; turn < 20 && clock.sleeping === 0; turn += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+      await isWaiting();
     };
     await copyFile(cert, files.tls_cert);
     await look();
