@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { whyOlder } from '../../../shared/decide/emergency.ts';
 import { boundedFetch } from '../../../shared/discovery/bounded-fetch.ts';
 import { createHeardLately } from '../../../shared/discovery/heard-lately.ts';
 import { identify } from '../../../shared/discovery/identify.ts';
 import { whyUnproved } from '../../../shared/discovery/prove.ts';
 import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
 import { createTraceKeeper, type LocateReason, TRACE_FILE } from '../../../shared/discovery/trace.ts';
-import { whyOlder } from '../../../shared/decide/emergency.ts';
 import { createWaker } from '../../../shared/discovery/waker.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
 import { recordingLog } from '../../support/recording-log.ts';
