@@ -1,21 +1,23 @@
-import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
+import { FORWARDED_HEADER, type KeyHolder } from '../shared/contract/forward.ts';
 import type { FleetCaller } from '../shared/supervisor/auth.ts';
 import { DOCUMENT_BYTES, OFFER_BYTES, readBytes } from '../shared/supervisor/body.ts';
 
-/** A control call that this node takes for the one that decides. Its caller is known. */
-export interface Call {
+/** A control call that this node takes for the one that decides. Its caller is known, unless it comes with an issued key. */
+export interface Call<Who = FleetCaller> {
   readonly method: string;
   readonly pathname: string;
   /** With the question mark, or empty. */
   readonly search: string;
   /** As they came, but for those of the connection. */
   readonly headers: Headers;
-  readonly caller: FleetCaller;
+  readonly caller: Who;
   /** A stream only where the path names the hash of the body: an artifact is too large to be kept in memory. */
   readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | undefined;
   /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
 }
+
+export type AnyCall = Call<FleetCaller | KeyHolder>;
 
 const ARTIFACT = /^\/v1\/artifacts\/[0-9a-f]{64}$/;
 const DOCUMENTS = /^\/v1\/(?:cluster\/plan|bootstrap\/profile)$/;
@@ -47,8 +49,8 @@ const OFFER = /^\/v1\/(?:cluster\/plan|bootstrap\/profile)\/versions$/;
 /** The largest body that is taken in, bytes. What a call may have in truth, the leader says. */
 const largestBody = (pathname: string) => (OFFER.test(pathname) ? OFFER_BYTES : DOCUMENT_BYTES);
 
-/** Takes a request of a known caller in. Throws `too_large` for a body that no control call has. */
-export async function readCall(request: Request, caller: FleetCaller): Promise<Call> {
+/** Takes a request in. Throws `too_large` for a body that no control call has. */
+export async function readCall<Who extends AnyCall['caller']>(request: Request, caller: Who): Promise<Call<Who>> {
   const { pathname, search } = new URL(request.url);
   const { method, signal } = request;
   const body =
@@ -112,7 +114,7 @@ export function isRepeatable(call: Pick<Call, 'method' | 'pathname' | 'headers'>
 }
 
 /** The call as a request to the node's own Supervisor, or, with `url`, to another one. */
-export function toRequest({ method, pathname, search, headers, body, signal }: Call, url: string): Request {
+export function toRequest({ method, pathname, search, headers, body, signal }: AnyCall, url: string): Request {
   const withBody = body === undefined ? {} : { body, duplex: 'half' as const };
   return new Request(new URL(`${pathname}${search}`, url), { method, headers, signal, redirect: 'manual', ...withBody });
 }

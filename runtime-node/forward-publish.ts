@@ -1,7 +1,7 @@
 import { documentHash } from '../shared/contract/canonical.ts';
 import { DocumentMeta, History, type PublishAnswer } from '../shared/contract/document.ts';
 import { diffDocuments } from '../shared/decide/diff.ts';
-import { type Call, isFleetPublish } from './forward-call.ts';
+import { type AnyCall, isFleetPublish } from './forward-call.ts';
 import type { Forwarding } from './forwarding.ts';
 
 /**
@@ -9,7 +9,7 @@ import type { Forwarding } from './forwarding.ts';
  * is this very publish: its first answer was lost on the way, so it counts as done (RFC 9110, section 13.1.1,
  * allows a 2xx for a change that was applied already). Undefined when another version stands there.
  */
-export async function publishedBefore(forwarding: Forwarding, call: Call): Promise<Response | undefined> {
+export async function publishedBefore(forwarding: Forwarding, call: AnyCall): Promise<Response | undefined> {
   const replaces = /^"(\d{1,15})(?:-[0-9a-f]{16})?"$/.exec(call.headers.get('if-match') ?? '')?.[1];
   const isDryRun = new URLSearchParams(call.search).get('dry_run') === 'true';
   if (!isFleetPublish(call) || isDryRun || replaces === undefined || !(call.body instanceof Uint8Array)) return undefined;
@@ -28,7 +28,7 @@ export async function publishedBefore(forwarding: Forwarding, call: Call): Promi
 }
 
 /** A read by the same caller. */
-function lookup({ headers, caller, signal }: Call, pathname: string): Call {
+function lookup({ headers, caller, signal }: AnyCall, pathname: string): AnyCall {
   const kept = new Headers([...headers].filter(([name]) => name === 'authorization' || name === 'x-api-key'));
   return { method: 'GET', pathname, search: '', headers: kept, caller, body: undefined, signal };
 }

@@ -1,13 +1,22 @@
 import type { Fetch } from '../shared/client.ts';
 import { sha256Hex } from '../shared/contract/canonical.ts';
 import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
-import { FORWARDED_HEADER, type ForwardedCaller, formatForwarded, PASSED_ON, signForward } from '../shared/contract/forward.ts';
+import {
+  FORWARDED_HEADER,
+  type ForwardedCaller,
+  formatForwarded,
+  KEY_REFUSED,
+  type KeyHolder,
+  type KnownCaller,
+  PASSED_ON,
+  signForward,
+} from '../shared/contract/forward.ts';
 import { carriesJwt } from '../shared/contract/jwt.ts';
 import { boundedFetch } from '../shared/discovery/bounded-fetch.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import type { FollowedLeader } from './followed.ts';
-import { type Call, isStreamed, toRequest, withoutHopHeaders } from './forward-call.ts';
+import { type AnyCall, isStreamed, toRequest, withoutHopHeaders } from './forward-call.ts';
 import { isNotSent, reasonOf } from './forward-errors.ts';
 
 /** What came of sending a call once. `not_done`: certainly nothing. `unknown`: it may have been done, or not. */
@@ -30,24 +39,23 @@ export interface SendOptions {
 }
 
 /** Sends a call once to a leader. Never rejects. */
-export type Send = (call: Call, leader: FollowedLeader, options: SendOptions) => Promise<Attempt>;
+export type Send = (call: AnyCall, leader: FollowedLeader, options: SendOptions) => Promise<Attempt>;
 
 /**
  * A node's own credential goes along: it is sent over the LAN anyway, and only to the proved leader. Any other
- * stays here; a signature of this node stands in for it, for this one request.
+ * stays here; a signature of this node stands in for it, for this one request. Of an issued key it covers the hash,
+ * by which the leader finds it.
  */
 export function createSend({ fetch, clock, keys, identity }: SenderParts): Send {
   let counter = 0;
-  const sign = async (call: Call, { url, epoch }: FollowedLeader): Promise<Headers> => {
+  const sign = async (call: AnyCall, { url, epoch }: FollowedLeader): Promise<Headers> => {
     counter += 1;
     const nonce = `${identity.instance_id}.${counter}`;
     const { method, pathname, search, body } = call;
     const headers = new Headers(call.headers);
     headers.delete('x-api-key');
-    const { scope, node_id } = call.caller;
     const claims: ForwardedCaller = {
-      scope,
-      ...(node_id === undefined ? {} : { caller_node_id: node_id }),
+      ...claimsOf(call.caller),
       ...{ to: new URL(url).origin, epoch, nonce },
       ...(body instanceof ReadableStream ? {} : { body_sha256: await sha256Hex(body ?? new Uint8Array()) }),
     };
@@ -70,11 +78,18 @@ export function createSend({ fetch, clock, keys, identity }: SenderParts): Send 
   };
 }
 
+function claimsOf(caller: AnyCall['caller']): KnownCaller | KeyHolder {
+  if (caller.scope === 'issued') return caller;
+  const { scope, node_id } = caller;
+  return { scope, ...(node_id === undefined ? {} : { caller_node_id: node_id }) };
+}
+
 function judge(response: Response, { url, epoch }: FollowedLeader, isSigned: boolean): Attempt {
   if (response.status === 421 && response.headers.get('location') === null) {
     return { outcome: 'not_done', why: `${url} does not lead at epoch ${epoch}` };
   }
-  if (response.status === 401 && isSigned) return { outcome: 'not_done', why: `${url} does not take calls from this node` };
+  const isOfKey = response.headers.get('www-authenticate') === KEY_REFUSED;
+  if (response.status === 401 && isSigned && !isOfKey) return { outcome: 'not_done', why: `${url} does not take calls from this node` };
   return { outcome: 'answered', response: answerOf(response) };
 }
 

@@ -2,7 +2,7 @@ import type { Fetch } from '../shared/client.ts';
 import { linkedAbort } from '../shared/discovery/waker.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { type Decider, type FollowedLeader, isSameDecider } from './followed.ts';
-import { type Call, isRepeatable, isUpload, toRequest } from './forward-call.ts';
+import { type AnyCall, isRepeatable, isUpload, toRequest } from './forward-call.ts';
 import { refusal } from './forward-errors.ts';
 import type { Attempt, Send } from './forward-send.ts';
 
@@ -23,7 +23,7 @@ export interface ForwardingParts {
   /** The node's own Supervisor, which answers when this node has come to lead. */
   readonly own: Fetch;
   /** Passes a call on to the cloud, with the caller's own credential. */
-  readonly toCloud: (call: Call, url: string) => Promise<Response>;
+  readonly toCloud: (call: AnyCall, url: string) => Promise<Response>;
   readonly clock: Clock;
 }
 
@@ -35,9 +35,9 @@ export interface PassOptions {
 
 export interface Forwarding {
   /** Brings a call to who decides; undefined when nobody gave an answer that can be passed back. Never rejects. */
-  pass(call: Call, options: PassOptions): Promise<Response | undefined>;
+  pass(call: AnyCall, options: PassOptions): Promise<Response | undefined>;
   /** As `pass`, waiting for a leader as long as is bearable, then saying what went wrong. */
-  insist(call: Call): Promise<Response>;
+  insist(call: AnyCall): Promise<Response>;
 }
 
 /**
@@ -47,7 +47,7 @@ export interface Forwarding {
 export function createForwarding(parts: ForwardingParts): Forwarding {
   const watch = createWatch(parts);
   let held = 0;
-  const run = async (call: Call, options: PassOptions): Promise<Outcome> => {
+  const run = async (call: AnyCall, options: PassOptions): Promise<Outcome> => {
     if (held >= MAX_HELD) return { why: `${MAX_HELD} calls are under way already` };
     held += 1;
     try {
@@ -74,7 +74,7 @@ interface Outcome {
   readonly isUnknown?: boolean;
 }
 
-async function passOn(parts: ForwardingParts, watch: Watch, call: Call, { hold_ms, within_ms }: PassOptions): Promise<Outcome> {
+async function passOn(parts: ForwardingParts, watch: Watch, call: AnyCall, { hold_ms, within_ms }: PassOptions): Promise<Outcome> {
   const until = parts.clock.monotonic() + hold_ms;
   let last: Outcome = {};
   let tried: Decider | undefined;
@@ -95,7 +95,7 @@ async function passOn(parts: ForwardingParts, watch: Watch, call: Call, { hold_m
 const OWN_ORIGIN = 'http://127.0.0.1';
 
 /** A leader that is starting, or whose database is busy, may give another answer in a moment. */
-function isFinal(call: Call, attempt: Attempt): boolean {
+function isFinal(call: AnyCall, attempt: Attempt): boolean {
   if (attempt.outcome === 'not_done') return false;
   if (!isRepeatable(call)) return true;
   return attempt.outcome === 'answered' && attempt.response.status !== 503;
@@ -111,7 +111,7 @@ function outcomeOf(attempt: Attempt, before: Outcome): Outcome {
 async function whileItLeads(
   { send }: ForwardingParts,
   watch: Watch,
-  call: Call,
+  call: AnyCall,
   leader: FollowedLeader,
   within_ms: number,
 ): Promise<Attempt> {

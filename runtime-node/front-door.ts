@@ -6,11 +6,13 @@ import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
 import type { Identity as NodeIdentity } from '../shared/discovery/identify.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { type Authenticate, type FleetCaller, isOfService, presentsIssuedKey, type Identity as Who } from '../shared/supervisor/auth.ts';
+import { presentedKey } from '../shared/supervisor/identity/presented-key.ts';
 import { problemResponse, toProblem } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
-import { type Call, isArtifactRead, isFleetPublish, isPublish, readCall, toRequest } from './forward-call.ts';
+import { type AnyCall, type Call, isArtifactRead, isFleetPublish, isPublish, readCall, toRequest } from './forward-call.ts';
 import { type CloudAnswer, passToCloud } from './forward-cloud.ts';
 import { refusal } from './forward-errors.ts';
+import { type BringIssued, createBringIssued } from './forward-issued.ts';
 import { publishedBefore } from './forward-publish.ts';
 import { createSend } from './forward-send.ts';
 import { createForwarding, type Forwarding } from './forwarding.ts';
@@ -51,6 +53,7 @@ interface Inside extends FrontDoorParts {
   readonly forwarding: Forwarding;
   readonly stale: StaleReads;
   readonly gateway: Gateway | undefined;
+  readonly bringIssued: BringIssued;
   cloud(request: Request, url: string): Promise<CloudAnswer>;
 }
 
@@ -72,11 +75,12 @@ export function createFrontDoor(parts: FrontDoorParts): Fetch {
 function furnish(parts: FrontDoorParts): Inside {
   const { own, fetch, clock, decider } = parts;
   const cloud = (request: Request, url: string) => passToCloud(fetch, clock, request, url);
-  const toCloud = async (call: Call, url: string) => (await cloud(toRequest(call, url), url)).response;
+  const toCloud = async (call: AnyCall, url: string) => (await cloud(toRequest(call, url), url)).response;
   const forwarding = createForwarding({ decider, send: createSend(parts), own, toCloud, clock });
   const gateway = parts.isGateway ? createGateway({ ...parts, forwarding }) : undefined;
   const stale = createStaleReads({ own, clock, ...(gateway === undefined ? {} : { cache: gateway.cache }) });
-  return { ...parts, forwarding, gateway, stale, cloud };
+  const bringIssued = createBringIssued((call) => insist(forwarding, call));
+  return { ...parts, forwarding, gateway, stale, bringIssued, cloud };
 }
 
 async function answer(inside: Inside, request: Request): Promise<Response> {
@@ -89,6 +93,9 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
   if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
+  const holder = now.kind === 'leader' || now.kind === 'nobody' ? await presentedKey(request, inside.keys.fleet) : undefined;
+  // The leader alone knows it. What this node could answer itself is not for who is not known here.
+  if (holder !== undefined) return inside.bringIssued(request, holder);
   if (now.kind !== 'own' && isArtifactRead(named)) {
     const here = await own(request);
     if (here.status !== 404) return here;
@@ -164,11 +171,15 @@ async function bringToLeader(inside: Inside, call: Call): Promise<Response> {
     const kept = await stale.find(call);
     if (kept !== undefined) return kept;
   }
-  const response = await stale.heard(call, await forwarding.insist(call));
-  return isPublish(call) ? settlePublish(inside, call, response) : response;
+  return stale.heard(call, await insist(forwarding, call));
 }
 
-async function settlePublish({ forwarding }: Inside, call: Call, response: Response): Promise<Response> {
+async function insist(forwarding: Forwarding, call: AnyCall): Promise<Response> {
+  const response = await forwarding.insist(call);
+  return isPublish(call) ? settlePublish(forwarding, call, response) : response;
+}
+
+async function settlePublish(forwarding: Forwarding, call: AnyCall, response: Response): Promise<Response> {
   if (response.status === 412) return (await publishedBefore(forwarding, call)) ?? response;
   const elsewhere = response.status === 421 ? response.headers.get('location') : null;
   if (elsewhere === null) return response;

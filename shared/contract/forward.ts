@@ -5,17 +5,37 @@ export const FORWARDED_HEADER = 'Bootplane-Forwarded';
 /** What the header says where the caller's own credential goes along. */
 export const PASSED_ON = '1';
 
-/** The scopes that a caller can have on its way through another node. */
+/** The scopes that a caller can have on its way through another node which knows whose the credential is. */
 export const FORWARDED_SCOPES = ['node', 'viewer', 'operator'] as const;
+const SHA256_HEX = /^[0-9a-f]{64}$/;
+/**
+ * What `WWW-Authenticate` says where the request was passed on as it should, and the issued key of its caller is not
+ * good (RFC 6750, section 3.1). Any other 401 is about the node that passes it on.
+ */
+export const KEY_REFUSED = 'Bearer error="invalid_token"';
 
 /**
- * What a node says of a caller whom it has authenticated itself. The fleet key of that caller stays with
- * the node; this stands in for it, for one request, at one leader, in one epoch.
+ * What a node says of a caller. The credential of that caller stays with the node; this stands in for it, for
+ * one request, at one leader, in one epoch.
  */
-export interface ForwardedCaller {
+export type ForwardedCaller = (KnownCaller | KeyHolder) & Passage;
+
+/** Whom the node has authenticated itself. */
+export interface KnownCaller {
   readonly scope: (typeof FORWARDED_SCOPES)[number];
   /** The node that the caller's credential is of, if it is a node's. */
   readonly caller_node_id?: string;
+}
+
+/** Who holds an issued key, which the leader alone knows: it says what the key allows, or that it is not good. */
+export interface KeyHolder {
+  readonly scope: 'issued';
+  readonly key_id: string;
+  /** Of the whole key, hex: all that the leader keeps of it. */
+  readonly key_sha256: string;
+}
+
+interface Passage {
   /** Origin of the leader as it was dialled. */
   readonly to: string;
   /** The epoch at which that one leads, as the node believes. */
@@ -49,9 +69,13 @@ export function parseForwardCredential(credential: string): ForwardCredential | 
   return fleet === undefined || node_id === undefined || mac === undefined ? undefined : { fleet, node_id, mac };
 }
 
-/** As `scope=operator, to=http://192.0.2.7:7420, epoch=7, nonce=0190….12, body_sha256=…`. */
-export function formatForwarded({ scope, caller_node_id, to, epoch, nonce, body_sha256 }: ForwardedCaller): string {
-  const fields = { scope, caller_node_id, to, epoch, nonce, body_sha256 };
+/**
+ * As `scope=operator, to=http://192.0.2.7:7420, epoch=7, nonce=0190….12, body_sha256=…`, or for an issued key
+ * `scope=issued, key_id=…, key_sha256=…, to=…`.
+ */
+export function formatForwarded(caller: ForwardedCaller): string {
+  const { to, epoch, nonce, body_sha256 } = caller;
+  const fields = { ...whoOf(caller), to, epoch, nonce, body_sha256 };
   return Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}=${value}`)
@@ -61,18 +85,21 @@ export function formatForwarded({ scope, caller_node_id, to, epoch, nonce, body_
 /** Undefined for a text that does not say all of it. */
 export function parseForwarded(text: string): ForwardedCaller | undefined {
   const fields = new Map(text.split(', ').map((field) => [field.slice(0, field.indexOf('=')), field.slice(field.indexOf('=') + 1)]));
-  const scope = FORWARDED_SCOPES.find((one) => one === fields.get('scope'));
+  const who = parseWho(fields);
   const [to, epoch, nonce] = [fields.get('to'), fields.get('epoch') ?? '', fields.get('nonce')];
-  if (scope === undefined || to === undefined || nonce === undefined || !/^\d{1,15}$/.test(epoch)) return undefined;
-  const [caller_node_id, body_sha256] = [fields.get('caller_node_id'), fields.get('body_sha256')];
-  return {
-    scope,
-    to,
-    epoch: Number(epoch),
-    nonce,
-    ...(caller_node_id === undefined ? {} : { caller_node_id }),
-    ...(body_sha256 === undefined ? {} : { body_sha256 }),
-  };
+  if (who === undefined || to === undefined || nonce === undefined || !/^\d{1,15}$/.test(epoch)) return undefined;
+  const body_sha256 = fields.get('body_sha256');
+  return { ...who, to, epoch: Number(epoch), nonce, ...(body_sha256 === undefined ? {} : { body_sha256 }) };
+}
+
+function parseWho(fields: ReadonlyMap<string, string>): KnownCaller | KeyHolder | undefined {
+  const [key_id, key_sha256] = [fields.get('key_id'), fields.get('key_sha256') ?? ''];
+  if (fields.get('scope') === 'issued') {
+    return key_id === undefined || !SHA256_HEX.test(key_sha256) ? undefined : { scope: 'issued', key_id, key_sha256 };
+  }
+  const scope = FORWARDED_SCOPES.find((one) => one === fields.get('scope'));
+  const caller_node_id = fields.get('caller_node_id');
+  return scope === undefined ? undefined : { scope, ...(caller_node_id === undefined ? {} : { caller_node_id }) };
 }
 
 type Keys = Pick<FleetKeys, 'fleet' | 'signForward' | 'verifyForward'>;
@@ -94,6 +121,26 @@ export function verifyForward(
 
 /** Field by field: what is not named here is not covered. */
 function covered(fleet: string, node_id: string, caller: ForwardedCaller, { method, path, if_match }: ForwardedRequest) {
-  const { scope, caller_node_id = null, to, epoch, nonce, body_sha256 = null } = caller;
-  return { purpose: 'forward', fleet, node_id, method, path, if_match, scope, caller_node_id, to, epoch, nonce, body_sha256 };
+  const { to, epoch, nonce, body_sha256 = null } = caller;
+  return {
+    purpose: 'forward',
+    fleet,
+    node_id,
+    method,
+    path,
+    if_match,
+    caller_node_id: null,
+    ...whoOf(caller),
+    to,
+    epoch,
+    nonce,
+    body_sha256,
+  };
+}
+
+/** The fields of one kind are not those of the other: no signature for the one holds for the other. */
+function whoOf(caller: KnownCaller | KeyHolder) {
+  if (caller.scope === 'issued') return { scope: caller.scope, key_id: caller.key_id, key_sha256: caller.key_sha256 };
+  const { scope, caller_node_id } = caller;
+  return { scope, ...(caller_node_id === undefined ? {} : { caller_node_id }) };
 }

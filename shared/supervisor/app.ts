@@ -90,11 +90,12 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   // Imported when somebody asks: few do, and every start would pay for it.
   const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
   const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
+  const issued = createKeyVerifier(context.keys);
   const authenticate = createAuthenticator(options.fleets, {
     memory: context.callers,
-    forwarded: options.self && createForwardVerifier(options.fleets, options.self),
+    forwarded: options.self && createForwardVerifier(options.fleets, options.self, issued),
     tokens: options.tokens,
-    issued: createKeyVerifier(context.keys),
+    issued,
   });
   const limited = limitCallers(authenticate, options.limits);
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, limited, route));

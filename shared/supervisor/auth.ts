@@ -26,7 +26,7 @@ export type RouteScope = 'open' | 'any' | 'admin' | Scope;
 export type Authenticate = (request: Request) => Identity | undefined | Promise<Identity | undefined>;
 
 /** Tells for whom another node passes a request on. Throws a problem when that does not hold. */
-export type VerifyForwarded = (request: Request, credential: ForwardCredential) => Promise<FleetCaller>;
+export type VerifyForwarded = (request: Request, credential: ForwardCredential) => Promise<Caller>;
 
 /** Takes JWTs. */
 export interface TokenVerifier {
@@ -135,7 +135,7 @@ async function verify(fleets: Keyring, issued: KeyVerifier | undefined, credenti
 }
 
 /** The same for a fleet that is not there as for a wrong key of one that is. */
-function notOfThisFleet(): ProblemError {
+export function notOfThisFleet(): ProblemError {
   return unauthenticated('the credential is not one of this fleet');
 }
 

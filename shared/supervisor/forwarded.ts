@@ -1,8 +1,9 @@
 import { sha256Hex } from '../contract/canonical.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
-import { FORWARDED_HEADER, parseForwarded, verifyForward } from '../contract/forward.ts';
-import { type FleetCaller, type Keyring, unauthenticated, type VerifyForwarded } from './auth.ts';
+import { FORWARDED_HEADER, type ForwardedCaller, KEY_REFUSED, parseForwarded, verifyForward } from '../contract/forward.ts';
+import { type Caller, type Keyring, notOfThisFleet, unauthenticated, type VerifyForwarded } from './auth.ts';
 import { OFFER_BYTES, readBytes } from './body.ts';
+import type { IssuedKeys } from './identity/issued-keys.ts';
 import { ProblemError } from './problem.ts';
 import { createReplayMemory } from './replay-memory.ts';
 
@@ -21,7 +22,7 @@ export interface AskedNode {
  * has signed for this very request, was signed for another address, or was used before, and
  * `misdirected` where this node does not lead at the epoch that it was signed for: then nothing was done.
  */
-export function createForwardVerifier(fleets: Keyring, self: AskedNode): VerifyForwarded {
+export function createForwardVerifier(fleets: Keyring, self: AskedNode, issued: IssuedKeys): VerifyForwarded {
   const used = createReplayMemory();
   return async (request, credential) => {
     const keys = await fleets.keysOf(credential.fleet);
@@ -36,7 +37,7 @@ export function createForwardVerifier(fleets: Keyring, self: AskedNode): VerifyF
     refuseOtherEpoch(self, claimed.epoch);
     await refuseOtherBody(request, pathname, claimed.body_sha256);
     if (!used.take(claimed.epoch, claimed.nonce)) throw unauthenticated('the request was passed on before: it holds for one time');
-    return callerOf(keys, claimed.scope, claimed.caller_node_id);
+    return callerOf(keys, claimed, issued);
   };
 }
 
@@ -53,7 +54,20 @@ async function refuseOtherBody(request: Request, pathname: string, expected: str
   if ((await sha256Hex(body)) !== expected) throw unauthenticated('the body is not the one that the node which passed it on has signed');
 }
 
-/** The scope stays what it was: nobody gains by a detour. */
-function callerOf(keys: FleetKeys, scope: FleetCaller['scope'], node_id: string | undefined): FleetCaller {
-  return { fleet: keys.fleet, keys, scope, ...(node_id === undefined ? {} : { node_id }) };
+/** The scope stays what it was: nobody gains by a detour. What an issued key allows is looked up here, as if it had come itself. */
+async function callerOf(keys: FleetKeys, claimed: ForwardedCaller, issued: IssuedKeys): Promise<Caller> {
+  const { fleet } = keys;
+  if (claimed.scope !== 'issued') {
+    const { scope, caller_node_id: node_id } = claimed;
+    return { fleet, keys, scope, ...(node_id === undefined ? {} : { node_id }) };
+  }
+  const caller = await issued.verifyHash(claimed.key_sha256, { fleet, key_id: claimed.key_id }, keys);
+  if (caller === undefined) throw keyRefused();
+  return caller;
+}
+
+/** Says to the node that has passed the request on that its signature is good, and the key of its caller is not. */
+function keyRefused(): ProblemError {
+  const { problem, message } = notOfThisFleet();
+  return new ProblemError(problem.code, message, {}, { 'www-authenticate': KEY_REFUSED });
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { FLEET_KEY } from '../runtime/harness.ts';
+import { sha256Hex } from '../../shared/contract/canonical.ts';
+import { FLEET_KEY, heartbeat, register } from '../runtime/harness.ts';
 import { CLOUD, type FrontDoor, LEADER, startFrontDoor } from './front-door.harness.ts';
 
 let node: FrontDoor;
@@ -7,6 +8,7 @@ afterEach(() => node.close());
 
 const KEY = 'bpi~default~1f0c2d3e4a5b6c7d~secret';
 const as = (credential: string, init: RequestInit = {}) => ({ ...init, headers: { authorization: `Bearer ${credential}` } });
+const issue = async (body: object) => (await node.call('POST /v1/keys', { method: 'POST', body: JSON.stringify(body) })).json();
 const create = { method: 'POST', body: JSON.stringify({ scope: 'viewer' }) };
 
 describe('keys at the door of a node', () => {
@@ -48,16 +50,111 @@ describe('keys at the door of a node', () => {
     }
   });
 
-  it("are the leader's without a cloud, to which a follower passes on who is known", async () => {
+  it("are the leader's without a cloud: a follower says who holds one, and the key itself stays with it", async () => {
     node = await startFrontDoor();
-    const created = await node.call('POST /v1/keys', create);
-    expect(created.status).toBe(201);
-    const { key, created_by } = await created.json();
+    const { key, created_by } = await issue({ scope: 'viewer' });
     expect(created_by).toBe('fleet-key');
-    expect(node.sent.every(({ headers }) => !(headers.get('authorization') ?? '').includes(FLEET_KEY))).toBe(true);
-    // The follower does not know it: the rows are the leader's.
-    expect((await node.call('GET /v1/nodes', as(key))).status).toBe(401);
-    const atLeader = new Request(`${LEADER}/v1/nodes`, as(key));
-    expect((await node.leader.supervisor.fetch(atLeader)).status).toBe(200);
+    for (const headers of [{ authorization: `Bearer ${key}` }, { authorization: `bearer ${key}` }]) {
+      expect((await node.call('GET /v1/nodes', { headers })).status).toBe(200);
+    }
+    expect((await node.withoutCredential('GET /v1/nodes', { 'x-api-key': key })).status).toBe(200);
+    expect(await node.call('POST /v1/keys', { ...create, ...as(key, create) })).toMatchObject({ status: 403 });
+    const said = node.sent.map((request) => [...request.headers].flat().join('\n')).join('\n');
+    for (const secret of [FLEET_KEY, key, key.split('~')[3]]) expect(said).not.toContain(secret);
+    expect(node.sent.at(-1)?.headers.get('authorization')).toMatch(/^Bearer bpf~default~me~/);
+  });
+
+  it('are judged by the leader at each call: what they allow, who they are, when they end and that they are revoked', async () => {
+    node = await startFrontDoor();
+    const { key, key_id } = await issue({ scope: 'operator', label: 'ci', expires_in_seconds: 3600 });
+    const plan = { ...as(key, { method: 'PUT', body: '{"services":[]}' }) };
+    expect((await node.call('PUT /v1/cluster/plan', { ...plan, headers: { ...plan.headers, 'if-match': '"0"' } })).status).toBe(200);
+    expect((await (await node.call('GET /v1/cluster/plan', as(key))).json()).published_by).toBe(`key ${key_id} (ci)`);
+    const endless = await node.call('POST /v1/keys', as(key, create));
+    expect([endless.status, (await endless.json()).detail]).toEqual([403, expect.stringContaining('ends at')]);
+    expect((await node.call(`DELETE /v1/keys/${key_id}`, { method: 'DELETE' })).status).toBe(200);
+    const refused = await node.call('GET /v1/cluster/plan', as(key));
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer error="invalid_token"']);
+    expect(await refused.json()).toMatchObject({ code: 'unauthenticated', detail: 'the credential is not one of this fleet' });
+  });
+
+  it('of a node let it act as itself through another one, and join keys nothing', async () => {
+    node = await startFrontDoor();
+    await register(node.leader, 'c');
+    const { key } = await issue({ scope: 'node', node_id: 'c' });
+    const beat = (node_id: string) => as(key, { method: 'POST', body: JSON.stringify(heartbeat(node_id)) });
+    expect((await node.call('POST /v1/nodes/heartbeat', beat('c'))).status).toBe(204);
+    expect((await node.call('POST /v1/nodes/heartbeat', beat('d'))).status).toBe(403);
+    const join = await issue({ scope: 'join' });
+    expect((await node.call('GET /v1/nodes', as(join.key))).status).toBe(403);
+  });
+
+  it('that the leader does not know are refused once, and those of another fleet and what only looks like one go nowhere', async () => {
+    node = await startFrontDoor();
+    expect((await node.call('GET /v1/nodes', as(KEY))).status).toBe(401);
+    expect(node.sent).toHaveLength(1);
+    for (const other of ['bpi~other~1f0c~secret', 'bpi~default~1f0c, scope=operator~secret', `bpi~default~1f0c~${'x'.repeat(1100)}`]) {
+      expect((await node.call('GET /v1/nodes', as(other))).status, other).toBe(401);
+    }
+    expect(node.sent).toHaveLength(1);
+  });
+
+  it('get nothing of what is kept here while nobody leads, also where this node led before and knows them', async () => {
+    node = await startFrontDoor({ isGateway: true });
+    const { key } = await issue({ scope: 'viewer' });
+    expect((await node.call('GET /v1/cluster/plan', as(key))).status).toBe(404);
+    await node.own.fetch('/v1/cluster/plan', {
+      method: 'PUT',
+      body: '{"services":[]}',
+      headers: { authorization: `Bearer ${FLEET_KEY}`, 'if-match': '"0"', 'content-type': 'application/json' },
+    });
+    const headers = { ...as(FLEET_KEY).headers, 'content-type': 'application/json' };
+    const issueHere = async () => (await node.own.fetch('/v1/keys', { ...create, headers })).json();
+    // The first is the same as the leader's: both draw the same random bytes.
+    expect((await issueHere()).key).toBe(key);
+    const { key: ownKey } = await issueHere();
+    expect((await node.call('GET /v1/nodes', as(ownKey))).status).toBe(401);
+    node.decider = { kind: 'nobody' };
+    for (const answer of await Promise.all([key, ownKey].map((one) => node.call('GET /v1/cluster/plan', as(one))))) {
+      expect([answer.status, answer.headers.get('retry-after'), (await answer.json()).code]).toEqual([503, '1', 'no_leader']);
+    }
+  });
+
+  it('that nobody has looked at yet do not take the place of callers who are known', async () => {
+    node = await startFrontDoor();
+    const go = Promise.withResolvers<void>();
+    node.wire = async (request, send) => {
+      await go.promise;
+      return send(request);
+    };
+    const many = Array.from({ length: 60 }, () => node.call('GET /v1/nodes', as(KEY)));
+    const known = node.call('GET /v1/nodes');
+    await expect.poll(() => node.sent.length).toBe(51);
+    go.resolve();
+    const statuses = (await Promise.all(many)).map(({ status }) => status);
+    expect([statuses.filter((one) => one === 401).length, statuses.filter((one) => one === 503).length]).toEqual([50, 10]);
+    expect((await known).status).toBe(200);
+  });
+
+  it('are vouched for in one request only, and for no other key', async () => {
+    node = await startFrontDoor();
+    const [one, other] = [await issue({ scope: 'viewer' }), await issue({ scope: 'operator' })];
+    node.sent.length = 0;
+    await node.call('GET /v1/nodes', as(one.key));
+    const [sent] = node.sent;
+    const said = sent?.headers.get('bootplane-forwarded') ?? '';
+    expect(said).toBe(`scope=issued, key_id=${one.key_id}, key_sha256=${await sha256Hex(one.key)}, ${said.slice(said.indexOf('to='))}`);
+    const changed = (text: string) =>
+      new Request(`${LEADER}/v1/nodes`, { headers: { ...Object.fromEntries(sent!.headers), 'bootplane-forwarded': text } });
+    const forged = [
+      said,
+      said.replace(one.key_id, other.key_id).replace(await sha256Hex(one.key), await sha256Hex(other.key)),
+      said.replace(/scope=issued, key_id=\w+, key_sha256=\w+/, 'scope=operator'),
+    ];
+    for (const text of forged) expect((await node.leader.supervisor.fetch(changed(text))).status).toBe(401);
+    const byHash = await node.leader.supervisor.fetch(
+      new Request(`${LEADER}/v1/nodes`, as(`bpi~default~${one.key_id}~${await sha256Hex(one.key)}`)),
+    );
+    expect(byHash.status).toBe(401);
   });
 });

@@ -1,16 +1,21 @@
 import { sha256Hex } from '../../contract/canonical.ts';
 import type { FleetKeys } from '../../contract/fleet-keys.ts';
+import type { IssuedKeyName } from '../../contract/key.ts';
 import type { Caller, IssuedBy, KeyVerifier } from '../auth.ts';
 import type { KeyRow, KeyStore } from '../store/keys.ts';
 
+export interface IssuedKeys extends KeyVerifier {
+  /** As `verify`, by the SHA-256 of the key, hex. It is no credential by itself: it is believed to a node of the fleet. */
+  verifyHash(hash: string, name: IssuedKeyName, keys: FleetKeys): Promise<Caller | undefined>;
+}
+
 /** Takes the keys that operators issued: one read each, which the memory of callers spares for the next minute. */
-export function createKeyVerifier(store: Pick<KeyStore, 'use'>): KeyVerifier {
-  return {
-    async verify(key, name, keys) {
-      const row = await store.use(name, await sha256Hex(key));
-      return row === undefined ? undefined : callerOf(row, keys);
-    },
+export function createKeyVerifier(store: Pick<KeyStore, 'use'>): IssuedKeys {
+  const verifyHash: IssuedKeys['verifyHash'] = async (hash, name, keys) => {
+    const row = await store.use(name, hash);
+    return row === undefined ? undefined : callerOf(row, keys);
   };
+  return { verify: async (key, name, keys) => verifyHash(await sha256Hex(key), name, keys), verifyHash };
 }
 
 function callerOf(row: KeyRow, keys: FleetKeys): Caller | undefined {
