@@ -58,7 +58,8 @@ async function* follow(
   const newest = await events.newest(fleet);
   // A cursor of another Supervisor's log may be ahead of this one: waiting for it would pass over all news.
   let cursor = Math.min(after ?? newest, newest);
-  yield ': open\n\n';
+  // A reader that has seen no event yet resumes from here too, and not from what is the newest when it comes back.
+  yield after === undefined ? `id: ${cursor}\n: open\n\n` : ': open\n\n';
   while (!signal.aborted && clock.monotonic() < end) {
     const enough = new AbortController();
     // Listening begins before the read, so that an event written in between wakes it.

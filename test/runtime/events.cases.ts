@@ -202,7 +202,7 @@ function streamCases(start: Start): void {
         (seen) => seen.includes('id: 3'),
         () => register(harness, 'c'),
       );
-      expect(text).not.toContain('id: 2\n');
+      expect(text).not.toContain('id: 2\nevent:');
       expect(text).toContain('"node_id":"c"');
     });
 
@@ -215,7 +215,10 @@ function streamCases(start: Start): void {
   it('an event stream ends after its time, so that a Worker is not held', async () => {
     const harness = await start({ stream_seconds: 0 });
     const { text } = await readStream(harness, '/v1/events', {}, () => false);
-    expect(text).toBe(': open\n\n');
+    // With the cursor from which a reader that has seen nothing yet resumes.
+    expect(text).toBe('id: 0\n: open\n\n');
+    const resumed = await readStream(harness, '/v1/events', { 'last-event-id': '0' }, () => false);
+    expect(resumed.text).toBe(': open\n\n');
     await harness.close();
   });
 }
