@@ -7,6 +7,7 @@ import { readHolder } from '../holder-file.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { connect, findLocalNode } from './connect.ts';
 import { type Finding, fail, ok, warn } from './doctor-finding.ts';
+import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
 
 /** How long somebody else may take to answer, milliseconds. */
@@ -79,15 +80,16 @@ export async function checkAnswer(io: Io, settings: Settings): Promise<{ finding
 }
 
 function adviceFor(error: unknown): string {
+  if (error instanceof CommandError && error.hint !== undefined) return error.hint;
   if (error instanceof ApiError && error.problem.status === 401)
     return 'The fleet key is not the one of that node: BOOTPLANE_API_KEY, --data-dir.';
   return 'Start the node with `bootplane up`, or look at its log for why it does not answer.';
 }
 
-/** Somebody leads, and this machine reaches them. */
-export async function checkLeader(io: Io, client: Client): Promise<Finding> {
+/** Somebody leads the site, which is that of the node, and this machine reaches them. */
+export async function checkLeader(io: Io, client: Client, site: string | undefined): Promise<Finding> {
   try {
-    const { leader_url, epoch, provisional } = (await client.leader()).body;
+    const { leader_url, epoch, provisional } = (await client.leader(site === undefined ? {} : { site })).body;
     const at = `${leader_url}, epoch ${epoch}`;
     const answer = await ask(io, leader_url);
     if (!answer.ok) return fail('leader', `${at}, answers ${answer.status}`, 'Look at the log of that node.');
@@ -108,9 +110,14 @@ export async function checkLeader(io: Io, client: Client): Promise<Finding> {
   }
 }
 
-/** The cloud answers, and its clock and ours agree. No credential is sent. */
-export async function checkCloud(io: Io, { cloud_url }: Settings): Promise<Finding> {
-  if (cloud_url === undefined) return ok('cloud', 'none is set');
+/** The cloud answers, and its clock and ours agree. No credential is sent. `told` is what the node says of itself. */
+export async function checkCloud(io: Io, { cloud_url }: Settings, told: Health | undefined): Promise<Finding> {
+  if (cloud_url === undefined) {
+    // A leader is confirmed or provisional only where there is a cloud.
+    if (told?.confirmed !== true && told?.provisional !== true) return ok('cloud', 'none is set');
+    const advice = 'Give the --cloud-url of the node to this command, too: then it is checked.';
+    return warn('cloud', 'none is set here, and the site of the node has one: it was not looked at', advice);
+  }
   try {
     const answer = await ask(io, cloud_url);
     if (!answer.ok)

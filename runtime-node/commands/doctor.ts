@@ -76,14 +76,14 @@ async function examine(io: Io, read: () => Settings, cloud: string | undefined):
 /** Of a node that does not run there is nothing more to say than that. */
 async function examineNode(io: Io, settings: Settings): Promise<Finding[]> {
   const { finding: runs, url } = settings.url === undefined ? await checkProcess(settings) : { finding: undefined, url: settings.url };
-  const cloud = checkCloud(io, settings);
   const found = runs === undefined ? [] : [runs];
-  if (url === undefined) return [...found, ...(await checkExternals(io, settings, undefined)), await cloud];
+  if (url === undefined)
+    return [...found, ...(await Promise.all([checkExternals(io, settings, undefined), checkCloud(io, settings, undefined)])).flat()];
   const { finding: health, client, told } = await checkAnswer(io, settings);
-  const leader = client === undefined ? [] : [checkLeader(io, client)];
+  const leader = client === undefined ? [] : [checkLeader(io, client, told?.site)];
   const file = settings.url === undefined ? [checkClusterFile(io, settings)] : [];
   const externals = told === undefined ? [] : await checkExternals(io, settings, told);
-  return [...found, health, ...externals, ...(await Promise.all([...file, ...leader, cloud]))];
+  return [...found, health, ...externals, ...(await Promise.all([...file, ...leader, checkCloud(io, settings, told)]))];
 }
 
 function formatFindings(io: Io, findings: readonly Finding[]): string[] {

@@ -32,8 +32,10 @@ export const define: Define = (command, run) => {
 };
 
 /** Who leads the site of the node that is asked, or the one that was named. */
-async function tellLeader(client: Client, site: string | undefined): Promise<string> {
+async function tellLeader(client: Client, named: string | undefined): Promise<string> {
   try {
+    // A cloud is of no site, and asked for the one that is the default.
+    const site = named ?? (await client.health()).body.site;
     const { node_id, leader_url, epoch, provisional, confirmed } = (await client.leader(site === undefined ? {} : { site })).body;
     const mark = provisional ? ', provisional: the cloud has not confirmed it' : confirmed ? ', confirmed by the cloud' : '';
     return oneLine(`leader: ${node_id} at ${leader_url}, epoch ${epoch}${mark}`);

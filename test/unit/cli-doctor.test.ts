@@ -224,6 +224,25 @@ describe('with a node', () => {
     });
   });
 
+  it('of a site that is not the default one', async () => {
+    site.own.set('GET /healthz', { status: 'ok', site: 'oslo' });
+    site.own.set('GET /v1/leader', ({ url }: Request) =>
+      new URL(url).searchParams.get('site') === 'oslo' ? Response.json(leader()) : Response.json({}, { status: 404 }),
+    );
+    expect(findings(await site.run(['doctor', '--json'])).leader).toMatchObject({ status: 'ok' });
+    await register(site.harness, 'node-1');
+    expect((await site.run(['nodes'])).out).toContain('\nleader: node-1 at ');
+  });
+
+  it.each([{ confirmed: true }, { provisional: true }])('that has a cloud (%o), which this command was not told', async (more) => {
+    site.own.set('GET /healthz', { status: 'ok', ...more });
+    site.own.set('GET /v1/leader', leader(more));
+    expect(findings(await site.run(['doctor', '--json'])).cloud).toMatchObject({
+      status: 'warn',
+      advice: expect.stringContaining('--cloud-url'),
+    });
+  });
+
   it('a clock that differs from that of the cloud', async () => {
     site.own.set('GET /healthz', { status: 'ok' });
     const ran = await site.run(['doctor', '--json', '--cloud-url', site.url], { now: () => Date.now() + 120_000 });
