@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { CreateKeyRequest, type IssuedKey, KeyScope } from '../../shared/contract/key.ts';
+import { type CreatedKey, CreateKeyRequest, type IssuedKey, KeyScope } from '../../shared/contract/key.ts';
 import { createIdentityClient, type IdentityClient } from '../../shared/identity-client.ts';
 import type { Define, Runner } from './command.ts';
 import { findCredential, findLocalNode, refuseOpenWire, withDeadline } from './connect.ts';
@@ -35,15 +35,19 @@ function defineList(command: Command, run: Runner): void {
     .action(
       run(async (io, called) => {
         const client = await connect(io, called);
-        const keys: IssuedKey[] = [];
-        for (let page = await client.keys(); ; page = await client.keys(page.next)) {
-          keys.push(...page.keys);
-          if (page.next === undefined) break;
-        }
+        const keys = await allKeys(client);
         if (called.opts().json === true) printJson(io, { keys });
         else printLines(io, formatKeys(io, keys));
       }),
     );
+}
+
+async function allKeys(client: IdentityClient): Promise<IssuedKey[]> {
+  const keys: IssuedKey[] = [];
+  for (let page = await client.keys(); ; page = await client.keys(page.next)) {
+    keys.push(...page.keys);
+    if (page.next === undefined) return keys;
+  }
 }
 
 function defineCreate(command: Command, run: Runner): void {
@@ -61,10 +65,18 @@ function defineCreate(command: Command, run: Runner): void {
         const { quiet, json } = called.opts<{ quiet?: boolean; json?: boolean }>();
         if (quiet === true) printLines(io, [created.key]);
         else if (json === true) printJson(io, created);
-        else
-          printLines(io, [created.key, '', `This is the only time that it is shown. End it with: bootplane keys revoke ${created.key_id}`]);
+        else printLines(io, [created.key, '', ...notesOn(created)]);
       }),
     );
+}
+
+function notesOn({ key_id, leader_node_id }: CreatedKey): string[] {
+  const shown = `This is the only time that it is shown. End it with: bootplane keys revoke ${key_id}`;
+  if (leader_node_id === undefined) return [shown];
+  return [
+    shown,
+    `It holds at any node of this site while ${leader_node_id} leads. The next leader does not know it: issue it again there, or keep keys in a cloud.`,
+  ];
 }
 
 function defineRevoke(command: Command, run: Runner): void {
@@ -79,11 +91,39 @@ function defineRevoke(command: Command, run: Runner): void {
             'that is a key, not its id',
             'The id stands between its second and third ~; `keys list` shows it.',
           );
-        const key = await (await connect(io, called)).revokeKey(id);
-        if (called.opts().json === true) printJson(io, key);
-        else printLines(io, [`${key.key_id} (${key.scope}) is revoked; where it was used in the last minute it may hold that long`]);
+        const client = await connect(io, called);
+        const key = await client.revokeKey(id);
+        // It is revoked, whatever becomes of the second question. Who revokes its own key gets no answer to that.
+        const issued = key.scope === 'operator' ? await allKeys(client).then(issuedBy(key), () => undefined) : [];
+        if (called.opts().json === true) printJson(io, { ...key, ...(issued === undefined ? {} : { issued }) });
+        else
+          printLines(io, [
+            `${key.key_id} (${key.scope}) is revoked; where it was used in the last minute it may hold that long`,
+            ...(issued === undefined
+              ? ['which keys were issued with it could not be read: see bootplane keys list']
+              : issued.map(stillLive)),
+          ]);
       }),
     );
+}
+
+/** The keys that hold and were issued with this one, or with one that was: revoking a key does not end them. */
+function issuedBy({ key_id }: IssuedKey): (keys: readonly IssuedKey[]) => IssuedKey[] {
+  const line = new Set([key_id]);
+  const makerOf = ({ created_by }: IssuedKey) => /^key (\S+)/.exec(created_by)?.[1] ?? '';
+  return (keys) => {
+    // Their ids do not tell their order: each round finds at least one more generation.
+    for (let size = 0; size !== line.size; ) {
+      size = line.size;
+      for (const key of keys) if (line.has(makerOf(key))) line.add(key.key_id);
+    }
+    return keys.filter((key) => key.key_id !== key_id && key.state === 'active' && line.has(key.key_id));
+  };
+}
+
+function stillLive({ key_id, scope, label, created_by }: IssuedKey): string {
+  const what = label === undefined ? scope : `${scope}, ${oneLine(label)}`;
+  return `${key_id} (${what}) was issued with ${oneLine(created_by)} and still holds; end it with: bootplane keys revoke ${key_id}`;
 }
 
 function withTarget(command: Command): Command {

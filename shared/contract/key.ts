@@ -63,7 +63,11 @@ export const IssuedKey = z
 export type IssuedKey = z.infer<typeof IssuedKey>;
 
 /** The only answer that ever holds the key itself. */
-export const CreatedKey = IssuedKey.extend({ key: z.string() }).meta({ id: 'CreatedKey' });
+export const CreatedKey = IssuedKey.extend({
+  key: z.string(),
+  /** The node that keeps it: the key holds at its site while that node leads, and is not handed on to the next leader. Absent at a cloud. */
+  leader_node_id: Id.optional(),
+}).meta({ id: 'CreatedKey' });
 export type CreatedKey = z.infer<typeof CreatedKey>;
 
 export const KeyList = z.object({ keys: z.array(IssuedKey), next: z.string().optional() }).meta({ id: 'KeyList' });

@@ -50,6 +50,46 @@ describe('bootplane keys', () => {
     expect((await operator(['keys', 'list'])).out).toMatch(/join +active +berlin +0 of 3 /);
   });
 
+  it('says at a site how long a key holds: while the node that keeps it leads', async () => {
+    const self = {
+      ...{ node_id: 'hall-1', instance_id: 'boot', origins: () => [], provisional: () => false, confirmed: () => false },
+      ...{ leadership: () => ({ leads: true, epoch_seen: 1, eligible: true }), hear: () => undefined },
+    };
+    const site = await startOnNode({ self });
+    const server = await listen((request) => site.supervisor.fetch(request), '127.0.0.1', 0);
+    const at = ['--url', `http://127.0.0.1:${server.port}`];
+    const env = { BOOTPLANE_API_KEY: FLEET_KEY };
+    const { out } = await run(['keys', 'create', 'viewer', ...at], { env });
+    expect(out).toMatch(/\nIt holds at any node of this site while hall-1 leads\. The next leader does not know it: .*\n$/);
+    expect(JSON.parse((await run(['keys', 'create', 'viewer', '--json', ...at], { env })).out).leader_node_id).toBe('hall-1');
+    await server.close();
+    await site.close();
+  });
+
+  it('tells of each key that was issued with the revoked one and still holds, also through another', async () => {
+    const issue = async (as: string, ...more: string[]) =>
+      JSON.parse((await operator(['keys', 'create', ...more, '--json'], { env: { BOOTPLANE_API_KEY: as } })).out);
+    const first = await issue(FLEET_KEY, 'operator', '--label', 'ci (old)');
+    const second = await issue(first.key, 'operator');
+    const third = await issue(second.key, 'viewer', '--label', 'hall');
+    const ended = await issue(first.key, 'viewer');
+    await issue(FLEET_KEY, 'viewer');
+    expect((await operator(['keys', 'revoke', ended.key_id])).out.split('\n')).toHaveLength(2);
+    const { out } = await operator(['keys', 'revoke', first.key_id]);
+    const lines = out.trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines).toContain(
+      `${second.key_id} (operator) was issued with key ${first.key_id} (ci (old)) and still holds; end it with: bootplane keys revoke ${second.key_id}`,
+    );
+    expect(lines.find((line) => line.startsWith(third.key_id))).toContain(
+      `(viewer, hall) was issued with key ${second.key_id} and still holds`,
+    );
+    const own = await operator(['keys', 'revoke', second.key_id], { env: { BOOTPLANE_API_KEY: second.key } });
+    expect(own).toMatchObject({ code: 0, out: expect.stringContaining('could not be read: see bootplane keys list') });
+    const again = await operator(['keys', 'revoke', second.key_id, '--json']);
+    expect(JSON.parse(again.out)).toMatchObject({ state: 'revoked', issued: [{ key_id: third.key_id }] });
+  });
+
   it.each([
     [['create', 'admin'], 64, /the scope:/],
     [['create', 'node'], 64, /--node: is needed/],

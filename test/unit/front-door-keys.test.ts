@@ -52,8 +52,8 @@ describe('keys at the door of a node', () => {
 
   it("are the leader's without a cloud: a follower says who holds one, and the key itself stays with it", async () => {
     node = await startFrontDoor();
-    const { key, created_by } = await issue({ scope: 'viewer' });
-    expect(created_by).toBe('fleet-key');
+    const { key, created_by, leader_node_id } = await issue({ scope: 'viewer' });
+    expect([created_by, leader_node_id]).toEqual(['fleet-key', 'b']);
     for (const headers of [{ authorization: `Bearer ${key}` }, { authorization: `bearer ${key}` }]) {
       expect((await node.call('GET /v1/nodes', { headers })).status).toBe(200);
     }

@@ -54,7 +54,9 @@ function create(context: Context): Route {
       context.announce(event);
       const view = await keys.get(name);
       if (view === undefined) throw new TypeError('a key that was just made is not there');
-      return json({ ...toRecord(view), key }, { location: `/v1/keys/${name.key_id}`, 'cache-control': 'no-store' }, 201);
+      const { self } = options;
+      const created: CreatedKey = { ...toRecord(view), key, ...(self === undefined ? {} : { leader_node_id: self.node_id }) };
+      return json(created, { location: `/v1/keys/${name.key_id}`, 'cache-control': 'no-store' }, 201);
     },
   });
 }
