@@ -130,8 +130,13 @@ async function verify(fleets: Keyring, issued: KeyVerifier | undefined, credenti
   if (keys === undefined) throw notOfThisFleet();
   const caller =
     name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys);
-  if (caller === undefined) throw notOfThisFleet();
+  if (caller === undefined) throw isJwt(credential) ? takesNoJwt() : notOfThisFleet();
   return caller;
+}
+
+/** A JWT comes here only where there is nothing to check it with. */
+function takesNoJwt(): ProblemError {
+  return unauthenticated('this Supervisor takes no JWT: the keys of an issuer are not set there (BOOTPLANE_JWKS_URL)');
 }
 
 /** The same for a fleet that is not there as for a wrong key of one that is. */

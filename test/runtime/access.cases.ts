@@ -87,6 +87,14 @@ export function accessCases(start: Start): void {
       },
     );
 
+    it('is refused with a JWT where there is nothing to check it with, and says so', async () => {
+      const { body } = await call(harness, 'GET /v1/nodes', { as: 'eyJhbGciOiJFZERTQSJ9.e30.AAAA' });
+      expect(body).toMatchObject({
+        code: 'unauthenticated',
+        detail: expect.stringContaining('takes no JWT: the keys of an issuer are not set'),
+      });
+    });
+
     it('is refused with the fleet key and the node credentials of another fleet, of another name or of ours', async () => {
       const { deriveFleetKeys } = await import('../../shared/contract/fleet-keys.ts');
       const other = await deriveFleetKeys('other', 'a fleet key that is only for tests');
