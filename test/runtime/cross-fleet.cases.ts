@@ -176,6 +176,7 @@ function plainly({ key_id }: World, { status, body }: Reply): unknown {
       return value
         .replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, 'HERE')
         .replaceAll(key_id, 'KEY')
+        .replaceAll(/(lease_remaining_seconds\{[^}]*\}) [\d.]+/g, '$1 TIME')
         .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
     if (value === null || typeof value !== 'object') return value;
     const entries = Object.entries(value).filter(([name]) => !FRESH.has(name));
