@@ -75,7 +75,7 @@ function notesOn({ key_id, leader_node_id }: CreatedKey): string[] {
   if (leader_node_id === undefined) return [shown];
   return [
     shown,
-    `It holds at any node of this site while ${leader_node_id} leads. The next leader does not know it: issue it again there, or keep keys in a cloud.`,
+    `It holds at any node of this site while ${leader_node_id} leads. The next leader neither knows it nor can revoke it: give it an end with --expires, or keep keys in a cloud.`,
   ];
 }
 

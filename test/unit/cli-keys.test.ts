@@ -60,7 +60,9 @@ describe('bootplane keys', () => {
     const at = ['--url', `http://127.0.0.1:${server.port}`];
     const env = { BOOTPLANE_API_KEY: FLEET_KEY };
     const { out } = await run(['keys', 'create', 'viewer', ...at], { env });
-    expect(out).toMatch(/\nIt holds at any node of this site while hall-1 leads\. The next leader does not know it: .*\n$/);
+    expect(out).toMatch(
+      /\nIt holds at any node of this site while hall-1 leads\. The next leader neither knows it nor can revoke it: .*\n$/,
+    );
     expect(JSON.parse((await run(['keys', 'create', 'viewer', '--json', ...at], { env })).out).leader_node_id).toBe('hall-1');
     await server.close();
     await site.close();

@@ -72,6 +72,9 @@ describe('keys at the door of a node', () => {
     expect((await (await node.call('GET /v1/cluster/plan', as(key))).json()).published_by).toBe(`key ${key_id} (ci)`);
     const endless = await node.call('POST /v1/keys', as(key, create));
     expect([endless.status, (await endless.json()).detail]).toEqual([403, expect.stringContaining('ends at')]);
+    expect(await (await node.call('DELETE /v1/keys/1f0c', { method: 'DELETE' })).json()).toMatchObject({
+      ...{ code: 'unknown_key', detail: expect.stringContaining('can be revoked only then') },
+    });
     expect((await node.call(`DELETE /v1/keys/${key_id}`, { method: 'DELETE' })).status).toBe(200);
     const refused = await node.call('GET /v1/cluster/plan', as(key));
     expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer error="invalid_token"']);

@@ -74,7 +74,7 @@ function revoke(context: Context): Route {
     async handle({ caller, params: { key_id } }) {
       const name = { fleet: caller.fleet, key_id };
       const row = await keys.get(name);
-      if (row === undefined) throw new ProblemError('unknown_key', `there is no key ${key_id}; GET /v1/keys lists those there are`);
+      if (row === undefined) throw unknownKey(key_id, options.self !== undefined);
       const event = keyEvent(row, 'revoked', caller);
       const [revoked] = await options.database.batch([keys.revoke(name), events.append(event)]);
       callers.forget();
@@ -82,6 +82,12 @@ function revoke(context: Context): Route {
       return json(toRecord((await keys.get(name)) ?? row));
     },
   });
+}
+
+/** Another node may have issued it, which has its row: as long as that one does not lead nobody can reach it. */
+function unknownKey(key_id: string, isAtSite: boolean): ProblemError {
+  const elsewhere = isAtSite ? '. A key that another node issued holds only while that one leads, and can be revoked only then' : '';
+  return new ProblemError('unknown_key', `there is no key ${key_id}; GET /v1/keys lists those there are${elsewhere}`);
 }
 
 /** The log tells who made and ended which key; it never holds one. */
