@@ -238,7 +238,7 @@ async function dial(options: ClientOptions, outgoing: Request): Promise<Response
     return await (options.fetch ?? fetch)(outgoing);
   } catch (error) {
     const kind = isRefused(error) ? 'refused' : 'no_answer';
-    throw new UnreachableError(kind, `${options.url} does not answer: ${reason(error)}`, { cause: error });
+    throw new UnreachableError(kind, `${options.url} does not answer: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -254,14 +254,17 @@ async function readText(url: string, response: Response): Promise<string> {
   try {
     return await response.text();
   } catch (error) {
-    throw new UnreachableError('broken_off', `${url} broke off its answer: ${reason(error)}`, { cause: error });
+    throw new UnreachableError('broken_off', `${url} broke off its answer: ${reasonOf(error)}`, { cause: error });
   }
 }
 
-/** The innermost message: fetch wraps "ECONNREFUSED" in "fetch failed". */
-function reason(error: unknown): string {
+/** The innermost message: fetch wraps "ECONNREFUSED" in "fetch failed". What OpenSSL writes is for its authors, so its code is told. */
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error && error.cause.message !== '' ? error.cause.message : error.message;
+  const inner = error.cause instanceof Error && error.cause.message !== '' ? error.cause : error;
+  const code = 'code' in inner ? String(inner.code) : '';
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'what listens there does not speak https';
+  return code.startsWith('ERR_SSL_') ? `TLS failed (${code})` : inner.message;
 }
 
 function readProblem(url: string, response: Response, text: string): Problem {
@@ -358,7 +361,7 @@ export async function* readEvents(response: Response): AsyncGenerator<EventRecor
       if (record.success) yield record.data;
     }
   } catch (error) {
-    throw new UnreachableError('broken_off', `the event stream broke off: ${reason(error)}`, { cause: error });
+    throw new UnreachableError('broken_off', `the event stream broke off: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -382,7 +385,7 @@ export async function* readNews(response: Response, heard: () => void): AsyncGen
       if (news !== undefined) yield news;
     }
   } catch (error) {
-    throw new UnreachableError('broken_off', `the news stream broke off: ${reason(error)}`, { cause: error });
+    throw new UnreachableError('broken_off', `the news stream broke off: ${reasonOf(error)}`, { cause: error });
   }
 }
 

@@ -1,4 +1,5 @@
 import type * as z from 'zod';
+import { reasonOf } from '../../shared/client.ts';
 import { ArtifactList } from '../../shared/contract/artifact.ts';
 import { Leader } from '../../shared/contract/leader.ts';
 import { isLoopback } from '../../shared/contract/loopback.ts';
@@ -6,7 +7,6 @@ import { Problem } from '../../shared/contract/problem.ts';
 import { Health } from '../../shared/contract/status.ts';
 import type { Settings } from '../config.ts';
 import { readOrigin } from '../settings.ts';
-import { messageOf } from '../thrown.ts';
 import { findCredential, parseJson } from './connect.ts';
 import { type Finding, fail, ok, warn } from './doctor-finding.ts';
 import type { Io } from './io.ts';
@@ -79,7 +79,7 @@ async function reach(ask: Ask, origin: string): Promise<{ finding: Finding; answ
     return {
       finding: fail(
         name,
-        `${origin} is not reached: ${causeOf(error)}`,
+        `${origin} is not reached: ${reasonOf(error)}`,
         'Check the address, DNS, the certificate and the way to the internet.',
       ),
     };
@@ -142,7 +142,7 @@ async function examineWithCredential(io: Io, settings: Settings, ask: Ask): Prom
       ...(await Promise.all([checkArtifacts(ask, credential), checkLease(settings, ask, credential)])),
     ];
   } catch (error) {
-    return [fail('credential', `no answer: ${causeOf(error)}`, 'Try again; the connection broke off.')];
+    return [fail('credential', `no answer: ${reasonOf(error)}`, 'Try again; the connection broke off.')];
   }
 }
 
@@ -226,10 +226,6 @@ async function send(io: Io, url: URL, credential: string | undefined): Promise<A
 function problemOf({ body }: Answer): z.output<typeof Problem> | undefined {
   const problem = Problem.safeParse(body);
   return problem.success ? problem.data : undefined;
-}
-
-function causeOf(error: unknown): string {
-  return error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
 }
 
 function whole(ms: number): number {

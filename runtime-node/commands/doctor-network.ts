@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import type { Client } from '../../shared/client.ts';
-import { ApiError } from '../../shared/client.ts';
+import { ApiError, reasonOf } from '../../shared/client.ts';
 import type { Health } from '../../shared/contract/status.ts';
 import type { Settings } from '../config.ts';
 import { readHolder } from '../holder-file.ts';
@@ -134,7 +134,7 @@ export async function checkCloud(io: Io, { cloud_url }: Settings, told: Health |
   } catch (error) {
     return fail(
       'cloud',
-      `${cloud_url} is not reached: ${causeOf(error)}`,
+      `${cloud_url} is not reached: ${reasonOf(error)}`,
       'Check the address, DNS and the way to the internet. The node goes on without it.',
     );
   }
@@ -148,8 +148,4 @@ function driftOf(io: Io, answer: Response): number {
 function ask(io: Io, url: string): Promise<Response> {
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
   return fetch(new URL('/healthz', url), { signal, redirect: 'manual' });
-}
-
-function causeOf(error: unknown): string {
-  return error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
 }

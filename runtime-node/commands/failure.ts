@@ -6,7 +6,8 @@ import { CommandError } from './errors.ts';
 
 /** What to do about an answer of a Supervisor. Codes that explain themselves have none. */
 const HINTS: Partial<Record<ProblemCode, string>> = {
-  unauthenticated: 'The credential is not one of that fleet. Use the fleet.key of one of its nodes: BOOTPLANE_API_KEY, or --data-dir.',
+  unauthenticated:
+    'Use one of that fleet that still holds: BOOTPLANE_API_KEY (its fleet key, an issued key or a JWT), else fleet.key of --data-dir. BOOTPLANE_ADMIN_KEY is the admin key of the cloud.',
   forbidden: 'Use a credential with the scope operator, such as the fleet key.',
   not_found: 'That address does not know this call: it may be a cloud, or a node of another version.',
   no_leader: 'Nobody leads the site at the moment. `bootplane why` on a node shows what it found.',

@@ -249,6 +249,16 @@ describe('with a node', () => {
     expect(findings(ran).cloud).toMatchObject({ status: 'warn', detail: expect.stringMatching(/differ by 1[12]\d s/) });
   });
 
+  it('a cloud that is named with https and speaks plain http', async () => {
+    site.own.set('GET /healthz', { status: 'ok' });
+    const https = site.url.replace('http:', 'https:');
+    const ran = await site.run(['doctor', '--json', '--cloud-url', https]);
+    expect(findings(ran).cloud).toMatchObject({
+      status: 'fail',
+      detail: `${https} is not reached: what listens there does not speak https`,
+    });
+  });
+
   it('the key of another fleet', async () => {
     const ran = await site.run(['doctor', '--json'], { env: { BOOTPLANE_API_KEY: 'the key of quite another fleet' } });
     expect(ran.code).toBe(1);
