@@ -83,12 +83,19 @@ export function fleetCases(start: Start): void {
       expect((await cloud.admin('GET /v1/state', { fleet: 'default' })).body.fleet).toBe('default');
     });
 
-    it('shows what the process has counted, for all fleets, to the admin alone', async () => {
+    it('shows what the process has counted, for all fleets, to the admin and to the fleet of the settings alone', async () => {
       const { key } = await cloud.makeFleet('shops');
-      const own = (await cloud.as(key, 'GET /metrics')).body;
-      expect(own).toContain('bootplane_info{');
-      expect(own).not.toContain('bootplane_http_requests_total');
+      const viewer = (await cloud.as(key, 'POST /v1/keys', { body: { scope: 'viewer' } })).body.key;
+      for (const credential of [key, viewer]) {
+        const own = (await cloud.as(credential, 'GET /metrics')).body;
+        expect(own).toContain('bootplane_info{');
+        expect(own).not.toMatch(/_total\b/);
+      }
       expect((await cloud.admin('GET /metrics', { fleet: 'shops' })).body).toContain('bootplane_http_requests_total{');
+      const ofSettings = (await cloud.as(FLEET_KEY, 'POST /v1/keys', { body: { scope: 'viewer' } })).body.key;
+      for (const credential of [FLEET_KEY, ofSettings]) {
+        expect((await cloud.as(credential, 'GET /metrics')).body).toContain('bootplane_http_requests_total{');
+      }
     });
 
     it('asks the database for the key of a fleet every half a minute', async () => {

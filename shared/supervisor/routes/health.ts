@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { BacklogStatus } from '../../contract/backlog.ts';
 import { Health } from '../../contract/status.ts';
 import { DatabaseError } from '../../ports/database.ts';
-import { isAdmin } from '../auth.ts';
+import { type Caller, isAdmin } from '../auth.ts';
 import type { Context } from '../context.ts';
 import { renderLabels, renderMetric } from '../metrics.ts';
 import { ProblemError } from '../problem.ts';
@@ -56,15 +56,23 @@ function metrics(context: Context): Route {
     method: 'get',
     path: '/metrics',
     tag: 'health',
-    summary: 'Counters of this process and gauges of the fleet, for Prometheus. Where fleets are made, the counters are for an admin',
+    summary:
+      'Counters of this process and gauges of the fleet, for Prometheus. Where fleets are made, the counters are for an admin and the fleet of the settings',
     answers: { 200: { description: 'Text format 0.0.4.', schema: z.string(), content_type: PROMETHEUS } },
     async handle({ caller }) {
-      // They count the calls of all fleets, and what another fleet does is nobody's business.
-      const counters = context.options.registry === undefined || isAdmin(caller) ? context.metrics.render() : '';
+      const counters = maySeeCounters(context, caller) ? context.metrics.render() : '';
       const body = (await gauges(context, caller.fleet)) + counters;
       return new Response(body, { headers: { 'content-type': PROMETHEUS } });
     },
   });
+}
+
+/**
+ * They count the calls of all fleets, and what another fleet does is nobody's business. The fleet of the settings is of
+ * who runs this Supervisor.
+ */
+function maySeeCounters({ options: { registry } }: Context, caller: Caller): boolean {
+  return registry === undefined || registry.isOwn(caller.fleet) || isAdmin(caller);
 }
 
 const PRESENT = 'Whether the external of a component answers this node.';
