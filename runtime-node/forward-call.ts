@@ -78,7 +78,7 @@ export function isFleetPublish(call: Named & Pick<Call, 'search'>): boolean {
   return isPublish(call) && !isBreakGlass(call);
 }
 
-export function isBreakGlass({ search }: Pick<Call, 'search'>): boolean {
+function isBreakGlass({ search }: Pick<Call, 'search'>): boolean {
   return new URLSearchParams(search).get('break_glass') === 'true';
 }
 

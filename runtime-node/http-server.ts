@@ -44,7 +44,7 @@ export async function listen(handler: Handler, host: string, port: number, optio
   const { tls } = options;
   const plain = createHttp(tls === undefined ? handler : withoutStrangers(handler), options) as Server;
   const secure = tls === undefined ? undefined : (createHttp(handler, options, tls) as HttpsServer);
-  if (secure !== undefined) tls?.onRenewed((context) => secure.setSecureContext(context));
+  if (secure !== undefined) tls?.onRenewed((context) => secure.setSecureContext({ ...context, minVersion: TLS_LIMITS.minVersion }));
   const server = secure === undefined ? plain : tellApart(plain, secure);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(explain(error, host, port), { cause: error })));

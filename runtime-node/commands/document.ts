@@ -217,7 +217,7 @@ async function readVersion(client: Client, kind: DocumentKind, generation: numbe
   );
 }
 
-export function hashStart(text: string): string {
+function hashStart(text: string): string {
   if (!/^[0-9a-f]{4,64}$/.test(text)) throw new InvalidArgumentError('It must be 4 to 64 of the digits 0-9 a-f.');
   return text;
 }

@@ -27,6 +27,8 @@ export function bootWaitMs(rank: number, random: number): number {
 
 /** What the one before needs to ask the cloud, to claim there and to say so on the LAN, milliseconds. */
 const CLOUD_STEP_MS = 500;
+/** Who is far behind asks by then anyway: the first ones may be cut off from the cloud. */
+const MAX_CLOUD_RANK = 6;
 /** Sites that lost their power together come back together. */
 const CLOUD_SPREAD_MS = 500;
 
@@ -35,7 +37,7 @@ const CLOUD_SPREAD_MS = 500;
  * boots at once the first asks, and the others hear of it. `random` is in [0, 1).
  */
 export function cloudWaitMs(rank: number, random: number): number {
-  return Math.min(rank, MAX_BOOT_RANK) * CLOUD_STEP_MS + random * CLOUD_SPREAD_MS;
+  return Math.min(rank, MAX_CLOUD_RANK) * CLOUD_STEP_MS + random * CLOUD_SPREAD_MS;
 }
 
 /** Those of the succession who claim before this node; all of them when it is not among them. */

@@ -50,7 +50,7 @@ function beforeHere({ deps, round }: Pick<StepContext, 'deps' | 'round'>) {
 }
 
 /**
- * Waits for this node's turn to ask the cloud, when it has just started; the leader that it found on the LAN meanwhile, if
+ * Waits for this node's turn to ask the cloud, when it has no control plane and nobody to take over from; the leader that it found on the LAN meanwhile, if
  * one was. So one of a site asks first, and after a power cut neither all nodes of a site nor all sites ask at once.
  */
 export async function waitForCloudTurn(context: StepContext): Promise<StepResult | undefined> {

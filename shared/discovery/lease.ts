@@ -1,5 +1,6 @@
 import { ApiError, type Client } from '../client.ts';
 import type { ClaimAnswer } from '../contract/leader.ts';
+import { jittered } from '../decide/jitter.ts';
 import { type HeldLease, leaseEndsAtMs, leaseHolds, renewAtMs } from '../decide/ttl.ts';
 import type { Clock } from '../ports/clock.ts';
 import { messageOf } from './json-file.ts';
@@ -60,11 +61,12 @@ export interface Holding {
 
 /**
  * Renews the lease until it is lost, runs out or `signal` aborts. A renewal that fails, or is overtaken
- * by this node's own claim of a higher epoch, is tried again a tenth of the lease later.
+ * by this node's own claim of a higher epoch, is tried again about a tenth of the lease later.
  */
 export async function holdLease(deps: DiscoveryDeps, holding: Holding, signal: AbortSignal): Promise<LeaseEnd> {
-  const { clock, log } = deps;
+  const { clock, log, random } = deps;
   const { lease, renew, nextAt = ({ held }) => renewAtMs(held) } = holding;
+  const soon = () => clock.monotonic() + jittered(lease.held.expires_in_ms / 10, random.next());
   let next = nextAt(lease);
   while (!signal.aborted) {
     await clock.sleep(Math.max(0, Math.min(next - clock.monotonic(), leaseLeftMs(lease, clock))), signal);
@@ -75,7 +77,7 @@ export async function holdLease(deps: DiscoveryDeps, holding: Holding, signal: A
       if ('lost_to' in claim) {
         if (!isThisNode(deps, claim.lost_to)) return 'lost';
         // This node met another leader and is about to lead at a higher epoch: the session ends with that.
-        next = clock.monotonic() + lease.held.expires_in_ms / 10;
+        next = soon();
         continue;
       }
       if (claim.granted.epoch !== lease.epoch) return { regained: claim.granted };
@@ -85,7 +87,7 @@ export async function holdLease(deps: DiscoveryDeps, holding: Holding, signal: A
       if (signal.aborted) break;
       if (error instanceof ApiError && error.problem.code === 'stale_epoch') return 'lost';
       log.warn(`the lease was not renewed: ${messageOf(error)}`, { epoch: lease.epoch, left_ms: Math.round(leaseLeftMs(lease, clock)) });
-      next = clock.monotonic() + lease.held.expires_in_ms / 10;
+      next = soon();
     }
   }
   return 'ended';

@@ -27,6 +27,8 @@ const SOON_MS = 250;
 const MAX_RESYNCS = 3;
 /** All is told again from time to time: it costs the cloud no row where nothing differs, and mends what should not have happened. */
 const RETELL_MS = 3_600_000;
+/** Sooner by up to this share of it: sites that came back to their cloud together do not go on doing it together. */
+const RETELL_SPREAD = 0.5;
 /** What a call tells, bytes: less over a line that did not carry it in time, more over one that did. */
 const FIRST_BYTES = 128 * 1024;
 const LEAST_BYTES = 8 * 1024;
@@ -37,7 +39,8 @@ interface State {
   session: string;
   /** Of the next call. */
   seq: number;
-  began_at: number;
+  /** When all is told again, by the monotonic clock. */
+  retell_at: number;
   bytes: number;
   /** Whether the last call left something to tell, and how often in a row the cloud has asked for all of it. */
   isMore: boolean;
@@ -95,8 +98,8 @@ export async function openUplink(node: NodeContext, options: UplinkOptions): Pro
   };
 }
 
-function freshSession({ deps: { random, clock } }: NodeContext): Pick<State, 'session' | 'seq' | 'began_at'> {
-  return { session: random.uuid(), seq: 1, began_at: clock.monotonic() };
+function freshSession({ deps: { random, clock } }: NodeContext): Pick<State, 'session' | 'seq' | 'retell_at'> {
+  return { session: random.uuid(), seq: 1, retell_at: clock.monotonic() + RETELL_MS * (1 - RETELL_SPREAD * random.next()) };
 }
 
 function beginAnew({ node, changes, state }: Uplink): void {
@@ -108,7 +111,7 @@ async function call(uplink: Uplink): Promise<Claim | (Answer<UplinkAnswer> & { r
   const { node, lease, cloud, state } = uplink;
   const { clock, config, identity } = node.deps;
   state.isFirst = false;
-  if (clock.monotonic() - state.began_at > RETELL_MS) beginAnew(uplink);
+  if (clock.monotonic() >= state.retell_at) beginAnew(uplink);
   const portion = await collect(uplink);
   const { node_id, instance_id } = identity;
   const from = { node_id, instance_id, url: config.advertise_url(), epoch: lease.epoch, site: config.site, session: state.session };

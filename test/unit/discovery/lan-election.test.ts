@@ -19,7 +19,7 @@ describe('the wait before an election', () => {
 
   it('before the cloud is asked leaves the one before time to do so, and tells sites apart by chance', () => {
     expect([cloudWaitMs(0, 0), cloudWaitMs(0, 0.5), cloudWaitMs(2, 0)]).toEqual([0, 250, 1000]);
-    expect(cloudWaitMs(500, 0)).toBe(cloudWaitMs(20, 0));
+    expect(cloudWaitMs(500, 0)).toBe(cloudWaitMs(6, 0));
   });
 
   it('goes by the succession in a takeover, without the one that is gone', () => {
