@@ -90,6 +90,22 @@ export function tokenCases(start: Start): void {
         expect(await status(await token({ scope: 'openid viewer profile operator', sub: 'jane' }))).toBe(200);
       });
 
+      it('make keys that have an end, of whatever length, and no others', async () => {
+        const as = await token({ scope: 'operator', sub: 'jane' });
+        const issue = (body: unknown) => call(harness, 'POST /v1/keys', { as, body });
+        for (const body of [{ scope: 'operator' }, { scope: 'viewer' }, { scope: 'node', node_id: 'a' }]) {
+          expect(await issue(body)).toMatchObject({
+            status: 403,
+            body: { code: 'forbidden', detail: expect.stringMatching(/give expires_in_seconds$/) },
+          });
+        }
+        expect((await call(harness, 'GET /v1/keys')).body.keys).toEqual([]);
+        const years = await issue({ scope: 'viewer', expires_in_seconds: 315_360_000 });
+        expect(years).toMatchObject({ status: 201, body: { created_by: 'jwt jane', expires_at: expect.any(String) } });
+        // It ends after a day by itself.
+        expect(await issue({ scope: 'join' })).toMatchObject({ status: 201, body: { expires_at: expect.any(String) } });
+      });
+
       it('see the fleet that they name, and no other', async () => {
         await register(harness, 'a');
         const of = async (fleet: string) =>

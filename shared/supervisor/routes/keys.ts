@@ -98,8 +98,11 @@ function keyEvent({ fleet, key_id, scope, label, site }: KeyName, action: 'creat
 
 type KeyName = Pick<KeyView, 'fleet' | 'key_id' | 'scope' | 'label' | 'site'>;
 
-/** What an issued key mints ends with it, or before: else its own end would be none. */
+/** What an issued key mints ends with it, or before, and what a JWT mints has an end: else its own end would be none. */
 function refuseOutliving(caller: Caller, seconds: number | undefined, now: number): void {
+  if (seconds === undefined && 'subject' in caller && caller.subject !== undefined) {
+    throw new ProblemError('forbidden', 'a JWT has an end, and so has the key that it makes: give expires_in_seconds');
+  }
   const end = 'issued' in caller ? caller.issued?.expires_at : undefined;
   if (end === undefined || (seconds !== undefined && now + seconds * 1000 <= end)) return;
   throw new ProblemError('forbidden', `the key that makes this one ends at ${toTimestamp(end)}: give expires_in_seconds that ends by then`);
