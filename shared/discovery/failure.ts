@@ -11,7 +11,7 @@ export type FailureAction = 'register' | 'relocate' | 'duplicate' | 'retry' | 'd
 export const DUPLICATE_ADVICE =
   'to mend it: stop one of the two, remove node.json from its data directory, start it again. Services stay as they are';
 
-/** A control plane that goes on answering for an epoch before the one that it was known to lead at: another one stands there now. */
+/** A control plane that answers for another leader, or goes on answering for an epoch before the one that it was known to lead at: another one stands there now. */
 export class OutdatedError extends Error {}
 
 /** Specification, section 7. */

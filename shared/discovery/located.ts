@@ -25,6 +25,11 @@ export interface Located {
   readonly look_again_ms?: number;
 }
 
+/** True for a leader on the network of this node: its news are listened to, and others take over from it. */
+export function isOnLan({ source, lease }: Located): boolean {
+  return lease === undefined && (source === 'mdns' || source === 'peer');
+}
+
 /** The leader is gone for sure: its process is dead, it released its lease, or it was silent for a whole TTL. */
 export interface Takeover {
   /** node_id of the leader that is gone. */

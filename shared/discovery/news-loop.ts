@@ -3,7 +3,8 @@ import { formatToken, parseToken } from '../contract/headers.ts';
 import type { CurrentNews } from '../contract/news.ts';
 import { backoffMs } from '../decide/backoff.ts';
 import { CALL_TIMEOUT_MS, connect, connectStream } from './connect.ts';
-import { isOnLan, type Session } from './session-state.ts';
+import { isOnLan } from './located.ts';
+import type { Session } from './session-state.ts';
 import { takeOver } from './takeover.ts';
 import { aborted, linkedAbort } from './waker.ts';
 

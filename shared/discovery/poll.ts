@@ -6,6 +6,7 @@ import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
 import { OutdatedError } from './failure.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
+import { isOnLan } from './located.ts';
 import { isLater, matches } from './select.ts';
 import type { Exchange } from './sync-exchange.ts';
 
@@ -25,6 +26,7 @@ export async function poll(node: NodeContext, client: Client, exchange: Exchange
   for (let ask = 1; !isSettled && ask <= MAX_ASKS; ask += 1) {
     const answer = await client.plan(node.deps.identity.node_id);
     desired = answer.desired;
+    if (isOfAnother(node, answer.body)) throw new OutdatedError(`its plan answers are of ${answer.body.leader_node_id}, who leads by now`);
     if (isOutdated(node, answer.body)) {
       if (ask < MAX_ASKS) continue;
       throw new OutdatedError(`its plan answers are of epoch ${answer.body.epoch}, though it is known to be past that`);
@@ -56,6 +58,14 @@ function labelOf({ document: { meta } }: Held<DocumentKind>): string {
 function isOutdated({ standing: { located, token } }: NodeContext, { epoch }: NodePlan): boolean {
   if (located?.source === 'cloud') return false;
   return epoch < Math.max(located?.leader?.epoch ?? 0, token?.epoch ?? 0);
+}
+
+/**
+ * A leader that stepped down passes calls on to the one that it follows, who has not been told yet what runs here and would
+ * place it elsewhere: that one is looked for and registered with first. A cloud knows its nodes whoever leads them.
+ */
+function isOfAnother({ standing: { located } }: NodeContext, { leader_node_id }: NodePlan): boolean {
+  return located?.leader !== undefined && isOnLan(located) && located.leader.node_id !== leader_node_id;
 }
 
 async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Promise<void> {

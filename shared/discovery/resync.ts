@@ -2,9 +2,8 @@ import type { FencingToken } from '../contract/headers.ts';
 import { jittered } from '../decide/jitter.ts';
 import { QUIET_TTLS } from '../decide/ttl.ts';
 import type { NodeContext } from './context.ts';
-import type { Located } from './located.ts';
+import { isOnLan, type Located } from './located.ts';
 import { mayRunOn } from './select.ts';
-import { isOnLan } from './session-state.ts';
 
 /**
  * How often the plan is asked for where places move with the other nodes, instead of `QUIET_TTLS`. Who holds the news of its leader open is told when one did; the leader

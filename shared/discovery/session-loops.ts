@@ -5,11 +5,11 @@ import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { sendHeartbeat } from './heartbeat.ts';
 import { claimLease, holdLease, type Lease, leaseLeftMs } from './lease.ts';
 import { locate } from './locate.ts';
-import { describe, type Located } from './located.ts';
+import { describe, isOnLan, type Located } from './located.ts';
 import { heedAnswer } from './news-loop.ts';
 import { poll } from './poll.ts';
 import { createResync } from './resync.ts';
-import { isOnLan, type Session } from './session-state.ts';
+import type { Session } from './session-state.ts';
 import { createWaker } from './waker.ts';
 
 const RETRY_BASE_MS = 250;

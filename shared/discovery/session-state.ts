@@ -5,7 +5,7 @@ import type { NodeContext } from './context.ts';
 import { DUPLICATE_ADVICE, type FailureAction, onFailure } from './failure.ts';
 import { createFailureRecord } from './failure-record.ts';
 import { messageOf } from './json-file.ts';
-import type { Located, Takeover } from './located.ts';
+import { isOnLan, type Located, type Takeover } from './located.ts';
 import { register } from './register.ts';
 import { createRegistration } from './registration.ts';
 import { createExchange, type Exchange } from './sync-exchange.ts';
@@ -66,11 +66,6 @@ function newsFor({ standing: { heard }, documents }: NodeContext): DesiredGenera
   const held = { plan: documents.plan?.held.document.meta.generation, profile: documents.profile?.document.meta.generation };
   const news = (['plan', 'profile'] as const).filter((kind) => (heard[kind] ?? -1) > (held[kind] ?? -1));
   return news.length === 0 ? undefined : Object.fromEntries(news.map((kind) => [kind, heard[kind]]));
-}
-
-/** True for a leader on the network of this node: its news are listened to, and others take over from it. */
-export function isOnLan({ source, lease }: Located): boolean {
-  return lease === undefined && (source === 'mdns' || source === 'peer');
 }
 
 export interface SessionSignals {

@@ -105,6 +105,30 @@ describe('a plan answer that was under way while its leader began a later epoch'
   });
 });
 
+describe('a plan answer of a leader whom this node has told nothing yet', () => {
+  it('is not taken: its leader is looked for and registered with first', async () => {
+    const machines = await fleet.booted(3);
+    const leader = machines.find(({ state }) => state.leads);
+    const [follower, other] = machines.filter((machine) => machine !== leader);
+    if (leader === undefined || follower === undefined || other === undefined) throw new Error(fleet.standing());
+    const { body } = await leader.client.plan(follower.node_id);
+    // It stepped down, and passes on what it is asked.
+    let [plans, registrations] = [0, 0];
+    fleet.onRequest = (_from, _to, { url }) => {
+      if (new URL(url).pathname === '/v1/nodes/register') registrations += 1;
+    };
+    intercept(leader, async (request, answer) =>
+      new URL(request.url).pathname === '/v1/nodes/plan' && plans++ === 0
+        ? Response.json({ ...body, epoch: body.epoch + 1, leader_node_id: other.node_id })
+        : answer(),
+    );
+    follower.discovery.poke();
+    expect(await followedBy(follower, 3000)).toEqual([`${body.epoch}/${leader.node_id}`]);
+    expect(plans).toBeGreaterThan(1);
+    expect(registrations).toBe(1);
+  });
+});
+
 function noLeader(): Response {
   return Response.json({ type: 'about:blank', title: 'x', status: 404, detail: 'x', code: 'no_leader' }, { status: 404 });
 }
