@@ -1,7 +1,9 @@
 import { chmod, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toBase64Url } from '../shared/contract/base64url.ts';
+import { whyNotOfFleet } from '../shared/contract/fleet.ts';
 import { fleetOfKey, MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
+import { isJwt } from '../shared/contract/jwt.ts';
 import type { Log } from '../shared/ports/log.ts';
 import type { Random } from '../shared/ports/random.ts';
 import type { StateFiles } from '../shared/ports/state-files.ts';
@@ -65,6 +67,24 @@ const MADE = /^bpk_[A-Za-z0-9_-]{43}$/;
 /** The same, of a cloud of many fleets. */
 const MADE_BY_CLOUD = /^bpk~[^~]+~[A-Za-z0-9_-]{43}$/;
 
+/** Credentials that are no fleet key, each with what it is good for. One of them would begin a fleet of its own. */
+const OTHER_CREDENTIALS: readonly (readonly [RegExp, string])[] = [
+  [
+    /^bpi~/,
+    'is an issued key (bpi~…, as `bootplane keys create` prints it): commands and programs take it, a node needs the key of its fleet, and no command of this version joins with a join key',
+  ],
+  [/^bpn~/, 'is the credential of one node (bpn~…)'],
+  [/^bps~/, 'is the token of a service (bps~…)'],
+];
+
+/** What a credential is that is no fleet key, in words that go on from "it"; undefined for one that may be. Never holds the text. */
+function whyNotFleetKey(key: string): string | undefined {
+  const other = OTHER_CREDENTIALS.find(([form]) => form.test(key))?.[1];
+  if (other !== undefined) return other;
+  if (isJwt(key)) return 'is a JWT, as a login service makes them';
+  return whyNotOfFleet(fleetOfKey(key) ?? 'FLEET', key);
+}
+
 /** Throws `FleetKeyError` for a text that can't be a fleet key. The message never holds it. */
 export function checkFleetKey(key: string): void {
   const refuse = (why: string) => {
@@ -76,10 +96,21 @@ export function checkFleetKey(key: string): void {
     refuse(`has ${key.length} characters instead of 47, so a part of it is missing or doubled`);
   if (key.startsWith('bpk~') && !MADE_BY_CLOUD.test(key))
     refuse('is no bpk~FLEET~ with 43 characters behind it, so a part of it is missing or doubled');
+  const why = whyNotFleetKey(key);
+  if (why !== undefined) refuse(why);
 }
 
-/** Throws `FleetKeyError` for a key that names another fleet than this node is set to: all that is derived from it would be wrong. */
-export function refuseKeyOfAnother(fleet: string, key: string): void {
+/**
+ * Throws `FleetKeyError` for a credential that is no fleet key, and for a key that names another fleet than this node is
+ * set to: all that is derived from it would be wrong. `source`: the variable or file that it came from.
+ */
+export function refuseKeyOfAnother(fleet: string, key: string, source = 'the fleet key'): void {
+  const why = whyNotFleetKey(key);
+  if (why !== undefined) {
+    throw new FleetKeyError(
+      `${source} holds no fleet key: it ${why}; put the key of the fleet there (\`bootplane key show\` prints it on a machine of the fleet), or remove it to begin a new fleet`,
+    );
+  }
   const named = fleetOfKey(key);
   if (named === undefined || named === fleet) return;
   throw new FleetKeyError(`the fleet key is of the fleet ${named}, and this node is set to ${fleet}: start it with --fleet ${named}`);

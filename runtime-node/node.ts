@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { identify } from '../shared/discovery/identify.ts';
 import { lockDataDir } from './adapters/data-dir-lock.ts';
 import { warnOfBackendSettings } from './backend-settings.ts';
@@ -5,7 +6,7 @@ import type { RunningNode } from './commands/io.ts';
 import { compose, type OpenMachine, openLan, openMachine } from './compose.ts';
 import type { Config } from './config.ts';
 import { Door } from './door.ts';
-import { fleetKey, refuseKeyOfAnother } from './fleet-key.ts';
+import { FLEET_KEY_FILE, fleetKey, refuseKeyOfAnother } from './fleet-key.ts';
 import { warnOfLanSettings } from './lan-settings.ts';
 import { forgetListening, rememberListening } from './listen-file.ts';
 import { createNodeControl } from './node-control.ts';
@@ -37,7 +38,7 @@ async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<R
   // What is still being written belongs to this process: the next one must not meet it.
   undo.add(() => machine.files.idle());
   const key = await fleetKey(config.data_dir, config.api_key, machine);
-  refuseKeyOfAnother(config.fleet, key);
+  refuseKeyOfAnother(config.fleet, key, config.api_key === undefined ? join(config.data_dir, FLEET_KEY_FILE) : 'BOOTPLANE_API_KEY');
   const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
   const ports = await compose(config, machine, identity.node_id, undo);
   if (config.tls_ca !== undefined) trustAlso(config.tls_ca);

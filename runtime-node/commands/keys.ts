@@ -53,7 +53,7 @@ async function allKeys(client: IdentityClient): Promise<IssuedKey[]> {
 function defineCreate(command: Command, run: Runner): void {
   withTarget(command.command('create <scope>').description(`issues a key; the scope is ${KeyScope.options.join(', ')}`))
     .option('--label <TEXT>', 'what it is for')
-    .option('--expires <DURATION>', 'how long it holds: 90d, 12h, 30min, 45s')
+    .option('--expires <DURATION>', 'how long it holds: 1y, 90d, 12h, 30min, 45s')
     .option('--node <ID>', 'the node of a key with the scope node')
     .option('--for-site <NAME>', 'the site of the nodes that a join key lets in')
     .option('--max-uses <NUMBER>', 'how many nodes a join key lets in')
@@ -61,7 +61,8 @@ function defineCreate(command: Command, run: Runner): void {
     .option('--json', 'print the answer, with the key')
     .action(
       run(async (io, called) => {
-        const created = await (await connect(io, called)).createKey(requestOf(called));
+        const request = requestOf(called);
+        const created = await (await connect(io, called)).createKey(request);
         const { quiet, json } = called.opts<{ quiet?: boolean; json?: boolean }>();
         if (quiet === true) printLines(io, [created.key]);
         else if (json === true) printJson(io, created);
@@ -152,8 +153,12 @@ async function connect(io: Io, called: Command): Promise<IdentityClient> {
 
 function requestOf(called: Command): CreateKeyRequest {
   const { label, expires, node, forSite, maxUses } = called.opts<Record<string, string | undefined>>();
+  const [scope = ''] = called.args;
+  if (!KeyScope.options.some((one) => one === scope)) {
+    throw new CommandError('usage', `there is no scope "${oneLine(scope)}"`, `Give one of ${KeyScope.options.join(', ')}.`);
+  }
   const request = CreateKeyRequest.safeParse({
-    scope: called.args[0],
+    scope,
     ...(label === undefined ? {} : { label }),
     ...(expires === undefined ? {} : { expires_in_seconds: parseDuration('--expires', expires) }),
     ...(node === undefined ? {} : { node_id: node }),

@@ -93,11 +93,11 @@ describe('bootplane keys', () => {
   });
 
   it.each([
-    [['create', 'admin'], 64, /the scope:/],
+    [['create', 'chef'], 64, /there is no scope "chef"/],
     [['create', 'node'], 64, /--node: is needed/],
     [['create', 'viewer', '--max-uses', '3'], 64, /--max-uses: goes with the scope join/],
-    [['create', 'join', '--max-uses', 'many'], 64, /--max-uses is many/],
-    [['create', 'viewer', '--expires', 'soon'], 64, /--expires is soon\nGive a number and its unit/],
+    [['create', 'join', '--max-uses', 'many'], 64, /--max-uses is "many"/],
+    [['create', 'viewer', '--expires', 'soon'], 64, /--expires is "soon"\nGive a number and its unit/],
     [['revoke', 'bpi~default~1f0c~secret'], 64, /that is a key, not its id/],
     [['revoke', 'nothing'], 1, /there is no key nothing/],
     [['list', '--in-fleet', 'shops'], 64, /--in-fleet needs the admin key/],

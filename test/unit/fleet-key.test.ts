@@ -100,3 +100,21 @@ describe('the key of a fleet that a cloud has made', () => {
     expect(() => refuseKeyOfAnother('default', key)).toThrow('start it with --fleet shops');
   });
 });
+
+describe('a credential that is no fleet key', () => {
+  const secret = 'x'.repeat(43);
+  it.each([
+    ['an issued key', `bpi~default~1f0c2d3e4a5b6c7d~${secret}`, 'an issued key'],
+    ['the credential of a node', `bpn~default~node-1~${secret}`, 'the credential of one node'],
+    ['the token of a service', `bps~default~node-1~web~${secret}`, 'the token of a service'],
+    ['a JWT', `eyJhbGciOiJFZERTQSJ9.eyJleHAiOjF9.${secret}`, 'a JWT'],
+    ['one of a kind that this version does not know', `bpz~default~${secret}`, 'another kind'],
+  ])('is refused with what it is: %s', (_what, key, what) => {
+    for (const refuse of [() => checkFleetKey(key), () => refuseKeyOfAnother('default', key)]) {
+      expect(refuse).toThrow(FleetKeyError);
+      expect(refuse).toThrow(what);
+      expect(refuse).toThrow('bootplane key show');
+      expect(refuse).not.toThrow('xxxxx');
+    }
+  });
+});

@@ -108,7 +108,7 @@ function write(context: Context, { kind, path, title }: Noun): Route {
     method: 'put',
     path,
     tag: 'documents',
-    summary: `Publishes a ${title} as the next generation`,
+    summary: `Publishes ${kind === 'profile' ? 'an' : 'a'} ${title} as the next generation`,
     query: PublishQuery,
     headers: z.object({ 'If-Match': z.string().describe('The generation that this version replaces, quoted: "0" for the first.') }),
     body: documentSchemas[kind],
