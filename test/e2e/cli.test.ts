@@ -109,12 +109,16 @@ describe('a node with the examples', () => {
   });
 
   it('events has a step of each component', async () => {
-    const { out } = await cli('events', '-n', '100', '--json');
-    const components = out
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line).data.component);
-    expect(new Set(components.filter((one) => one !== undefined))).toEqual(new Set(['storage', 'broker', 'vector', 'services']));
+    await until('events of four components', async () => {
+      const { out } = await cli('events', '-n', '100', '--json');
+      const components = new Set(
+        out
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line).data.component),
+      );
+      return ['storage', 'broker', 'vector', 'services'].every((one) => components.has(one)) || undefined;
+    });
   });
 
   it('a published profile is applied, and taking a bucket out of it deletes nothing', async () => {
@@ -127,13 +131,14 @@ describe('a node with the examples', () => {
     await storageAt(1);
     expect((await cli('profile', 'publish', join(examples, 'profile.yaml'), '--yes')).code).toBe(0);
     await storageAt(2);
-    const { out } = await cli('events', '-n', '1000', '--json');
-    const actions = out
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line).data.action);
-    expect(actions.filter((action) => /^ensure-bucket.*added/.test(action ?? ''))).toHaveLength(1);
-    expect(actions.filter((action) => /delete|remove|destroy/.test(action ?? ''))).toEqual([]);
+    const actions = await until('the events of generation 2', async () => {
+      const events = await storageEvents();
+      return events.some(({ action, generation }) => action === 'reconcile' && generation === 2)
+        ? events.map(({ action }) => action)
+        : undefined;
+    });
+    expect(actions.filter((action) => /^ensure-bucket.*added/.test(action))).toHaveLength(1);
+    expect(actions.filter((action) => /delete|remove|destroy/.test(action))).toEqual([]);
   });
 
   it('a second node on the same data directory is refused with who has it', async () => {
@@ -211,4 +216,14 @@ function runsStubborn(one: NodeProcess): Promise<unknown> {
     'the service runs',
     async () => (await stateOf(one)) === 'running' && (await run(['logs', 'stubborn', '--data-dir', one.dataDir])).out !== '',
   );
+}
+
+/** What the storage of the node has reported so far. */
+async function storageEvents(): Promise<{ action: string; generation?: number }[]> {
+  const { out } = await cli('events', '-n', '1000', '--json');
+  const all = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line).data);
+  return all.filter(({ component }) => component === 'storage');
 }

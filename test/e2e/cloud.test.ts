@@ -45,9 +45,12 @@ describe('a node with a cloud control URL', () => {
     // It leads by its own Supervisor, which the lease in D1 confirms.
     expect(health).toMatchObject({ role: 'leader', source: 'self', provisional: false, confirmed: true });
 
-    const { nodes } = (await cloud.nodes()).body;
-    expect(nodes).toHaveLength(1);
-    expect(nodes[0]).toMatchObject({ node_id: health.node_id, role: 'leader', liveness: 'online' });
+    // The lease is confirmed first; what the site looks like follows with its first uplink call.
+    const nodes = await until('the node at the cloud', async () => {
+      const { body } = await cloud.nodes();
+      return body.nodes[0]?.role === 'leader' ? body.nodes : undefined;
+    });
+    expect(nodes).toMatchObject([{ node_id: health.node_id, role: 'leader', liveness: 'online' }]);
     expect((await cloud.leader()).body).toMatchObject({ node_id: health.node_id, provisional: false });
     const status = await until('the status at the cloud', async () => {
       const { body } = await cloud.status(health.node_id!);
