@@ -4,6 +4,7 @@ import { workerClock } from '../../../functions/adapters/clock.ts';
 import { d1Database } from '../../../functions/adapters/d1.ts';
 import { deriveFleetKeys } from '../../../shared/contract/fleet-keys.ts';
 import { createSupervisor } from '../../../shared/supervisor/app.ts';
+import { watchSecrets } from '../../support/planted-secrets.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { type Adjust, FLEET_KEY, FOREIGN_KEY, type Harness } from '../harness.ts';
@@ -48,13 +49,18 @@ export async function startOnWorkerd({ wrap, registryOf, ...options }: Adjust = 
     ...options,
     database,
   });
+  const ask = async (path: string, init?: RequestInit) => supervisor.fetch(new Request(new URL(path, 'http://bootplane.test'), init));
+  const watched = watchSecrets(ask, log, emitted);
   return {
     supervisor,
     database,
     keys,
     emitted,
     foreign: await deriveFleetKeys('default', FOREIGN_KEY),
-    fetch: (path, init) => supervisor.fetch(new Request(new URL(path, 'http://bootplane.test'), init)),
-    close: async () => void (wrap === undefined && (await freshD1())),
+    fetch: watched.fetch,
+    close: async () => {
+      if (wrap === undefined) await freshD1();
+      await watched.check();
+    },
   };
 }
