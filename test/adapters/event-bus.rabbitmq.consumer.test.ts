@@ -6,7 +6,6 @@ import type { Link } from '../../runtime-node/adapters/bus-rabbitmq/link.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
-import { drain } from '../unit/discovery/drain.ts';
 
 /** A link whose channels are lost as `fates` say: with the answer to the subscription, right after it, or not at all. */
 function fatefulLink(fates: ('with the answer' | 'right after' | 'never')[]) {
@@ -39,7 +38,7 @@ function fatefulLink(fates: ('with the answer' | 'right after' | 'never')[]) {
 test.each(['with the answer', 'right after'] as const)(
   'a consumer whose channel is lost %s to its subscription subscribes again',
   async (fate) => {
-    const clock = new SimulatedClock(undefined, drain);
+    const clock = new SimulatedClock();
     const { link, opened, lose } = fatefulLink(['never', fate, fate]);
     const consumer = new RabbitConsumer({
       queue: 'frames',

@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/ports/clock.ts';
+import { drain } from './drain.ts';
 
 interface Sleeper {
   readonly at: number;
@@ -14,12 +15,9 @@ export class SimulatedClock implements Clock {
   #elapsed = 0;
   #trusted = true;
   #sleepers: Sleeper[] = [];
-  readonly #settle: () => Promise<void>;
 
-  /** `whenSettled` resolves when all work is done that does not wait for this clock. */
-  constructor(start = Date.UTC(2026, 0, 1), whenSettled = settle) {
+  constructor(start = Date.UTC(2026, 0, 1)) {
     this.#wall = start;
-    this.#settle = whenSettled;
   }
 
   now(): number {
@@ -53,12 +51,12 @@ export class SimulatedClock implements Clock {
   /** Lets `ms` milliseconds pass. */
   async advance(ms: number): Promise<void> {
     const end = this.#elapsed + ms;
-    await this.#settle();
+    await drain();
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
       this.#moveTo(Math.max(next.at, this.#elapsed));
       this.#sleepers = this.#sleepers.filter((one) => one !== next);
       next.wake();
-      await this.#settle();
+      await drain();
     }
     this.#moveTo(end);
   }
@@ -81,9 +79,4 @@ export class SimulatedClock implements Clock {
     this.#wall += elapsed - this.#elapsed;
     this.#elapsed = elapsed;
   }
-}
-
-/** Waits until pending promises and I/O callbacks have run. */
-async function settle(): Promise<void> {
-  for (let round = 0; round < 10; round += 1) await new Promise((resolve) => setImmediate(resolve));
 }

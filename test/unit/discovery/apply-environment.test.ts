@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { ComponentStatus } from '../../../shared/contract/status.ts';
 import { createEnvironmentApplier } from '../../../shared/discovery/apply-environment.ts';
+import { drain } from '../../support/drain.ts';
 import { desiredProfile } from '../../support/memory-environment.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
-import { drain } from './drain.ts';
 
 const STATUS: Omit<ComponentStatus, 'status'> = {
   action: 'reconcile',
@@ -19,7 +19,7 @@ const STATUS: Omit<ComponentStatus, 'status'> = {
 
 /** An environment whose storage the leader reconciles, until `leads`. */
 function sharedEnvironment() {
-  const clock = new SimulatedClock(undefined, drain);
+  const clock = new SimulatedClock();
   const state = { leads: false, applies: 0 };
   const components = () => ({ storage: { ...STATUS, status: state.leads ? ('applied' as const) : ('skipped' as const) } });
   const environment = {

@@ -9,12 +9,12 @@ import type { Database } from '../../../shared/ports/database.ts';
 import type { Lan } from '../../../shared/ports/lan.ts';
 import { createSupervisor } from '../../../shared/supervisor/app.ts';
 import { migrations } from '../../runtime/node-harness.ts';
+import { drain } from '../../support/drain.ts';
 import { MemoryLan } from '../../support/memory-lan.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
-import { drain } from './drain.ts';
 import { FLEET_KEY, keys, recordingEnvironment, recordingServices } from './harness.ts';
 
 export const CLOUD = 'https://cloud.example';
@@ -34,7 +34,7 @@ interface Connection {
  * HTTP without sockets. A machine may be cut off (packets vanish), a process may die (its machine refuses).
  */
 export class Fleet {
-  readonly clock = new SimulatedClock(undefined, drain);
+  readonly clock = new SimulatedClock();
   readonly log = recordingLog();
   readonly lan = new MemoryLan({ clock: this.clock, log: this.log, path: (from, to) => (this.isCut(from, to) ? [] : [1]) });
   readonly machines = new Map<string, FleetMachine>();

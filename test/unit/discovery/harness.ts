@@ -8,11 +8,11 @@ import { identify } from '../../../shared/discovery/identify.ts';
 import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryConfig, DiscoveryDeps } from '../../../shared/discovery/types.ts';
 import type { EnvironmentReconciler, ServiceManager } from '../../../shared/reconcile/types.ts';
+import { drain } from '../../support/drain.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
-import { drain } from './drain.ts';
 import { ScriptedSupervisor } from './scripted-supervisor.ts';
 
 export const FLEET_KEY = 'a fleet key for tests only';
@@ -116,7 +116,7 @@ export class Machine {
   #random = seededRandom(7);
 
   constructor(start?: number) {
-    this.clock = new SimulatedClock(start, drain);
+    this.clock = new SimulatedClock(start);
     this.own = new ScriptedSupervisor(this.clock, SELF);
     this.cloud = new ScriptedSupervisor(this.clock, CLOUD);
   }
