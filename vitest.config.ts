@@ -7,6 +7,9 @@ const migrations = await readD1Migrations(fileURLToPath(new URL('migrations', im
 /** Where CI wants the results as JSON. */
 const report = process.env.VITEST_JSON_REPORT;
 
+/** Real processes on a machine that is busy with the other tests: limits for what hangs, not a measure. */
+const patient = { testTimeout: 300_000, hookTimeout: 300_000, expect: { poll: { timeout: 120_000 } } };
+
 export default defineConfig({
   test: {
     // Half of what the tests do is to wait for processes of their own: each core has a file to work on.
@@ -18,17 +21,14 @@ export default defineConfig({
           name: 'node',
           include: ['test/**/*.test.ts'],
           exclude: ['test/runtime/workerd/**', 'test/bench/**', 'test/lan/**'],
-          // Real processes on a machine that is busy with the other tests: a limit for what hangs, not a measure.
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          ...patient,
         },
       },
       {
         test: {
           name: 'lan',
           include: ['test/lan/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          ...patient,
           // Many real processes, whose clocks run on: one file at a time, after everything else.
           fileParallelism: false,
           sequence: { groupOrder: 1 },
@@ -42,7 +42,7 @@ export default defineConfig({
             miniflare: { bindings: { MIGRATIONS: migrations, BOOTPLANE_API_KEY: 'a fleet key that is only for tests' } },
           }),
         ],
-        test: { name: 'workerd', include: ['test/runtime/workerd/**/*.test.ts'], testTimeout: 20_000 },
+        test: { name: 'workerd', include: ['test/runtime/workerd/**/*.test.ts'], ...patient },
       },
     ],
   },

@@ -25,7 +25,7 @@ interface Told {
   readonly settled?: true;
 }
 
-it('what a call resolved with is there after kill -9, a batch whole or not at all', { timeout: 60_000 }, async () => {
+it('what a call resolved with is there after kill -9, a batch whole or not at all', async () => {
   const path = join(folder, 'backlog.sqlite');
   const told: Told[] = [];
   for (const [round, lines] of [7, 150, 900].entries()) {

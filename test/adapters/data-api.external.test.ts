@@ -19,7 +19,7 @@ describe.skipIf(why !== undefined)('the data API over RabbitMQ and S3', () => {
   let store: Store;
   beforeAll(async () => {
     [broker, store] = await Promise.all([startRabbitMq(), CEPH.start()]);
-  }, 180_000);
+  });
   afterAll(() => Promise.all([broker.stop(), store.stop()]));
 
   /** The servers are shared by all cases: each leaves them as it found them. */

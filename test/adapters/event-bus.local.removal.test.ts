@@ -20,7 +20,7 @@ async function removeAndDie(turns: number): Promise<void> {
   expect((await once(child, 'exit'))[1]).toBe('SIGKILL');
 }
 
-it('a removal that kill -9 cuts off is whole or not begun, and is finished by the next start', { timeout: 60_000 }, async () => {
+it('a removal that kill -9 cuts off is whole or not begun, and is finished by the next start', async () => {
   const left: number[] = [];
   for (const turns of [0, 2, 3, 4, 5, 12]) {
     const before = open();

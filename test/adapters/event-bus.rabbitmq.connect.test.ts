@@ -130,7 +130,7 @@ describe.skipIf(why !== undefined)('a real RabbitMQ that does not let us in says
   test('the port of the management interface', async () => {
     const { port } = new URL(rabbit.server.management_url);
     expect(await failureAt(urlOf(Number(port)))).toEqual(saying('backend_away', 'management interface', 'RABBITMQ_MANAGEMENT_URL'));
-  }, 30_000);
+  });
 
   test('with TLS: trusted by its authority, and told apart otherwise', async () => {
     const { tls_port, ca, port } = rabbit.server;
@@ -142,5 +142,5 @@ describe.skipIf(why !== undefined)('a real RabbitMQ that does not let us in says
     expect(await failureAt(url)).toEqual(saying('backend_away', 'certificate is not trusted', 'NODE_EXTRA_CA_CERTS'));
     expect(await failureAt(urlOf(port, 'amqps'), { ca })).toEqual(saying('backend_away', 'without TLS: use amqp:'));
     expect(await failureAt(urlOf(tls_port))).toEqual(saying('backend_away', 'speaks TLS: use amqps:'));
-  }, 60_000);
+  });
 });

@@ -14,7 +14,7 @@ export function rabbitTests() {
 
   beforeAll(async () => {
     server = await startRabbitMq();
-  }, 120_000);
+  });
   afterEach(async () => {
     const closing = opened;
     opened = [];

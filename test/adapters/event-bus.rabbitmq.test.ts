@@ -12,7 +12,7 @@ describe.skipIf(why !== undefined)('on a broker of its own', () => {
   let server: RabbitMq;
   beforeAll(async () => {
     server = await startRabbitMq();
-  }, 120_000);
+  });
   afterAll(() => server.stop());
 
   const harness = (managed: boolean) => async () => {

@@ -118,7 +118,7 @@ describe.skipIf(why !== undefined)('falling forward to a real RabbitMQ', () => {
     expect(wanted.length).toBeGreaterThan(3500);
   });
 
-  test('the broker is killed while messages go over, and started again: all of them arrive, in order', { timeout: 180_000 }, async () => {
+  test('the broker is killed while messages go over, and started again: all of them arrive, in order', async () => {
     await environment(rabbit.open());
     const node = start(0, 4000);
     await until('some', async () => (await published()).length >= 1000);
@@ -158,7 +158,7 @@ describe.skipIf(why !== undefined)('an embedded default beside a real RabbitMQ',
   let server: RabbitMq;
   beforeAll(async () => {
     server = await startRabbitMq();
-  }, 120_000);
+  });
   afterAll(() => server.stop());
 
   eventBusSuite('RabbitMQ that is present, with its embedded default', async () => {

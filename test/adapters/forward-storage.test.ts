@@ -130,7 +130,7 @@ async function wireTo(endpoint: string) {
 }
 
 describe('a node that is killed five times while objects go over loses none, doubles none and mixes up none', () => {
-  it('to a folder', { timeout: 120_000 }, async () => {
+  it('to a folder', async () => {
     const off = join(folder, 'off');
     await play({
       switchOn: (isOn) => (isOn ? rm(off) : writeFile(off, '')),
@@ -143,7 +143,7 @@ describe('a node that is killed five times while objects go over loses none, dou
     });
   });
 
-  it.skipIf(CEPH.missing !== undefined)(`to an S3 store: ${titled(CEPH)}`, { timeout: 240_000 }, async () => {
+  it.skipIf(CEPH.missing !== undefined)(`to an S3 store: ${titled(CEPH)}`, async () => {
     const store = await CEPH.start();
     onTestFinished(() => store.stop());
     const wire = await wireTo(store.endpoint);

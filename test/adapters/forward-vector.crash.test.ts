@@ -15,7 +15,7 @@ describe('kill -9 of a node whose vectors wait or go over', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('loses nothing that it acknowledged, and makes no conflict of it', { timeout: 120_000 }, async () => {
+  it('loses nothing that it acknowledged, and makes no conflict of it', async () => {
     const path = join(folder, 'external.sqlite');
     const external = createEmbeddedIndex({ path, log: recordingLog() });
     await external.ensureClass(crashClass('Crash'));

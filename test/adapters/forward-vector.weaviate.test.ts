@@ -59,7 +59,7 @@ describe.skipIf(why !== undefined)(`vectors that fall forward to a real Weaviate
     await dropClasses(run);
   });
 
-  it('all arrive and are found, with the node killed and connections cut in the middle', { timeout: 300_000 }, async () => {
+  it('all arrive and are found, with the node killed and connections cut in the middle', async () => {
     const index = openWeaviate();
     await index.ensureClass(crashClass(run));
     const life = { folder, url: cutter.url, name: run, to: TOTAL };

@@ -17,7 +17,7 @@ const ROUNDS = 10;
 describe('kill -9 in the middle of puts', () => {
   const root = temporaryRoot();
 
-  test('leaves every listed object whole, every finished step done and nothing else', { timeout: 120_000 }, async () => {
+  test('leaves every listed object whole, every finished step done and nothing else', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       // Killed after another number of steps each time, while four writers are under way.
       const done = await writeUntilKilled(root.path, round, 5 + round * 7);

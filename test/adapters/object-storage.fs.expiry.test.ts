@@ -162,7 +162,7 @@ describe('lifecycle expiry on the file system', () => {
     const stop = new AbortController();
     const running = storage.run(stop.signal);
     // The sweep and the unlinks are real I/O, which the simulated clock does not wait for.
-    const asleep = () => vi.waitUntil(() => clock.sleeping === 1);
+    const asleep = () => vi.waitUntil(() => clock.sleeping === 1, { timeout: 120_000 });
     await asleep();
     await clock.advance(DAY_MS - HOUR_MS);
     await asleep();

@@ -61,7 +61,7 @@ function outcome(storage: ObjectStorage, step: Step): Promise<string> {
 describe('random steps', () => {
   const root = temporaryRoot();
 
-  test('leave the file system and the memory storage the same, also after a restart', { timeout: 60_000 }, async () => {
+  test('leave the file system and the memory storage the same, also after a restart', async () => {
     let runs = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {

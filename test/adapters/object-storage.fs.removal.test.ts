@@ -11,7 +11,7 @@ const OBJECTS = 220;
 describe('removal of a bucket with content', () => {
   const root = temporaryRoot();
 
-  test('is not seen again after kill -9, and is finished by the next start', { timeout: 120_000 }, async () => {
+  test('is not seen again after kill -9, and is finished by the next start', async () => {
     const left = [];
     await withStorage(root.path, (storage) => fill(storage, 'other', 3));
     for (const turns of [0, 3, 20, 60]) {

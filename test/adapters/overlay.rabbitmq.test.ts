@@ -76,7 +76,7 @@ describe.skipIf(why !== undefined)('events of the overlay on a real RabbitMQ', (
     await rabbit.server.start();
     await tell(5);
     expect(await hear(rabbit.open(), names)).toEqual(names);
-  }, 120_000);
+  });
 
   test('its exchange is made again when somebody has deleted it', async () => {
     const bus = rabbit.open();
@@ -95,7 +95,7 @@ describe.skipIf(why !== undefined)('events of the overlay on a real RabbitMQ', (
     await listen(bus);
     await register(harness, 'after');
     expect(await hear(bus, ['after'])).toContain('after');
-  }, 120_000);
+  });
 
   test('events that nobody wants are done', async () => {
     const bus = rabbit.open();
@@ -107,5 +107,5 @@ describe.skipIf(why !== undefined)('events of the overlay on a real RabbitMQ', (
       const [[row] = []] = await harness.database.batch([{ sql: 'select published from outbox', params: [] }]);
       return row?.published === 1;
     });
-  }, 60_000);
+  });
 });

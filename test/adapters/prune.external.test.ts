@@ -27,7 +27,7 @@ describe.skipIf(why !== undefined)('prune on RabbitMQ and S3', () => {
     storage = openS3(store);
     bus = rabbitBus({ url: broker.url(), management_url: broker.management_url });
     vector = createEmbeddedIndex({ log: recordingLog() });
-  }, 180_000);
+  });
   afterAll(async () => {
     await Promise.all([storage?.close(), bus?.close(), vector?.close()]);
     await Promise.all([broker?.stop(), store?.stop()]);

@@ -137,7 +137,7 @@ describe('state files', () => {
     expect(JSON.parse(child.stdout)).toEqual({ full: 'full', kept: 'old', small: 'written', ro: 'read_only', last: 'new' });
   });
 
-  test('kill -9 leaves the old or the new text, never a part', { timeout: 60_000 }, async () => {
+  test('kill -9 leaves the old or the new text, never a part', async () => {
     const script = `
       import { writeSync } from 'node:fs';
       import { createStateFiles } from ${JSON.stringify(ADAPTER)};

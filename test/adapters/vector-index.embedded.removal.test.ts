@@ -46,7 +46,7 @@ function withFile<T>(work: (database: Sqlite.Database) => T): T {
 
 const rowsOf = (table: string) => withFile((database) => Number(database.prepare(`select count(*) from ${table}`).pluck().get()));
 
-it('a removal that kill -9 cuts off is whole or not begun, and is finished by the next start', { timeout: 60_000 }, async () => {
+it('a removal that kill -9 cuts off is whole or not begun, and is finished by the next start', async () => {
   const left: number[] = [];
   for (const turns of [0, 2, 3, 4, 5, 12]) {
     const before = open();

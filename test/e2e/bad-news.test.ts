@@ -56,7 +56,7 @@ beforeAll(async () => {
     const { body } = await node.client.health();
     return body.status === 'ok' && body.components?.services?.status === 'applied' && body.components.vector?.status === 'applied';
   });
-}, 60_000);
+});
 
 afterAll(async () => {
   clearInterval(renewals);

@@ -114,7 +114,7 @@ describe('a node that boots from nothing', () => {
     }
     await healthy(node);
     expect(await servicePids()).toEqual([pid]);
-  }, 90_000);
+  });
 
   it('refuses a second process on the same data directory and says who holds it', async () => {
     const node = await start();

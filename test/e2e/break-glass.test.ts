@@ -16,7 +16,7 @@ let node: NodeProcess | undefined;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bootplane-break-glass-'));
   worker = await startWorkerProcess(KEY);
-}, 120_000);
+});
 
 afterAll(async () => {
   await node?.end('SIGTERM');
@@ -53,21 +53,18 @@ describe('a site whose cloud is out of reach', () => {
       const answer = (await (await fetch(`http://127.0.0.1:${port}/`)).json()) as { readonly pid: number };
       return answer.pid;
     };
-    const runs = (port: number) => until(`the service at ${port}`, () => pidAt(port).catch(() => undefined), 60);
+    const runs = (port: number) => until(`the service at ${port}`, () => pidAt(port).catch(() => undefined));
     const isGone = (port: number) =>
-      until(
-        `the end of the service at ${port}`,
-        () =>
-          pidAt(port).then(
-            () => undefined,
-            () => true,
-          ),
-        60,
+      until(`the end of the service at ${port}`, () =>
+        pidAt(port).then(
+          () => undefined,
+          () => true,
+        ),
       );
     const health = async () => (await node!.client.health()).body;
 
     node = await startNodeProcess({ dataDir: folder, args: ['--cloud-url', worker.url], env: { BOOTPLANE_API_KEY: KEY } });
-    await until('a leader that the cloud confirms', async () => ((await health()).confirmed ? true : undefined), 60);
+    await until('a leader that the cloud confirms', async () => ((await health()).confirmed ? true : undefined));
 
     // Through its node the operator publishes at the cloud, and the site has it at once.
     const published = await bootplane('plan', 'publish', await file('one.json', [hello]), '--yes');
@@ -81,7 +78,7 @@ describe('a site whose cloud is out of reach', () => {
     expect(await pidAt(first)).toBe(pid);
 
     await worker.halt();
-    await until('a leader without confirmation', async () => ((await health()).provisional ? true : undefined), 60);
+    await until('a leader without confirmation', async () => ((await health()).provisional ? true : undefined));
     const refused = await bootplane('plan', 'publish', await file('two.json', [rescue]), '--yes');
     expect(refused.code).not.toBe(0);
     for (const words of ['the cloud decides', 'Nothing was published', '--break-glass']) expect(refused.text).toContain(words);
@@ -96,8 +93,8 @@ describe('a site whose cloud is out of reach', () => {
     expect((await bootplane('plan', 'get')).text).toContain('# Cluster Plan, emergency version 1 on generation 2 of the site default');
 
     await worker.resume();
-    await until('the confirmation of the cloud', async () => ((await health()).confirmed ? true : undefined), 90);
-    const shown = await until('the emergency version at the cloud', async () => (await cloud.history('plan')).body.emergencies, 60);
+    await until('the confirmation of the cloud', async () => ((await health()).confirmed ? true : undefined));
+    const shown = await until('the emergency version at the cloud', async () => (await cloud.history('plan')).body.emergencies);
     expect(shown).toMatchObject([{ generation: 2, emergency: { site: 'default', base_generation: 2, n: 1 }, holds: true }]);
     expect((await cloud.state()).body.emergencies).toMatchObject([{ kind: 'plan', n: 1 }]);
     expect((await cloud.document('plan')).body).toMatchObject({ generation: 2 });
@@ -112,5 +109,5 @@ describe('a site whose cloud is out of reach', () => {
     expect((await health()).emergencies).toBeUndefined();
     expect((await bootplane('plan', 'history')).text).toMatch(/2 e1 .*emergency version of the site default, over/);
     expect((await cloud.state()).body.emergencies).toBeUndefined();
-  }, 240_000);
+  });
 });

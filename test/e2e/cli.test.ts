@@ -37,7 +37,7 @@ beforeAll(async () => {
     const { components = {} } = (await node.client.health()).body;
     return Object.values(components).filter(({ status }) => status === 'applied' || status === 'unchanged').length === 4 || undefined;
   });
-}, 60_000);
+});
 
 afterAll(async () => {
   await node?.end('SIGTERM');
@@ -205,7 +205,7 @@ it('a second signal ends a node at once, and the next start takes over what it l
   expect(await second.end('SIGINT')).toBe(0);
   // one start only: the second node adopted it
   expect((await run(['logs', 'stubborn', '--data-dir', dataDir])).out).toBe('alive\n');
-}, 60_000);
+});
 
 async function stateOf(one: NodeProcess): Promise<string | undefined> {
   return (await one.client.health()).body.services?.find(({ name }) => name === 'stubborn')?.state;

@@ -18,7 +18,7 @@ let node: NodeProcess | undefined;
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'bootplane-cloud-'));
   worker = await startWorkerProcess(KEY);
-}, 120_000);
+});
 
 afterAll(async () => {
   await node?.end('SIGTERM');
@@ -34,14 +34,10 @@ describe('a node with a cloud control URL', () => {
     await cloud.publish('profile', { storage: { buckets: [{ name: 'captures' }] } }, { if_match: 0 });
 
     node = await startNodeProcess({ dataDir, args: ['--cloud-url', worker.url], env: { BOOTPLANE_API_KEY: KEY } });
-    const health = await until(
-      'every component at the cloud',
-      async () => {
-        const { body } = await node!.client.health();
-        return body.status === 'ok' && body.components?.services?.status === 'applied' ? body : undefined;
-      },
-      60,
-    );
+    const health = await until('every component at the cloud', async () => {
+      const { body } = await node!.client.health();
+      return body.status === 'ok' && body.components?.services?.status === 'applied' ? body : undefined;
+    });
     // It leads by its own Supervisor, which the lease in D1 confirms.
     expect(health).toMatchObject({ role: 'leader', source: 'self', provisional: false, confirmed: true });
 
@@ -74,5 +70,5 @@ describe('a node with a cloud control URL', () => {
     expect(await node.end('SIGTERM')).toBe(0);
     node = undefined;
     await expect(cloud.leader()).rejects.toMatchObject({ problem: { code: 'no_leader' } });
-  }, 120_000);
+  });
 });

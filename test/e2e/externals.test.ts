@@ -30,7 +30,7 @@ describe.skipIf(why !== undefined)('nodes on RabbitMQ and S3', () => {
     };
     fleet = await openFleet({ nodes: 2, env, args: () => ['--ttl-seconds', '3'] });
     for (const member of fleet.members) await member.start();
-  }, 180_000);
+  });
 
   afterAll(async () => {
     await fleet?.close();
@@ -55,7 +55,7 @@ describe.skipIf(why !== undefined)('nodes on RabbitMQ and S3', () => {
     expect((await storage.readBuckets(names)).map(nameOf).sort()).toEqual(names.sort());
     await storage.close();
     for (const member of fleet.members) expect(member.process?.output()).not.toContain(store.secret_key);
-  }, 120_000);
+  });
 
   test('a node that comes back with an older profile does not bring it to what both share', async () => {
     const leader = await fleet.settled();
@@ -76,7 +76,7 @@ describe.skipIf(why !== undefined)('nodes on RabbitMQ and S3', () => {
     });
     expect([...seen, await team()]).toEqual(['others', 'others']);
     await storage.close();
-  }, 120_000);
+  });
 
   test('the next leader takes that over', async () => {
     const leader = await fleet.settled();
@@ -86,13 +86,11 @@ describe.skipIf(why !== undefined)('nodes on RabbitMQ and S3', () => {
       return settled === leader ? undefined : settled;
     });
     await broker.ctl('delete_queue', nameOf(PROFILE.broker.queues[0]));
-    await until(
-      'the queue is there again',
-      async () => (await broker.list('list_queues', 'name')).includes(nameOf(PROFILE.broker.queues[0])),
-      90,
+    await until('the queue is there again', async () =>
+      (await broker.list('list_queues', 'name')).includes(nameOf(PROFILE.broker.queues[0])),
     );
     expect((await next.health())?.components?.broker?.status).not.toBe('skipped');
-  }, 180_000);
+  });
 });
 
 const nameOf = ({ name }: { readonly name: string }): string => name;

@@ -71,7 +71,7 @@ function pathOf(name: string): string {
 
 it('what stands in cluster.json is written again when something else wrote to it while the node runs', async () => {
   writeFileSync(join(dir, 'cluster.json'), 'not of this node');
-  await expect.poll(() => readdirSync(dir).some((one) => one.startsWith('cluster.json.corrupt-')), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => readdirSync(dir).some((one) => one.startsWith('cluster.json.corrupt-'))).toBe(true);
   await settled(node);
 });
 

@@ -90,7 +90,7 @@ describe('a disk that fills up under a node', () => {
       database.close();
     }
     expect(readdirSync(dir).filter((file) => /corrupt|\.tmp$/.test(file))).toEqual([]);
-  }, 120_000);
+  });
 
   it('before it starts keeps a node that ran here from nothing but new instructions', async (context) => {
     if (!mounted) return context.skip();
@@ -121,5 +121,5 @@ describe('a disk that fills up under a node', () => {
     node = await startNodeProcess({ dataDir: dir, args: ['--no-mdns', '--ttl-seconds', '2'] });
     await settled(node);
     expect(await workersOf(dir)).toEqual([pid]);
-  }, 120_000);
+  });
 });

@@ -82,7 +82,7 @@ it('a node that is killed again and again puts each event of its log on the bus,
   // What the node wrote while it stopped comes behind.
   expect(late.slice(0, events.length)).toEqual(events);
   expect(late).toEqual([...new Set(late)].sort((a, b) => Number(a) - Number(b)));
-}, 180_000);
+});
 
 async function readQueue(path: string): Promise<string[]> {
   const bus = createLocalBus({ path, clock: systemClock, random: seededRandom(), log: recordingLog() });

@@ -11,7 +11,7 @@ const built: { folder: string; remove(): Promise<void> } = { folder: '', remove:
 beforeAll(async () => {
   const { program, remove } = await buildPackage();
   Object.assign(built, { folder: dirname(dirname(program)), remove });
-}, 180_000);
+});
 afterAll(() => built.remove());
 
 const SERVICE = `
@@ -48,4 +48,4 @@ it('a service is written against bootplane/services, with types, and runs on it'
   });
   const { stdout } = await run(process.execPath, ['service.ts'], { cwd: built.folder });
   expect(stdout).toContain('UnreachableError: http://127.0.0.1:1 does not answer');
-}, 120_000);
+});

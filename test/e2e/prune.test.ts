@@ -46,7 +46,7 @@ beforeAll(async () => {
   await mkdir(dataDir());
   node = await startNodeProcess({ dataDir: dataDir() });
   await publish(ALL, 1);
-}, 60_000);
+});
 
 afterAll(async () => {
   await node?.end('SIGTERM');

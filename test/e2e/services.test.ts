@@ -84,14 +84,20 @@ const command = ['node', SERVICE];
 /** A service that is healthy only when its signal handlers and its child are there. */
 async function answering({ env, ...rest }: { name: string; env: Record<string, string>; stop_grace_seconds?: number }): Promise<object> {
   const port = String(await freePort());
-  return { version: '1', command, env: { ...env, PORT: port }, health: { http: `http://127.0.0.1:${port}/`, grace_seconds: 20 }, ...rest };
+  return {
+    version: '1',
+    command,
+    env: { ...env, PORT: port },
+    health: { http: `http://127.0.0.1:${port}/`, timeout_seconds: 30, grace_seconds: 120 },
+    ...rest,
+  };
 }
 
 describe('services over a node that is killed', () => {
   test('ten times kill -9 at any moment: never two copies, never an orphan, and the same process throughout', async () => {
     await withNodes(async (nodes) => {
       const port = await freePort();
-      const health = { http: `http://127.0.0.1:${port}/`, grace_seconds: 20 };
+      const health = { http: `http://127.0.0.1:${port}/`, timeout_seconds: 30, grace_seconds: 120 };
       await nodes.plan({ name: 'api', version: '1', command, env: { PORT: String(port), WITH_CHILD: '1' }, health });
       const seen = new Set<number>();
       for (let round = 0; round < 10; round += 1) {
@@ -113,7 +119,7 @@ describe('services over a node that is killed', () => {
       expect(await nodes.end('SIGTERM')).toBe(0);
       expect(await nodes.host.list()).toEqual([]);
     });
-  }, 60_000);
+  });
 
   test('a service that the plan has dropped meanwhile is stopped by the next start, one that changed is replaced', async () => {
     await withNodes(async (nodes) => {
@@ -136,7 +142,7 @@ describe('services over a node that is killed', () => {
       expect(after.length).toBe(1);
       expect(after).not.toEqual([changed]);
     });
-  }, 60_000);
+  });
 
   test('a service that died while no node looked is started again, and its orphaned child is not left', async () => {
     await withNodes(async (nodes) => {
@@ -152,7 +158,7 @@ describe('services over a node that is killed', () => {
       expect(await nodes.host.list()).toMatchObject([{ name: 'api', orphaned: false }]);
       expect(await nodes.pids('api')).not.toEqual([pid]);
     });
-  }, 60_000);
+  });
 });
 
 describe('services over a node that runs', () => {
@@ -167,7 +173,7 @@ describe('services over a node that runs', () => {
       expect(await nodes.pids('a')).toEqual(a);
       expect(await nodes.pids('b')).not.toEqual(b);
     });
-  }, 60_000);
+  });
 
   test('one that ignores SIGTERM and has a child is ended with it when the plan drops it', async () => {
     await withNodes(async (nodes) => {
@@ -179,7 +185,7 @@ describe('services over a node that runs', () => {
       expect(await nodes.host.list()).toEqual([]);
       expect(await nodes.log('deaf')).toContain('no\n');
     });
-  }, 60_000);
+  });
 
   test('one that is killed comes back, one that ends at once is given up, and both are shown', async () => {
     await withNodes(async (nodes) => {
@@ -198,5 +204,5 @@ describe('services over a node that runs', () => {
       await until(async () => ![pid, undefined].includes((await nodes.pids('api'))[0]));
       expect(await nodes.pids('loop')).toEqual([]);
     });
-  }, 60_000);
+  });
 });

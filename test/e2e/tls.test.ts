@@ -69,4 +69,4 @@ it('real nodes speak https to each other, and show their JWTs there, when they h
   await expect(
     start(['--node-id', 'd', '--port', String(await freePort())], { ...tls, BOOTPLANE_TLS_CERT: join(folder, 'no-cert') }),
   ).rejects.toThrow(/can't be used together/);
-}, 120_000);
+});

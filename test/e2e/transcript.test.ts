@@ -27,7 +27,7 @@ beforeAll(async () => {
   if (!has_curl) return;
   node = await startServer('test/support/supervisor-server.ts', { FLEET_KEY: KEY, TTL_SECONDS: '15' });
   worker = await startWorkerProcess(KEY);
-}, 120_000);
+});
 afterAll(async () => {
   await node?.stop();
   await worker?.stop();
@@ -45,7 +45,7 @@ describe.runIf(has_curl)('the transcript of every call (needs curl)', () => {
     expect(await openapi(worker.url)).toEqual(await openapi(`http://127.0.0.1:${node.ready.port}`));
     if (process.env.UPDATE_TRANSCRIPT === '1') await writeFile(PAGE, INTRO + onNode);
     expect(INTRO + onNode).toBe(await readFile(PAGE, 'utf8'));
-  }, 120_000);
+  });
 });
 
 /** The first version of another Supervisor of the fleet, which knew nothing of this one's. */

@@ -58,7 +58,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     fleet = await openFleet({ nodes: 2, env, args: () => ['--ttl-seconds', '3'] });
     for (const member of fleet.members) await member.start();
     leader = await fleet.settled();
-  }, 180_000);
+  });
 
   afterAll(async () => {
     await fleet?.close();
@@ -67,7 +67,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     const storage = openS3(store);
     for (const bucket of [BUCKET, FOREIGN]) await storage.removeBucket(bucket);
     await Promise.all([storage.close(), openWeaviate().removeClass(CLASS)]);
-  }, 60_000);
+  });
 
   const cli = (...argv: string[]): Promise<Ran> => run(argv, { env: { BOOTPLANE_DATA_DIR: leader.dataDir, BOOTPLANE_API_KEY: fleet.key } });
   const standing = (what: string, isSo: (health: Health) => boolean) =>
@@ -97,7 +97,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     expect(await broker.list('list_queues', 'name')).toContain('all');
     expect(await classNames()).toContain(CLASS);
     expect((await cli('diff')).code).toBe(0);
-  }, 120_000);
+  });
 
   it('keep what services write while all three are away, and bring it over when they answer', async () => {
     const { objects, messages, vectors } = await serviceOf(leader, fleet.key);
@@ -133,7 +133,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     const wanted = numbers.map((index) => ({ id: `v${index}`, vector: near(index), meta: { n: index } }));
     expect((await weaviate.findable(CLASS, wanted)).length).toBe(COUNT);
     expect(await weaviate.count(CLASS)).toBe(COUNT + 2);
-  }, 180_000);
+  });
 
   it('show what was taken meanwhile, and a person ends it either way', async () => {
     expect(await leader.health()).toMatchObject({ status: 'degraded', backlog: { storage: { conflicts: 2 }, vector: { conflicts: 1 } } });
@@ -152,7 +152,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     expect(await cli('backlog')).toMatchObject({ code: 0 });
     await standing('health is good again', ({ status }) => status === 'ok');
     expect((await cli('events')).out).toContain('resolve-conflict');
-  }, 60_000);
+  });
 
   it('remove on all three what was approved, and nothing of others', async () => {
     // It was killed, so the other may lead now; what no broker keeps the maker of, who made it removes.
@@ -175,7 +175,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     expect(await broker.list('list_queues', 'name')).not.toContain('all');
     expect(await classNames()).not.toContain(CLASS);
     expect(leader.process?.output() ?? '').not.toContain(store.secret_key);
-  }, 120_000);
+  });
 });
 
 function addressOf(url: string): { hostname: string; port: number } {

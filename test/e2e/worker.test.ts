@@ -19,7 +19,7 @@ let dataDir: string;
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'bootplane-worker-e2e-'));
   worker = await startWorkerProcess(KEY);
-}, 120_000);
+});
 afterAll(async () => {
   await node?.end('SIGTERM');
   await worker?.stop();
@@ -55,7 +55,7 @@ describe('the Worker on wrangler dev', () => {
     const rest = await fetch(`${worker.url}/v1/artifacts/${sha256}`, { headers });
     expect([rest.status, rest.headers.get('content-range')]).toEqual([206, `bytes 19999990-20000002/20000003`]);
     expect(Buffer.from(await rest.arrayBuffer()).equals(bytes.subarray(19_999_990))).toBe(true);
-  }, 120_000);
+  });
 
   it('gives a site the artifacts that were pushed to it alone', async () => {
     const port = await freePort();
@@ -66,10 +66,10 @@ describe('the Worker on wrangler dev', () => {
     const services = [{ name: 'site', version: '1', command: ['node', 'server.js'], artifact }];
     await createClient({ url: worker.url, credential: KEY }).publish('plan', { services }, { if_match: 0 });
     node = await startNodeProcess({ dataDir, args: ['--cloud-url', worker.url, '--no-mdns'], env: { BOOTPLANE_API_KEY: KEY } });
-    const said = await until('the service', async () => (await fetch(`http://127.0.0.1:${port}/`)).text(), 60);
+    const said = await until('the service', async () => (await fetch(`http://127.0.0.1:${port}/`)).text());
     expect(said).toBe('from R2');
     expect((await node.client.health()).body).toMatchObject({ role: 'leader', confirmed: true });
-  }, 120_000);
+  });
 
   it('says what it is', async () => {
     const answer = await fetch(worker.url);

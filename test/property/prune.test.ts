@@ -200,7 +200,7 @@ describe('whatever profiles are applied, whatever others do, and whatever is app
       }),
       { numRuns: 300 },
     );
-  }, 120_000);
+  });
 
   test('what a profile has left out and nobody has touched is all gone after one approval, and a second finds nothing', async () => {
     await fc.assert(
@@ -218,5 +218,5 @@ describe('whatever profiles are applied, whatever others do, and whatever is app
       }),
       { numRuns: 100 },
     );
-  }, 120_000);
+  });
 });

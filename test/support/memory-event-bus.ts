@@ -7,6 +7,7 @@ import {
   type Delivery,
   type EventBus,
   type OutgoingMessage,
+  type QueueUse,
   type RemoveQueueOptions,
   type Topology,
 } from '../../shared/ports/event-bus.ts';
@@ -192,6 +193,12 @@ class MemoryBus implements MemoryEventBus {
     return this.#queue(queue).stats();
   }
 
+  async queueUse(queue: string): Promise<QueueUse> {
+    const found = this.#queue(queue);
+    const consumers = [...this.#consumers.values()].filter((one) => one === queue).length;
+    return { consumers: Math.max(consumers, found.isAwaited() ? 1 : 0), unacked: found.stats().unacked, unread: 'it keeps no rates' };
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#consumers.keys()].map((consumer) => consumer.stop()));
@@ -268,6 +275,7 @@ export const BUS_METHODS = [
   'reject',
   'consume',
   'queueStats',
+  'queueUse',
 ] as const;
 
 /** What can be done with a closed bus. */

@@ -32,5 +32,5 @@ export async function withProcesses(
 
 /** As the suite of process hosts waits. */
 export async function until(look: () => boolean | Promise<boolean>): Promise<void> {
-  await untilGiven(String(look), async () => look(), 25);
+  await untilGiven(String(look), async () => look());
 }

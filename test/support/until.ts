@@ -1,5 +1,5 @@
-/** Polls a real process until `look` gives something. Fails with what was waited for. */
-export async function until<T>(what: string, look: () => Promise<T | undefined | false>, seconds = 45): Promise<T> {
+/** Polls a real process until `look` gives something. Fails with what was waited for: the limit is for what hangs, not a measure. */
+export async function until<T>(what: string, look: () => Promise<T | undefined | false>, seconds = 120): Promise<T> {
   const end = Date.now() + seconds * 1000;
   let last: unknown;
   while (Date.now() < end) {

@@ -151,7 +151,7 @@ describe('a port with a certificate', () => {
     const running = tls.run(over.signal);
     expect(await shown(port)).toBe('first');
     const { cert, key } = await makeCertificate(folder, 'second');
-    const isWaiting = () => vi.waitFor(() => expect(clock.sleeping).toBe(1), { timeout: 20_000, interval: 5 });
+    const isWaiting = () => vi.waitFor(() => expect(clock.sleeping).toBe(1), { timeout: 120_000, interval: 5 });
     const look = async () => {
       // Coarse clocks of file systems must not hide the change.
       await utimes(files.tls_cert, clock.now() / 1000, clock.now() / 1000);

@@ -54,7 +54,7 @@ export async function openFleet({ nodes, args = () => [], env = {}, entry }: Fle
   return {
     key: KEY,
     members,
-    settled: (within_ms = 30_000) => settled(members, within_ms),
+    settled: (within_ms = 120_000) => settled(members, within_ms),
     close: async () => {
       await Promise.all(members.map(({ process }) => process?.end('SIGKILL')));
       await rm(root, { recursive: true, force: true, maxRetries: 5 });

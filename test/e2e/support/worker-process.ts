@@ -46,7 +46,7 @@ export async function startWorkerProcess(fleetKey: string, vars: Readonly<Record
   let output = '';
   const start = () => run([...args, ...persist, ...settings], (text) => (output += text));
   const url = `http://127.0.0.1:${port}`;
-  const ready = async () => void (await until('wrangler dev', async () => (await fetch(`${url}/readyz`)).ok, 60));
+  const ready = async () => void (await until('wrangler dev', async () => (await fetch(`${url}/readyz`)).ok));
   let running = start();
   const stop = async () => {
     await running.end('SIGTERM');

@@ -72,10 +72,10 @@ export async function startAvahi(host: Host, name = 'foreign'): Promise<Avahi> {
   };
   try {
     start(['dbus-daemon', `--config-file=${join(folder, 'bus.conf')}`, '--nofork', '--nopidfile', '--nosyslog']);
-    await until('the message bus', async () => existsSync(bus), 10);
+    await until('the message bus', async () => existsSync(bus));
     const flags = ['--no-drop-root', '--no-chroot', '--no-rlimits', '--no-proc-title'];
     start(['unshare', '-m', 'sh', '-c', PRIVATE_RUN, 'sh', 'avahi-daemon', '-f', join(folder, 'avahi.conf'), ...flags]);
-    await until('avahi', async () => output.includes('Server startup complete'), 15);
+    await until('avahi', async () => output.includes('Server startup complete'));
   } catch (error) {
     await stop();
     throw new Error(`${error}\n${output}`);
@@ -88,7 +88,7 @@ export async function startAvahi(host: Host, name = 'foreign'): Promise<Avahi> {
     publish: async (service, type, port, txt) => {
       const before = output.length;
       const child = start(['avahi-publish-service', service, type, String(port), ...txt]);
-      await until(`${service} of avahi`, async () => output.slice(before).includes('Established under name'), 15);
+      await until(`${service} of avahi`, async () => output.slice(before).includes('Established under name'));
       return () => end(child);
     },
     stop,

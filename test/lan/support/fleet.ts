@@ -64,7 +64,7 @@ export class LanFleet {
   }
 
   /** Waits until these nodes follow one leader at one epoch, and the leader counts them all as online. Gives the leader. */
-  async agreed(nodes: readonly LanNode[] = this.nodes, seconds = 30): Promise<LanNode> {
+  async agreed(nodes: readonly LanNode[] = this.nodes, seconds = 120): Promise<LanNode> {
     try {
       return await until('one leader', async () => agreement(nodes), seconds);
     } catch (error) {

@@ -68,7 +68,7 @@ export async function startRabbitMq(): Promise<RabbitMq> {
     server = spawn(join(FOLDER, 'rabbitmq-server'), { env, stdio: ['ignore', output.fd, output.fd], detached: true });
     await output.close();
     const management = `http://127.0.0.1:${ports.management}/api/overview`;
-    await until('RabbitMQ', async () => (await fetch(management, { headers: { authorization: `Basic ${btoa('guest:guest')}` } })).ok, 50);
+    await until('RabbitMQ', async () => (await fetch(management, { headers: { authorization: `Basic ${btoa('guest:guest')}` } })).ok);
   };
   const kill = async () => {
     await killGroup(server);

@@ -112,7 +112,7 @@ describe('what an embedded default held before its external was configured', () 
     const run = one.follow(life.signal);
     for (let reconcile = 1; reconcile <= 20; reconcile += 1) {
       one.want(['a']);
-      await vi.waitFor(() => expect(looked).toBe(reconcile), { interval: 1 });
+      await vi.waitFor(() => expect(looked).toBe(reconcile), { interval: 1, timeout: 120_000 });
     }
     expect(getEventListeners(life.signal, 'abort').length).toBeLessThanOrEqual(1);
     life.abort();

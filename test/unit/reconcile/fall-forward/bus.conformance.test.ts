@@ -20,6 +20,7 @@ function answered({ bus, fallback }: ForwardHarness): EventBus {
     capabilities: bus.capabilities,
     readTopology: (wanted) => awayIs(bus.readTopology(wanted), () => fallback.readTopology(wanted)),
     queueStats: (queue) => awayIs(bus.queueStats(queue), () => fallback.queueStats(queue)),
+    queueUse: (queue) => awayIs(bus.queueUse(queue), () => fallback.queueUse(queue)),
     receive: (queue, options) => awayIs(bus.receive(queue, options), () => fallback.receive(queue)),
     publish: (message) => awayIs(bus.publish(message), () => fallback.publish(message)),
     consume: async (queue, handler, options) => {
