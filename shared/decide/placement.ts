@@ -1,5 +1,5 @@
 import type { Role } from '../contract/ids.ts';
-import type { Liveness } from '../contract/node.ts';
+import type { Liveness, ServiceReport, ServiceState } from '../contract/node.ts';
 import type { ClusterPlan, Placement, PlannedService } from '../contract/plan.ts';
 import { type Hashed, hashed, rankHashed } from './rendezvous.ts';
 
@@ -27,6 +27,14 @@ export interface PlacementOptions {
    * has a service keeps it, even above `count`, and nobody gets one that it has not.
    */
   readonly settling?: boolean;
+}
+
+/** A service that is between two tries to start still has its place. */
+const HOLDS_PLACE: readonly ServiceState[] = ['starting', 'running', 'unhealthy', 'backoff'];
+
+/** The services of one node that count as running there: who has a service keeps it before others get it. */
+export function holdingPlaces(reports: readonly Pick<ServiceReport, 'name' | 'state'>[]): string[] {
+  return reports.flatMap(({ name, state }) => (HOLDS_PLACE.includes(state) ? [name] : []));
 }
 
 /** True when nothing but liveness and `count` can keep the node of a site from running a service. Empty lists mean everywhere. */

@@ -1,5 +1,6 @@
 import type { Answer, Client } from '../client.ts';
 import type { ServiceReport } from '../contract/node.ts';
+import { holdingPlaces } from '../decide/placement.ts';
 import type { ServiceManager } from '../reconcile/types.ts';
 import type { NodeContext } from './context.ts';
 
@@ -16,15 +17,18 @@ export function reportsOf(services: ServiceManager): ServiceReport[] {
 }
 
 /** Says that the node lives and what runs on it. The answer's headers say what is current. */
-export function sendHeartbeat({ deps, standing }: NodeContext, client: Client): Promise<Answer<unknown>> {
+export async function sendHeartbeat({ deps, standing }: NodeContext, client: Client): Promise<Answer<unknown>> {
   const { config, identity, services, metrics } = deps;
-  return client.heartbeat({
+  const services_running = reportsOf(services);
+  const answer = await client.heartbeat({
     node_id: identity.node_id,
     instance_id: identity.instance_id,
     role: standing.role(),
-    services_running: reportsOf(services),
+    services_running,
     versions: { ...config.versions },
     ttl_seconds: standing.ttl_seconds(),
     ...(metrics === undefined ? {} : { metrics: { ...metrics() } }),
   });
+  standing.told = holdingPlaces(services_running);
+  return answer;
 }

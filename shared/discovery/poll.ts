@@ -2,10 +2,12 @@ import type { Client } from '../client.ts';
 import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import type { NodePlan } from '../contract/plan.ts';
 import { nameOf } from '../decide/emergency.ts';
+import { holdingPlaces } from '../decide/placement.ts';
 import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
 import { OutdatedError } from './failure.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
+import { reportsOf, sendHeartbeat } from './heartbeat.ts';
 import { isOnLan } from './located.ts';
 import { isLater, matches } from './select.ts';
 import type { Exchange } from './sync-exchange.ts';
@@ -24,12 +26,17 @@ export async function poll(node: NodeContext, client: Client, exchange: Exchange
   let desired: DesiredGenerations = {};
   let isSettled = false;
   for (let ask = 1; !isSettled && ask <= MAX_ASKS; ask += 1) {
+    const { told } = node.standing;
     const answer = await client.plan(node.deps.identity.node_id);
     desired = answer.desired;
     if (isOfAnother(node, answer.body)) throw new OutdatedError(`its plan answers are of ${answer.body.leader_node_id}, who leads by now`);
     if (isOutdated(node, answer.body)) {
       if (ask < MAX_ASKS) continue;
       throw new OutdatedError(`its plan answers are of epoch ${answer.body.epoch}, though it is known to be past that`);
+    }
+    if (ask < MAX_ASKS && takesUntold(node, answer.body, told)) {
+      await sendHeartbeat(node, client);
+      continue;
     }
     await follow(node, answer.body);
     isSettled = await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, answer.body);
@@ -66,6 +73,15 @@ function isOutdated({ standing: { located, token } }: NodeContext, { epoch }: No
  */
 function isOfAnother({ standing: { located } }: NodeContext, { leader_node_id }: NodePlan): boolean {
   return located?.leader !== undefined && isOnLan(located) && located.leader.node_id !== leader_node_id;
+}
+
+/**
+ * It takes away a service that came up after what was `told` before the ask, from what was cached perhaps: who knows that it runs here may
+ * leave it here, and give the place of one that is only starting elsewhere.
+ */
+function takesUntold({ deps }: NodeContext, { services }: NodePlan, told: readonly string[]): boolean {
+  const named = services.map(({ name }) => name);
+  return holdingPlaces(reportsOf(deps.services)).some((name) => !named.includes(name) && !told.includes(name));
 }
 
 async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Promise<void> {

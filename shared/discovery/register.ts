@@ -1,13 +1,15 @@
 import type { Client } from '../client.ts';
+import { holdingPlaces } from '../decide/placement.ts';
 import type { NodeContext } from './context.ts';
 import { reportsOf } from './heartbeat.ts';
 
 /** Registers this boot of the node, with what it holds, so that a Supervisor that knows less can learn of it. */
-export async function register({ deps, documents }: NodeContext, client: Client): Promise<void> {
+export async function register({ deps, documents, standing }: NodeContext, client: Client): Promise<void> {
   const { config, identity, services, clock, log } = deps;
   const began = clock.monotonic();
   const plan = documents.plan?.held.document.meta.generation;
   const profile = documents.profile?.document.meta.generation;
+  const services_running = reportsOf(services);
   await client.register({
     ...identity,
     site: config.site,
@@ -16,8 +18,9 @@ export async function register({ deps, documents }: NodeContext, client: Client)
     ...deps.host(),
     versions: { ...config.versions },
     lead: config.lead,
-    services_running: reportsOf(services),
+    services_running,
     desired: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
   });
+  standing.told = holdingPlaces(services_running);
   log.info('register', { step: true, result: `registered with ${client.url}`, duration_ms: clock.monotonic() - began });
 }

@@ -23,6 +23,8 @@ export interface Standing {
   answer: NodePlan | undefined;
   /** What this session's plan said; sent with every write. */
   token: FencingToken | undefined;
+  /** The services that the control plane was told to have their place here, by the last report that it took. */
+  told: readonly string[];
   /** Generations that were published elsewhere through this node; told to whom it follows until it holds them. */
   heard: DesiredGenerations;
   /** Set while another machine runs as this node: until then, by the monotonic clock, nothing is sent as it. */
@@ -44,6 +46,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
     isFromCache: false,
     answer: undefined,
     token: undefined,
+    told: [],
     heard: {},
     silent_until: undefined,
     twin: undefined,

@@ -1,6 +1,6 @@
-import type { Liveness, ServiceState } from '../contract/node.ts';
+import type { Liveness } from '../contract/node.ts';
 import type { ClusterPlan } from '../contract/plan.ts';
-import { isEligible, nodesOf, type Placed, type PlacementNode, placeServices } from '../decide/placement.ts';
+import { holdingPlaces, isEligible, nodesOf, type Placed, type PlacementNode, placeServices } from '../decide/placement.ts';
 import { rankByRendezvous } from '../decide/rendezvous.ts';
 import { PROXY_CAPABILITY, roleOf } from '../decide/roles.ts';
 import { livenessOf } from '../decide/ttl.ts';
@@ -40,7 +40,7 @@ export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_s
     const has = nodesOf(row.placed, name);
     if (placement.count === undefined || has.includes(node.node_id) || !isEligible(placement, node.site, able)) return false;
     // Whoever runs it comes before those who were only told to.
-    return holdsPlace(node, name) || (!settling && has.length < placement.count);
+    return holdingPlaces(node.services_running).includes(name) || (!settling && has.length < placement.count);
   });
 }
 
@@ -104,18 +104,10 @@ function isSettling(takeover: boolean, { renewals }: LiveLease): boolean {
   return takeover && renewals < SETTLED_RENEWALS;
 }
 
-/** A service that is between two tries to start still has its place. */
-const HOLDS_PLACE: readonly ServiceState[] = ['starting', 'running', 'unhealthy', 'backoff'];
-
-function holdsPlace({ services_running }: Pick<MemberRow, 'services_running'>, service: string): boolean {
-  return services_running.some(({ name, state }) => name === service && HOLDS_PLACE.includes(state));
-}
-
 function reportedBy(members: readonly MemberRow[]): Placed {
   const reported = new Map<string, string[]>();
   for (const { node_id, services_running } of members) {
-    for (const { name, state } of services_running) {
-      if (!HOLDS_PLACE.includes(state)) continue;
+    for (const name of holdingPlaces(services_running)) {
       const on = reported.get(name) ?? [];
       on.push(node_id);
       reported.set(name, on);

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Boot, CLOUD, Machine, planOf, profileOf } from './harness.ts';
+import { type Boot, CLOUD, keys, Machine, planOf, profileOf, strangers } from './harness.ts';
 import { fail } from './scripted-supervisor.ts';
 
 let boots: Boot[] = [];
@@ -24,8 +24,8 @@ async function switchedOff(config: { lead: boolean }): Promise<Machine> {
   return machine;
 }
 
-async function boot(machine: Machine, config: Parameters<Machine['boot']>[0]): Promise<Boot> {
-  const booted = await machine.boot(config);
+async function boot(machine: Machine, ...given: Parameters<Machine['boot']>): Promise<Boot> {
+  const booted = await machine.boot(...given);
   boots.push(booted);
   return booted;
 }
@@ -53,6 +53,27 @@ describe('a boot with no Supervisor in reach', () => {
     await machine.elapse(20_000);
     expect(discovery.state()).toMatchObject({ source: 'cloud', waiting_for: [] });
     expect(machine.trace.filter((line) => !line.startsWith('environment'))).toEqual(['adopt', 'apply 3: api, web']);
+  });
+
+  it('tells a Supervisor that would give their places away what it has started meanwhile, and asks again', async () => {
+    const machine = await switchedOff({ lead: false });
+    const { clock, cloud } = machine;
+    // It leaves a service where it was told that it runs, and is slow at first.
+    let [told, plans]: [unknown[], number] = [[], 0];
+    cloud.before = async ({ path, body }) => {
+      if (path === '/v1/nodes/register' || path === '/v1/nodes/heartbeat') told = body.services_running as unknown[];
+      cloud.names = told.length > 0 ? ['api', 'web'] : ['api'];
+      if (path !== '/v1/nodes/plan' || plans++ > 0) return undefined;
+      const { names } = cloud;
+      await clock.sleep(1_500);
+      cloud.names = names;
+      return undefined;
+    };
+    const { discovery } = await boot(machine, { cloud_url: CLOUD, lead: false });
+    await machine.elapse(5_000);
+    expect(plans).toBe(2);
+    expect(machine.trace.filter((line) => line.startsWith('apply'))).toEqual(['apply 3: api, web']);
+    expect(discovery.state()).toMatchObject({ source: 'cloud' });
   });
 
   it('does not wait for a cloud that swallows every packet', async () => {
@@ -112,5 +133,71 @@ describe('a boot with no Supervisor in reach', () => {
     await machine.elapse(3_000);
     expect(machine.trace).toContain('apply 3: api, web');
     expect(discovery.state().phase).toBe('running');
+  });
+});
+
+describe('a boot with another fleet key than before, and no Supervisor in reach', () => {
+  /** The keys of now: `strangers` are those that came in the place of `keys`. */
+  const replaced = { ...strangers, retired_document_keys: [keys.documents.public_key] };
+
+  it('applies what is cached where the key of before is known: a new key stops nothing', async () => {
+    const machine = await switchedOff({ lead: false });
+    machine.cloud.reachable = false;
+    const { discovery } = await boot(machine, { cloud_url: CLOUD, lead: false }, { fleetKeys: replaced });
+    await machine.elapse(2_000);
+    expect(machine.trace).toEqual(['adopt', 'apply 3: api, web', 'environment 3: captures']);
+    expect(discovery.state().waiting_for.join()).not.toContain('another fleet key');
+    // What comes signed anew takes its place.
+    machine.cloud.reachable = true;
+    machine.cloud.publish(await planOf(['api'], { generation: 4, signer: strangers }));
+    machine.cloud.publish(await profileOf(['captures'], { generation: 4, signer: strangers }));
+    await machine.elapse(60_000);
+    expect(machine.trace).toContain('apply 4: api');
+    expect([...machine.files.texts.keys()].join()).not.toContain('other-key');
+  });
+
+  it('believes nothing new that is signed with the key of before', async () => {
+    const machine = await switchedOff({ lead: false });
+    machine.cloud.publish(await planOf(['planted'], { generation: 4 }));
+    await boot(machine, { cloud_url: CLOUD, lead: false }, { fleetKeys: replaced });
+    await machine.elapse(30_000);
+    expect(machine.trace.join()).not.toContain('planted');
+    expect(
+      machine.own.events
+        .concat(machine.cloud.events)
+        .map(({ message }) => message)
+        .join(),
+    ).toContain('another fleet key');
+  });
+
+  it('leaves in its place what it can not verify, says why, and what to do; nothing is stopped', async () => {
+    const machine = await switchedOff({ lead: false });
+    machine.cloud.reachable = false;
+    const wrong = await boot(machine, { cloud_url: CLOUD, lead: false }, { fleetKeys: strangers });
+    await machine.elapse(10_000);
+    expect(machine.trace).toEqual(['adopt']);
+    const told = wrong.discovery.state().waiting_for.join('\n');
+    expect(told).toMatch(/generation 3 in plan\.json is not used: it is signed with another fleet key\. .*--same-fleet/);
+    expect(told).toContain('profile.json');
+    expect(machine.log.lines.filter(({ level }) => level === 'error')).toEqual([]);
+    wrong.crash();
+    await machine.elapse(100);
+    await boot(machine, { cloud_url: CLOUD, lead: false });
+    await machine.elapse(2_000);
+    expect(machine.trace).toContain('apply 3: api, web');
+  });
+
+  it('sets it aside under a name that says so when another takes its place', async () => {
+    const machine = await switchedOff({ lead: false });
+    machine.cloud.publish(await planOf(['other'], { generation: 1, signer: strangers }));
+    machine.cloud.publish(await profileOf(['other'], { generation: 1, signer: strangers }));
+    const { discovery } = await boot(machine, { cloud_url: CLOUD, lead: false }, { fleetKeys: strangers });
+    await machine.elapse(30_000);
+    expect([...machine.files.texts.keys()].filter((name) => name.includes('other-key')).sort()).toEqual([
+      'plan.json.other-key-1',
+      'profile.json.other-key-1',
+    ]);
+    expect(discovery.state().generations).toEqual({ plan: 1, profile: 1 });
+    expect(discovery.state().waiting_for.join()).not.toContain('is not used');
   });
 });
