@@ -23,6 +23,7 @@ import type { Machine, Ports } from './compose.ts';
 import type { Config } from './config.ts';
 import { damageReporter } from './damage-report.ts';
 import type { Damages } from './damages.ts';
+import { withRetiredKeys } from './document-keys.ts';
 import type { Door } from './door.ts';
 import { deciderOf } from './followed.ts';
 import { forwardReporter } from './forward-report.ts';
@@ -144,7 +145,8 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   const { storage, bus, vector, processes, probe, externals } = ports;
   externals?.onEvent(forwardReporter(identity.node_id, externals.forwards, reports.report));
   const artifacts = createNodeArtifacts({ ...given, data_dir: config.data_dir, discovery });
-  const fleetKeys = await deriveFleetKeys(config.fleet, given.fleetKey);
+  const derived = await deriveFleetKeys(config.fleet, given.fleetKey);
+  const fleetKeys = await withRetiredKeys({ files, log }, derived, given.fleetKey);
   const around = given.surroundings ?? THIS_MACHINE;
   const ownToken = config.token_file === undefined ? undefined : createOwnToken(watchedFile(config.token_file), { clock, log });
   const surroundings =

@@ -1,12 +1,11 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { toTimestamp } from '../../shared/contract/ids.ts';
+import type { SetAsideReason } from '../../shared/ports/state-files.ts';
 import { SIDE_FILES } from './sqlite-file/damage.ts';
 
-/** Stands between the name of a file and the time at which it was found damaged. */
-const MARK = '.corrupt-';
 /** Why a file was moved, as its name says it. */
-type Reason = 'corrupt' | 'replaced';
+type Reason = SetAsideReason | 'replaced';
 /** So many copies of one file are kept: the first, which holds most, and the newest. */
 const KEPT = 3;
 
@@ -27,8 +26,8 @@ export function freeName(folder: string, name: string, nowMs: number, reason: Re
 }
 
 /** Keeps the number of copies bounded: a disk that damages a file again and again must not fill up by it. */
-export function dropOldCopies(path: string): void {
-  const copies = listCopies(dirname(path)).filter((name) => name.startsWith(basename(path) + MARK));
+export function dropOldCopies(path: string, reason: SetAsideReason = 'corrupt'): void {
+  const copies = listCopies(dirname(path), reason).filter((name) => name.startsWith(`${basename(path)}.${reason}-`));
   // Their names hold the time. A clock that was set back only changes which of them stay.
   for (const name of copies.slice(1, Math.max(1, copies.length - KEPT + 1))) {
     for (const end of ['', ...SIDE_FILES]) rmSync(join(dirname(path), name + end), { force: true, recursive: true });
@@ -36,8 +35,8 @@ export function dropOldCopies(path: string): void {
 }
 
 /** The names of everything in a folder that was set aside, the oldest of each file first. */
-export function listCopies(folder: string): string[] {
+export function listCopies(folder: string, reason: SetAsideReason = 'corrupt'): string[] {
   return readdirSync(folder)
-    .filter((name) => name.includes(MARK) && !SIDE_FILES.some((end) => name.endsWith(end)))
+    .filter((name) => name.includes(`.${reason}-`) && !SIDE_FILES.some((end) => name.endsWith(end)))
     .sort();
 }

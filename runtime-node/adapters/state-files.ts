@@ -1,7 +1,7 @@
 import { lstat, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/ports/clock.ts';
-import { type StateFiles, StateFilesError } from '../../shared/ports/state-files.ts';
+import { type SetAsideReason, type StateFiles, StateFilesError } from '../../shared/ports/state-files.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { dropOldCopies, moveAside } from './set-aside.ts';
 import { syncFolder } from './sync-folder.ts';
@@ -11,7 +11,7 @@ export interface StateFilesOptions {
   readonly folder: string;
   readonly clock: Pick<Clock, 'now'>;
   /** Told of each file that was set aside. */
-  readonly onSetAside?: (name: string, why: string, kept_as: string) => void;
+  readonly onSetAside?: (name: string, why: string, kept_as: string, reason: SetAsideReason) => void;
 }
 
 /** Plain names, and none that a `.tmp` of ours could meet. */
@@ -53,13 +53,13 @@ export function createStateFiles({ folder, clock, onSetAside }: StateFilesOption
     },
     read: (name) => run(name, 'read', readText),
     write: (name, text) => run(name, 'write', () => replace(folder, name, text)),
-    setAside: (name, why) =>
+    setAside: (name, why, reason = 'corrupt') =>
       run(name, 'set aside', async (path) => {
         if (!(await exists(path))) return undefined;
-        const kept = moveAside(path, clock.now());
-        dropOldCopies(path);
+        const kept = moveAside(path, clock.now(), reason);
+        dropOldCopies(path, reason);
         await syncFolder(folder);
-        onSetAside?.(name, why, kept);
+        onSetAside?.(name, why, kept, reason);
         return kept;
       }),
     remove: (name) =>

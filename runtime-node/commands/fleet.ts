@@ -90,6 +90,7 @@ function defineRotate(command: Command, run: Runner): void {
             : `the key of ${fleet} is replaced; the old one holds until ${until}`,
           ...(rotated.key === undefined ? [] : ONCE),
           'Machines that have the old one need the new one by then. Until they have it they take no new documents; what runs there goes on.',
+          'On each: stop the node, `bootplane join - --replace < KEYFILE` (or the new key in BOOTPLANE_API_KEY), start it as before.',
         ]);
       }),
     );

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
+import { fleetOfKey } from '../../shared/contract/fleet-keys.ts';
 import { refuseUnusable, type Settings } from '../config.ts';
 import type { Joined } from '../join-fleet.ts';
 import type { Define } from './command.ts';
 import { findLocalNode } from './connect.ts';
 import { CommandError } from './errors.ts';
-import { type Input, printLines } from './io.ts';
+import { oneLine } from './format.ts';
+import { type Input, type Io, printLines } from './io.ts';
 import { flagsOf } from './key.ts';
 import { addSettings, flagsGiven, NODE_SETTINGS, quote, settingsFrom } from './options.ts';
 import { runNode } from './up.ts';
@@ -15,8 +17,11 @@ Examples:
   bootplane join bpk_… --fleet shops --site lab   of a fleet that has a name, at a site
   bootplane join - < key.txt                      the key from standard input: in no process list, no shell history
   bootplane join - --no-start                     only write the key; a service manager runs \`bootplane up\`
+  bootplane join - --replace < new.key            after \`bootplane fleet rotate\`: the new key of the same fleet
 
-\`bootplane key show\` on a machine of the fleet prints the key and this command. All flags of \`bootplane up\` are taken.`;
+\`bootplane key show\` on a machine of the fleet prints the key and this command. All flags of \`bootplane up\` are taken.
+A key as bpk~NAME~… says its fleet itself. A new key of the fleet that the directory is of takes nothing away: the node
+is started again as it was, and goes on with what it ran, also while it reaches nobody.`;
 
 /** No key is longer; what else is piped in by mistake is not read to its end. */
 const LONGEST_INPUT = 8192;
@@ -26,25 +31,53 @@ export const define: Define = (command, run) => {
     .argument('<KEY>', 'the fleet key, or - to read it from standard input')
     // Else they are refused by an error that prints all of them.
     .allowExcessArguments(true)
-    .option('--replace', 'also where the directory holds the key of another fleet, if nothing published is lost')
+    .option(
+      '--replace',
+      'also where the directory holds another key: an older one of this fleet, or one of another, if nothing published is lost',
+    )
+    .option('--same-fleet', 'the key is a new one of the fleet of the directory, though it does not name it')
     .option('--no-start', 'write the key and do not run the node')
     .addHelpText('after', HELP)
     .action(
       run(async (io, command) => {
-        const { replace, start } = command.opts<{ replace?: boolean; start: boolean }>();
+        const { replace = false, sameFleet: same_fleet = false, start } = command.opts<Flags>();
         refuseMore(command.args);
-        const settings = settingsFrom(io, command);
-        refuseUnusable(settings);
+        const given = settingsFrom(io, command);
+        refuseUnusable(given);
         const word = command.args[0] ?? '';
         const key = (word === '-' ? await readKey(io.stdin) : word).trim();
+        const settings = inNamedFleet(given, key, isFleetSet(io, command));
         refuseOtherKey(settings, key);
         await refuseRunning(settings);
-        const joined = await io.joinFleet({ data_dir: settings.data_dir, key, replace: replace === true });
-        printLines(io, tell(settings, joined, [...flagsOf(settings), ...given(command)], start));
+        const joined = await io.joinFleet({ data_dir: settings.data_dir, key, replace, same_fleet });
+        if (joined.outcome === 'rotated') {
+          printLines(io, tellRotated(settings, joined));
+          return undefined;
+        }
+        printLines(io, tell(settings, joined, [...flagsOf(settings), ...flagsOfStart(command)], start));
         return start ? runNode(io, settings) : undefined;
       }),
     );
 };
+
+interface Flags {
+  readonly replace?: boolean;
+  readonly sameFleet?: boolean;
+  readonly start: boolean;
+}
+
+function isFleetSet({ env }: Io, command: Command): boolean {
+  return (env.BOOTPLANE_FLEET ?? '') !== '' || command.opts().fleet !== undefined;
+}
+
+/** A key that names its fleet says it for a node that was told of none. */
+function inNamedFleet(settings: Settings, key: string, isSet: boolean): Settings {
+  const fleet = fleetOfKey(key);
+  if (fleet === undefined || fleet === settings.fleet) return settings;
+  if (!isSet) return { ...settings, fleet };
+  const what = `the key is of the fleet ${oneLine(fleet)}, and this node is set to ${settings.fleet}`;
+  throw new CommandError('config', what, 'Leave out --fleet and BOOTPLANE_FLEET: the key says it.');
+}
 
 /** One of the words is the key, and nobody knows which: none is printed. */
 function refuseMore(words: readonly string[]): void {
@@ -55,7 +88,7 @@ function refuseMore(words: readonly string[]): void {
 const JOIN_ALONE = 'Names are flags, as --fleet NAME and --site NAME; `bootplane key show` prints the whole command.';
 
 /** The flags of this command line that the next start needs too, but those that are told anyway. */
-function given(command: Command): string[] {
+function flagsOfStart(command: Command): string[] {
   return flagsGiven(
     command,
     NODE_SETTINGS.filter((name) => !['data_dir', 'fleet', 'site'].includes(name)),
@@ -80,11 +113,20 @@ function refuseOtherKey({ api_key }: Settings, key: string): void {
 async function refuseRunning({ data_dir }: Settings): Promise<void> {
   const node = await findLocalNode(data_dir).catch(() => undefined);
   if (node === undefined) return;
-  const hint = 'Stop it first (`bootplane leave`), or give the new node a directory of its own with --data-dir.';
+  const hint =
+    'Stop it first, for a new key of its fleet as it is always stopped, and with `bootplane leave` before it joins another fleet; or give the new node a directory of its own with --data-dir.';
   throw new CommandError('refused', `process ${node.pid} runs a node on ${data_dir}: nothing was changed`, hint);
 }
 
-function tell({ data_dir }: Settings, joined: Joined, flags: readonly string[], start: boolean): string[] {
+function tellRotated({ data_dir }: Settings, { fleet, kept }: Extract<Joined, { outcome: 'rotated' }>): string[] {
+  return [
+    `${data_dir} has the new key of the fleet ${fleet}; what it knows of the fleet stays`,
+    ...kept.map((name) => `the old key is kept as ${name}: remove it when the node works with the new one`),
+    'start the node again as it was started before',
+  ];
+}
+
+function tell({ data_dir }: Settings, joined: Exclude<Joined, { outcome: 'rotated' }>, flags: readonly string[], start: boolean): string[] {
   const done = {
     written: [`the fleet key is in ${data_dir}/fleet.key`],
     same: [`${data_dir} is of this fleet already`],

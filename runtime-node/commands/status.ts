@@ -158,8 +158,20 @@ function serviceLines(io: Io, { services = [] }: Health): string[] {
 
 function damageLines({ set_aside = [] }: Health): string[] {
   if (set_aside.length === 0) return [];
-  const lines = set_aside.map(({ file, why, kept_as, at }) =>
-    oneLine(`  ${file} (${at}): ${why}${kept_as === undefined ? '' : `; kept as ${kept_as}`}`),
-  );
-  return ['', 'found damaged and made anew since the start:', ...lines];
+  const list = (title: string, files: typeof set_aside) => {
+    const lines = files.map(({ file, why, kept_as, at }) =>
+      oneLine(`  ${file} (${at}): ${why}${kept_as === undefined ? '' : `; kept as ${kept_as}`}`),
+    );
+    return lines.length === 0 ? [] : ['', title, ...lines];
+  };
+  return [
+    ...list(
+      'found damaged and made anew since the start:',
+      set_aside.filter(({ reason }) => reason === undefined),
+    ),
+    ...list(
+      'of another fleet key, and replaced since the start:',
+      set_aside.filter(({ reason }) => reason === 'other_key'),
+    ),
+  ];
 }

@@ -77,6 +77,8 @@ export const FileSetAside = z
     why: z.string(),
     /** Its name now, in the same folder. Absent when it could not be moved. */
     kept_as: z.string().optional(),
+    /** `other_key`: it is whole, and signed with another fleet key than this node has. Absent: it is damaged. */
+    reason: z.enum(['other_key']).optional(),
     at: Timestamp,
   })
   .meta({ id: 'FileSetAside' });
@@ -112,7 +114,7 @@ export const Health = z
     waiting_for: z.array(z.string()).optional(),
     /** What this node follows instead of what the cloud published. Absent while there is none. */
     emergencies: z.array(HeldEmergency).optional(),
-    /** What was found damaged since the start of the process; all of it was made anew. */
+    /** What could not be used since the start of the process; all of it was made anew. */
     set_aside: z.array(FileSetAside).optional(),
   })
   .meta({ id: 'Health' });

@@ -193,7 +193,7 @@ function stateOf({ standing, refusals, traces, opened }: Parts): DiscoveryState 
     ...snapshot,
     generations: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
     ...(emergencies.length === 0 ? {} : { emergencies }),
-    waiting_for: [...snapshot.waiting_for, ...refusals.messages(), ...pending],
+    waiting_for: [...snapshot.waiting_for, ...(opened?.documents.unverified ?? []), ...refusals.messages(), ...pending],
     ...(traces.last === undefined ? {} : { trace: traces.last }),
   };
 }

@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import type { Log } from '../ports/log.ts';
-import type { StateFiles } from '../ports/state-files.ts';
+import type { SetAsideReason, StateFiles } from '../ports/state-files.ts';
 
 export interface FileDeps {
   readonly files: StateFiles;
@@ -37,9 +37,11 @@ export async function writeJsonFile({ files, log }: FileDeps, name: string, valu
 }
 
 /** Moves a file that can't be used out of the way, for a person to look at. */
-export async function setAside({ files, log }: FileDeps, name: string, why: string): Promise<void> {
-  const kept = await files.setAside(name, why).catch(() => undefined);
-  log.error(`${name} can't be used: ${why}${kept === undefined ? '' : `; it is kept as ${kept}`}`, { file: name });
+export async function setAside({ files, log }: FileDeps, name: string, why: string, reason?: SetAsideReason): Promise<void> {
+  const kept = await files.setAside(name, why, reason).catch(() => undefined);
+  log[reason === 'other-key' ? 'warn' : 'error'](`${name} can't be used: ${why}${kept === undefined ? '' : `; it is kept as ${kept}`}`, {
+    file: name,
+  });
 }
 
 /** The text of a state file; undefined when there is none or none that can be read: then it is set aside. */

@@ -8,6 +8,7 @@ import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { waitForCloudTurn } from './elect.ts';
 import { follow } from './follow.ts';
 import { messageOf } from './json-file.ts';
+import { NEW_KEY_ADVICE } from './key-advice.ts';
 import { holds, type Lease } from './lease.ts';
 import type { KnownLeader, Located } from './located.ts';
 import { createLook } from './look.ts';
@@ -150,7 +151,7 @@ async function readLeader(client: Client, site: string): Promise<Leader | undefi
   }
 }
 
-const KEY_ADVICE = '; has this node the same BOOTPLANE_FLEET and BOOTPLANE_API_KEY as the cloud?';
+const KEY_ADVICE = `; has this node the same BOOTPLANE_FLEET and BOOTPLANE_API_KEY as the cloud, or ${NEW_KEY_ADVICE}`;
 const JWT_ADVICE = '; this node shows the JWT in BOOTPLANE_TOKEN_FILE';
 
 function explain(error: unknown): Pick<StepResult, 'outcome' | 'detail'> {

@@ -1,6 +1,7 @@
 import { type DocumentBody, type DocumentKind, documentSchemas, findForgery, fromWire, type SignedDocument } from '../contract/document.ts';
 import type { DocumentVerifier } from '../contract/fleet-keys.ts';
 import { toPointer } from '../contract/pointer.ts';
+import { NEW_KEY_ADVICE } from './key-advice.ts';
 
 /** A document whose hash and signature are right, with its body read and defaults filled in. */
 export interface Verified<K extends DocumentKind> {
@@ -8,11 +9,18 @@ export interface Verified<K extends DocumentKind> {
   readonly body: DocumentBody<K>;
 }
 
-export type Verdict<K extends DocumentKind> = { readonly verified: Verified<K> } | { readonly refused: string };
+export type Verdict<K extends DocumentKind> = { readonly verified: Verified<K> } | Refused;
+
+export interface Refused {
+  /** In words that follow its name. */
+  readonly refused: string;
+  /** It is whole, but nobody can say who signed it: the key is not one of this fleet, or not any more. */
+  readonly isOfOtherKey?: true;
+}
 
 const FORGERY = {
   hash: 'its hash does not match its content',
-  key: 'it is signed with a key that this fleet does not know',
+  key: `it is signed with another fleet key than the one of this node (${NEW_KEY_ADVICE})`,
   signature: 'its signature does not verify',
 } as const;
 
@@ -26,7 +34,7 @@ export async function verifyWire<K extends DocumentKind>(
   const document = takeApart(kind, fleet, wire);
   if (document === undefined) return { refused: 'it is not signed, or lacks a field of a published document' };
   const forgery = await findForgery(verifier, document);
-  if (forgery !== undefined) return { refused: FORGERY[forgery] };
+  if (forgery !== undefined) return { refused: FORGERY[forgery], ...(forgery === 'key' ? { isOfOtherKey: true } : {}) };
   const parsed = documentSchemas[kind].safeParse(document.body);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

@@ -12,11 +12,14 @@ export interface StateFiles {
   write(name: string, text: string): Promise<void>;
   /**
    * Renames a file that can't be used so that a person can look at it; returns its new name, or undefined when there
-   * is none. `why` completes the sentence "it can't be used: …".
+   * is none. `why` completes the sentence "it can't be used: …". `reason` stands in the new name. Default: `corrupt`.
    */
-  setAside(name: string, why: string): Promise<string | undefined>;
+  setAside(name: string, why: string, reason?: SetAsideReason): Promise<string | undefined>;
   remove(name: string): Promise<void>;
 }
+
+/** `corrupt`: it is damaged. `other-key`: it is whole, and signed with another fleet key than the node has. */
+export type SetAsideReason = 'corrupt' | 'other-key';
 
 export class StateFilesError extends Error {
   readonly kind: 'full' | 'read_only' | 'failed';

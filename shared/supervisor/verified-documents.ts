@@ -8,8 +8,8 @@ import {
   type SignedDocument,
 } from '../contract/document.ts';
 import type { FleetKeys } from '../contract/fleet-keys.ts';
+import { storedVerifier } from '../contract/stored-verifier.ts';
 import { nameOf } from '../decide/emergency.ts';
-import { storedVerifier } from './identity/stored-verifier.ts';
 import { ProblemError } from './problem.ts';
 import { type DocumentRow, type DocumentStore, toDocument } from './store/documents.ts';
 import type { EmergencyRow, EmergencyStore } from './store/emergencies.ts';

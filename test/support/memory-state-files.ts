@@ -10,10 +10,13 @@ export function memoryStateFiles(texts = new Map<string, string>()): StateFiles 
     async write(name, text) {
       texts.set(name, text);
     },
-    async setAside(name) {
+    async setAside(name, _why, reason = 'corrupt') {
       const text = texts.get(name);
       if (text === undefined) return undefined;
-      const free = Array.from({ length: texts.size + 1 }, (_, index) => `${name}.unusable-${index + 1}`).find((one) => !texts.has(one));
+      const free = Array.from(
+        { length: texts.size + 1 },
+        (_, index) => `${name}.${reason === 'corrupt' ? 'unusable' : reason}-${index + 1}`,
+      ).find((one) => !texts.has(one));
       if (free === undefined) return undefined;
       texts.delete(name);
       texts.set(free, text);

@@ -1,12 +1,16 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openSqlite } from '../../runtime-node/adapters/sqlite.ts';
 import { readMigrations } from '../../runtime-node/adapters/sqlite-migrations.ts';
+import { createStateFiles } from '../../runtime-node/adapters/state-files.ts';
 import type { Config } from '../../runtime-node/config.ts';
+import { withRetiredKeys } from '../../runtime-node/document-keys.ts';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { type RunOptions, run } from '../support/cli.ts';
+import { recordingLog } from '../support/recording-log.ts';
 import { systemClock } from '../support/system-clock.ts';
 
 const KEY = `bpk_${'a'.repeat(43)}`;
@@ -156,6 +160,93 @@ describe('join', () => {
   it('refuses a variable that would win over the key', async () => {
     const ran = await joinWith([KEY, '--no-start'], { env: { BOOTPLANE_API_KEY: OTHER } });
     expect(ran).toMatchObject({ code: 64, err: expect.stringContaining('BOOTPLANE_API_KEY') });
+    expect(existsSync(dir)).toBe(false);
+  });
+});
+
+describe('join with a new key of the same fleet', () => {
+  const NEXT = `bpk~shops~${'n'.repeat(43)}`;
+  const OLD = `bpk~shops~${'o'.repeat(43)}`;
+  const publicKeyOf = async (key: string) => (await deriveFleetKeys('shops', key)).documents.public_key;
+  const noted = async () => JSON.parse(await readFile(join(dir, 'document-keys.json'), 'utf8'));
+  const holdOld = async (key: string) => {
+    await joinWith(['-', '--no-start', '--fleet', 'shops'], { stdin: key });
+    await writeFile(join(dir, 'cluster.json'), JSON.stringify({ fleet: 'shops', site: 'lab' }));
+    await writeFile(join(dir, 'plan.json'), published(3));
+  };
+
+  it.each([
+    ['whose old key names it too', OLD],
+    ['whose old key was given and names nothing', 'a-key-that-the-shops-have-had-for-years'],
+  ])('--replace takes it for a directory %s, and keeps what is published and the key of before', async (_what, old) => {
+    await holdOld(old);
+    const { configs, options } = joining();
+    const ran = await joinWith(['-', '--replace'], { ...options, stdin: `${NEXT}\n` });
+    expect(ran).toMatchObject({
+      code: 0,
+      err: '',
+      out: expect.stringMatching(/has the new key of the fleet shops.*start the node again as it was/s),
+    });
+    expect(await keyIn()).toBe(NEXT);
+    expect(await readFile(join(dir, 'plan.json'), 'utf8')).toBe(published(3));
+    expect(await noted()).toEqual({ fleet: 'shops', current: await publicKeyOf(NEXT), retired: [await publicKeyOf(old)] });
+    const kept = (await readdir(dir)).find((name) => name.startsWith('fleet.key.replaced-')) ?? expect.fail();
+    expect((await readFile(join(dir, kept), 'utf8')).trim()).toBe(old);
+    // It is started with the flags that it had, which only its own start knows.
+    expect(configs).toEqual([]);
+  });
+
+  it('asks for --replace, and says what stays', async () => {
+    await holdOld(OLD);
+    const ran = await joinWith(['-'], { stdin: NEXT });
+    expect(ran).toMatchObject({ code: 1, err: expect.stringMatching(/another key of the fleet shops: nothing was changed.*--replace/) });
+    expect(await keyIn()).toBe(OLD);
+  });
+
+  it('a key that names no fleet needs --same-fleet', async () => {
+    await holdOld(OLD);
+    expect((await joinWith(['-', '--replace'], { stdin: KEY })).err).toContain('say so with --same-fleet');
+    expect(await joinWith(['-', '--same-fleet'], { stdin: KEY })).toMatchObject({ code: 0 });
+    expect((await noted()).retired).toEqual([await publicKeyOf(OLD)]);
+  });
+
+  it('notes a key that came in a variable, once the node has run with both', async () => {
+    await mkdir(dir, { recursive: true });
+    const files = createStateFiles({ folder: dir, clock: systemClock });
+    const deps = { files, log: recordingLog() };
+    for (const key of [OLD, KEY]) await withRetiredKeys(deps, await deriveFleetKeys('shops', key), key);
+    await files.idle();
+    expect((await noted()).retired).toEqual([]);
+    const ran = await joinWith(['-', '--same-fleet'], { stdin: KEY, env: { BOOTPLANE_API_KEY: KEY } });
+    expect(ran).toMatchObject({ code: 0 });
+    expect((await noted()).retired).toEqual([await publicKeyOf(OLD)]);
+  });
+
+  it('refuses the key of another fleet, and a directory that is of none', async () => {
+    expect((await joinWith(['-', '--same-fleet'], { stdin: NEXT })).err).toContain('is of no fleet yet');
+    await holdOld(OLD);
+    const other = await joinWith(['-', '--same-fleet'], { stdin: `bpk~bars~${'n'.repeat(43)}` });
+    expect(other).toMatchObject({ code: 1, err: expect.stringContaining('is of the fleet bars') });
+    expect(await keyIn()).toBe(OLD);
+  });
+});
+
+describe('join with a key that names its fleet', () => {
+  const NAMED = `bpk~shops~${'n'.repeat(43)}`;
+
+  it('starts the node in that fleet', async () => {
+    const { configs, options } = joining();
+    const ran = await joinWith(['-'], { ...options, stdin: NAMED });
+    expect(ran).toMatchObject({ code: 0, out: expect.stringContaining('--fleet shops\n') });
+    expect(configs).toMatchObject([{ fleet: 'shops' }]);
+  });
+
+  it.each([
+    ['by a flag', ['--fleet', 'bars'], {}],
+    ['by a variable', [], { BOOTPLANE_FLEET: 'bars' }],
+  ])('refuses another fleet that is named %s, before anything is written', async (_how, argv, env) => {
+    const ran = await joinWith(['-', ...argv], { stdin: NAMED, env });
+    expect(ran).toMatchObject({ code: 64, err: expect.stringContaining('the key is of the fleet shops, and this node is set to bars') });
     expect(existsSync(dir)).toBe(false);
   });
 });

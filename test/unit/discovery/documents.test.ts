@@ -33,7 +33,7 @@ type Spoil = (machine: Machine) => Promise<void>;
 const PLAN_FAULTS: Record<string, { spoil: Spoil; says: RegExp }> = {
   'signed with the key of another fleet': {
     spoil: async ({ own }) => own.publish(await planOf(['api'], { generation: 4, signer: strangers })),
-    says: /signed with a key that this fleet does not know/,
+    says: /signed with another fleet key than the one of this node \(was the fleet key replaced\? .*`bootplane join - --replace/,
   },
   'with a forged signature': {
     spoil: async ({ own }) => {

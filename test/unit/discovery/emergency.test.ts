@@ -309,7 +309,7 @@ describe('an emergency version that a node must not follow', () => {
     ['of another site', () => emergencyOn(5, 1, { site: 'shop' }), 'of the site shop'],
     ['on another version of that generation', () => emergencyOn(5, 1, { parent: 'b'.repeat(64) }), 'was not published on'],
     ['on an older generation', () => emergencyOn(4, 7), 'is older than generation 5'],
-    ['signed with the key of another fleet', () => emergencyOn(5, 1, { signer: strangers }), 'does not know'],
+    ['signed with the key of another fleet', () => emergencyOn(5, 1, { signer: strangers }), 'another fleet key'],
     [
       'with a number that was not signed',
       async () => {

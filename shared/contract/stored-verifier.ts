@@ -1,8 +1,8 @@
-import { type DocumentVerifier, documentVerifier, type FleetKeys } from '../../contract/fleet-keys.ts';
+import { type DocumentVerifier, documentVerifier, type FleetKeys } from './fleet-keys.ts';
 
 /**
- * Verifies what this Supervisor took in itself, under whichever key of the fleet it was signed then. What comes from
- * elsewhere is believed by `keys.documents` alone.
+ * Verifies what this Supervisor or node took in itself, under whichever key of the fleet it was signed then. What comes
+ * from elsewhere is believed by `keys.documents` alone.
  */
 export async function storedVerifier(keys: FleetKeys, key_id: string): Promise<DocumentVerifier> {
   const { documents, retired_document_keys = [] } = keys;
