@@ -34,7 +34,7 @@ afterEach(async () => {
 });
 
 async function start(): Promise<NodeProcess> {
-  await writeFile(`${dataDir}/plan.seed.json`, JSON.stringify({ ttl_seconds: 3, services: [helloService(port)] }));
+  await writeFile(`${dataDir}/plan.seed.json`, JSON.stringify({ ttl_seconds: 15, services: [helloService(port)] }));
   await writeFile(`${dataDir}/profile.seed.json`, JSON.stringify(PROFILE));
   const node = await startNodeProcess({
     dataDir,
@@ -82,7 +82,11 @@ describe('a node that boots from nothing', () => {
     });
     expect(await hello()).toMatchObject({ node_id: health.node_id, version: '1.0.0' });
     expect((await stat(join(dataDir, 'fleet.key'))).mode & 0o777).toBe(0o600);
-    const cluster = JSON.parse(await readFile(join(dataDir, 'cluster.json'), 'utf8')) as ClusterFile;
+    // It is written a moment after the apply.
+    const cluster = await until('the profile in cluster.json', async () => {
+      const file = JSON.parse(await readFile(join(dataDir, 'cluster.json'), 'utf8')) as ClusterFile;
+      return file.profile_generation === undefined ? undefined : file;
+    });
     expect(cluster).toMatchObject({ node_id: health.node_id, role: 'leader', source: 'self', plan_generation: 0, profile_generation: 0 });
 
     expect(await node.end('SIGTERM')).toBe(0);

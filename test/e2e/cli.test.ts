@@ -26,7 +26,10 @@ beforeAll(async () => {
   await cp(new URL('../../docs/examples', import.meta.url).pathname, examples, { recursive: true });
   // the service itself stays where every user may read it
   const service = new URL('../../docs/examples/service', import.meta.url).pathname;
-  const plan = (await readFile(join(examples, 'plan.yaml'), 'utf8')).replaceAll('7480', String(port));
+  const plan = (await readFile(join(examples, 'plan.yaml'), 'utf8'))
+    .replaceAll('7480', String(port))
+    .replace('timeout_seconds: 1', 'timeout_seconds: 30')
+    .replace('grace_seconds: 10', 'grace_seconds: 120');
   // biome-ignore lint/suspicious/noTemplateCurlyInString: as it stands in the file
   await writeFile(join(examples, 'plan.yaml'), plan.replace('${BOOTPLANE_FILE_DIR}/service', service));
   node = await startNodeProcess({
@@ -34,8 +37,9 @@ beforeAll(async () => {
     args: ['--plan', join(examples, 'plan.yaml'), '--profile', join(examples, 'profile.yaml')],
   });
   await until('all components applied', async () => {
-    const { components = {} } = (await node.client.health()).body;
-    return Object.values(components).filter(({ status }) => status === 'applied' || status === 'unchanged').length === 4 || undefined;
+    const { status: health, components = {} } = (await node.client.health()).body;
+    const applied = Object.values(components).filter(({ status }) => status === 'applied' || status === 'unchanged');
+    return health === 'ok' && applied.length === 4;
   });
 });
 
@@ -58,7 +62,8 @@ describe('a node with the examples', () => {
     for (const name of ['storage', 'broker', 'vector', 'services'])
       expect(status.out).toMatch(new RegExp(`^${name} +(applied|unchanged) `, 'm'));
     expect(status.out).toMatch(/^hello +1\.0\.0 +running/m);
-    expect((await cli('nodes')).out).toMatch(/leader +online .*hello$/m);
+    // Its services come with its next heartbeat.
+    await until('the service in the list of nodes', async () => /leader +online .*hello$/m.test((await cli('nodes')).out));
     const doctor = await cli('doctor', '--json', '--peers', node.url);
     expect(JSON.parse(doctor.out).checks.filter(({ status }: { status: string }) => status === 'fail')).toEqual([]);
     expect(JSON.parse(doctor.out).checks).toContainEqual(expect.objectContaining({ name: 'peers', status: 'ok' }));
@@ -105,7 +110,7 @@ describe('a node with the examples', () => {
   });
 
   it('logs has what the service printed', async () => {
-    expect((await cli('logs', 'hello')).out).toContain(`version 1.0.0, on port ${port}`);
+    await until('its first line', async () => (await cli('logs', 'hello')).out.includes(`version 1.0.0, on port ${port}`));
   });
 
   it('events has a step of each component', async () => {
@@ -189,7 +194,7 @@ it('a second signal ends a node at once, and the next start takes over what it l
   const command = ['sh', '-c', 'trap "" TERM; echo alive; while :; do sleep 1; done'];
   await writeFile(
     join(folder, 'stubborn.json'),
-    JSON.stringify({ services: [{ name: 'stubborn', version: '1', command, stop_grace_seconds: 3 }] }),
+    JSON.stringify({ services: [{ name: 'stubborn', version: '1', command, stop_grace_seconds: 10 }] }),
   );
   const first = await startNodeProcess({ dataDir, args: ['--plan', join(folder, 'stubborn.json')] });
   await runsStubborn(first);

@@ -30,7 +30,7 @@ describe('a node with a cloud control URL', () => {
   it('registers, plans and applies at the Worker, leads its site by the lease there, and lets go of it in order', async () => {
     const cloud = createClient({ url: worker.url, credential: KEY });
     const port = await freePort();
-    await cloud.publish('plan', { ttl_seconds: 3, services: [helloService(port)] }, { if_match: 0 });
+    await cloud.publish('plan', { ttl_seconds: 6, services: [helloService(port)] }, { if_match: 0 });
     await cloud.publish('profile', { storage: { buckets: [{ name: 'captures' }] } }, { if_match: 0 });
 
     node = await startNodeProcess({ dataDir, args: ['--cloud-url', worker.url], env: { BOOTPLANE_API_KEY: KEY } });
@@ -50,15 +50,18 @@ describe('a node with a cloud control URL', () => {
     expect((await cloud.leader()).body).toMatchObject({ node_id: health.node_id, provisional: false });
     const status = await until('the status at the cloud', async () => {
       const { body } = await cloud.status(health.node_id!);
-      return body.components.services === undefined ? undefined : body;
+      return body.components.services === undefined || body.components.storage === undefined ? undefined : body;
     });
     expect(status.components).toMatchObject({
       storage: { status: 'applied', generation: 1 },
       services: { status: 'applied', generation: 1 },
     });
     expect(await (await fetch(`http://127.0.0.1:${port}/`)).json()).toMatchObject({ node_id: health.node_id });
-    const cluster = JSON.parse(await readFile(join(dataDir, 'cluster.json'), 'utf8')) as ClusterFile;
-    expect(cluster).toMatchObject({ source: 'self', provisional: false, plan_generation: 1, profile_generation: 1 });
+    const cluster = await until('both generations in cluster.json', async () => {
+      const file = JSON.parse(await readFile(join(dataDir, 'cluster.json'), 'utf8')) as ClusterFile;
+      return file.plan_generation === 1 && file.profile_generation === 1 ? file : undefined;
+    });
+    expect(cluster).toMatchObject({ source: 'self', provisional: false });
 
     // A command that asks the node is answered by the leader, which it is itself.
     expect((await node.client.nodes()).body.nodes.map(({ node_id }) => node_id)).toEqual([health.node_id]);

@@ -112,7 +112,7 @@ describe('a disk that fills up under a node', () => {
     const answers = until('an answer', async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok);
     const started = await Promise.race([answers, exited.then(() => false)]);
     expect(await workersOf(dir)).toEqual([pid]);
-    expect(output).toMatch(/full.*free|no space/is);
+    await until('a word about the disk', async () => /full.*free|no space/is.test(output));
     await rm(join(dir, 'ballast'));
     if (started) {
       child.kill('SIGKILL');

@@ -38,6 +38,8 @@ class Nodes {
   }
 
   start(): void {
+    // What the one before it had printed when it was killed is not of this one.
+    this.lines.length = 0;
     const child = spawn(process.execPath, [NODE, this.#data_dir, join(this.#data_dir, 'plan.json')], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -54,7 +56,7 @@ class Nodes {
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return null;
-    const exit = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
     child.kill(signal);
     return exit;
   }

@@ -26,7 +26,7 @@ async function start(args: readonly string[], env: Readonly<Record<string, strin
   folders.push(dataDir);
   const node = await startNodeProcess({
     dataDir,
-    args: ['--no-mdns', '--ttl-seconds', '2', ...args],
+    args: ['--no-mdns', '--ttl-seconds', '6', ...args],
     env: { BOOTPLANE_API_KEY: KEY, ...env },
   });
   nodes.push(node);

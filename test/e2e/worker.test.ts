@@ -68,7 +68,8 @@ describe('the Worker on wrangler dev', () => {
     node = await startNodeProcess({ dataDir, args: ['--cloud-url', worker.url, '--no-mdns'], env: { BOOTPLANE_API_KEY: KEY } });
     const said = await until('the service', async () => (await fetch(`http://127.0.0.1:${port}/`)).text());
     expect(said).toBe('from R2');
-    expect((await node.client.health()).body).toMatchObject({ role: 'leader', confirmed: true });
+    await until('the confirmation', async () => (await node?.client.health())?.body.confirmed === true);
+    expect((await node.client.health()).body.role).toBe('leader');
   });
 
   it('says what it is', async () => {
