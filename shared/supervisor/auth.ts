@@ -36,8 +36,14 @@ export interface TokenVerifier {
 
 /** Takes issued keys. */
 export interface KeyVerifier {
-  /** Whose a key is; undefined for one that is not good. `keys` are of the fleet that it names. */
-  verify(key: string, name: IssuedKeyName, keys: FleetKeys): Promise<Caller | undefined>;
+  /** Whose a key is; undefined for one that nobody issued. `keys` are of the fleet that it names. */
+  verify(key: string, name: IssuedKeyName, keys: FleetKeys): Promise<Caller | EndedKey | undefined>;
+}
+
+/** A key that was good once. */
+export interface EndedKey {
+  /** Which one it is and since when it is not good, in words. */
+  readonly ended: string;
 }
 
 export interface AuthenticatorParts {
@@ -131,6 +137,7 @@ async function verify(fleets: Keyring, issued: KeyVerifier | undefined, credenti
   const caller =
     name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys);
   if (caller === undefined) throw isJwt(credential) ? takesNoJwt() : notOfThisFleet();
+  if ('ended' in caller) throw unauthenticated(caller.ended);
   return caller;
 }
 

@@ -62,12 +62,12 @@ async function callerOf(keys: FleetKeys, claimed: ForwardedCaller, issued: Issue
     return { fleet, keys, scope, ...(node_id === undefined ? {} : { node_id }) };
   }
   const caller = await issued.verifyHash(claimed.key_sha256, { fleet, key_id: claimed.key_id }, keys);
-  if (caller === undefined) throw keyRefused();
+  if (caller === undefined) throw keyRefused(notOfThisFleet());
+  if ('ended' in caller) throw keyRefused(unauthenticated(caller.ended));
   return caller;
 }
 
 /** Says to the node that has passed the request on that its signature is good, and the key of its caller is not. */
-function keyRefused(): ProblemError {
-  const { problem, message } = notOfThisFleet();
+function keyRefused({ problem, message }: ProblemError): ProblemError {
   return new ProblemError(problem.code, message, {}, { 'www-authenticate': KEY_REFUSED });
 }

@@ -87,7 +87,13 @@ export function keyCases(start: Start): void {
       const revoked = await cloud.as(FLEET_KEY, `DELETE /v1/keys/${key_id}`);
       expect(revoked).toMatchObject({ status: 200, body: { key_id, state: 'revoked', revoked_at: expect.any(String) } });
       expect((await cloud.as(FLEET_KEY, `DELETE /v1/keys/${key_id}`)).body).toEqual(revoked.body);
-      expect(await cloud.as(key, 'GET /v1/nodes')).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
+      const refused = await cloud.as(key, 'GET /v1/nodes');
+      const detail = `this key (${key_id}) was revoked at ${revoked.body.revoked_at}`;
+      expect(refused).toMatchObject({ status: 401, body: { code: 'unauthenticated', detail } });
+      expect(refused.headers.get('www-authenticate')).toBe('Bearer');
+      // Who does not have the key itself learns nothing of it, not even that there was one.
+      const guessed = await cloud.as(`bpi~default~${key_id}~${'x'.repeat(43)}`, 'GET /v1/nodes');
+      expect(guessed).toMatchObject({ status: 401, body: { detail: 'the credential is not one of this fleet' } });
       expect((await elsewhere.as(key, 'GET /v1/nodes')).status).toBe(200);
       elsewhere.pass(60_000);
       expect((await elsewhere.as(key, 'GET /v1/nodes')).status).toBe(401);
@@ -104,11 +110,14 @@ export function keyCases(start: Start): void {
     });
 
     it('ends when its time is over, and is gone from the list a month later', async () => {
-      const { key } = (await issue({ scope: 'viewer', expires_in_seconds: 60 })).body;
+      const { key, key_id } = (await issue({ scope: 'viewer', expires_in_seconds: 60 })).body;
       expect((await cloud.as(key, 'GET /v1/nodes')).status).toBe(200);
       await age(cloud.harness, 60_000);
       cloud.pass(60_000);
-      expect((await cloud.as(key, 'GET /v1/nodes')).status).toBe(401);
+      const [{ expires_at }] = (await cloud.as(FLEET_KEY, 'GET /v1/keys')).body.keys;
+      expect(await cloud.as(key, 'GET /v1/nodes')).toMatchObject({
+        ...{ status: 401, body: { detail: `this key (${key_id}) expired at ${expires_at}` } },
+      });
       const state = async () => (await cloud.as(FLEET_KEY, 'GET /v1/keys')).body.keys.map((one: { state: string }) => one.state);
       await cloud.harness.supervisor.sweep();
       expect(await state()).toEqual(['expired']);

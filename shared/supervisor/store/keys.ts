@@ -6,10 +6,14 @@ import { arg, compileSql, nowOf, repeatable } from './sql.ts';
 
 export type KeyRow = typeof issued_keys.$inferSelect;
 
-/** A key with what the database says of it now. */
-export interface KeyView extends KeyRow {
+/** A key that somebody has presented. */
+export interface UsedKey extends KeyRow {
   /** 1 when its time is over. */
   readonly expired: 0 | 1;
+}
+
+/** A key with what the database says of it now. */
+export interface KeyView extends UsedKey {
   /** Of a join key: the nodes that it has let in. */
   readonly uses: number;
 }
@@ -37,8 +41,8 @@ export function createKeyStore(database: Database) {
       const [rows] = await database.batch([queries.list.bind({ fleet, after, limit })]);
       return queries.list.read(rows);
     },
-    /** The key of this name if it has this hash and is good now. Notes that it was used, at most once an hour. */
-    async use(name: IssuedKeyName, hash: string): Promise<KeyRow | undefined> {
+    /** The key of this name if it has this hash, also one that has ended. Notes that a good one was used, at most once an hour. */
+    async use(name: IssuedKeyName, hash: string): Promise<UsedKey | undefined> {
       const [rows] = await database.batch([queries.find.bind({ ...name, hash }), queries.touch.bind({ ...name, hash })]);
       return queries.find.read(rows)[0];
     },
@@ -76,7 +80,7 @@ function compileQueries(database: Database) {
     list: compileSql<KeyView>(
       sql`${view} where fleet = ${arg('fleet')} and key_id > ${arg('after')} order by key_id limit ${arg('limit')}`,
     ),
-    find: compileSql<KeyRow>(sql`select * from issued_keys where ${named} and hash = ${arg('hash')} and ${good}`),
+    find: compileSql<UsedKey>(sql`select *, ${expired} as expired from issued_keys where ${named} and hash = ${arg('hash')}`),
     touch: repeatable(
       compileSql<never>(sql`
       update issued_keys set last_used_at = ${now}
