@@ -115,7 +115,8 @@ describe.skipIf(why !== undefined)('falling forward to a real RabbitMQ', () => {
     last.child.stdin?.write('end');
     await until('the end', async () => last.child.exitCode !== null);
     const wanted = await judge(rabbit.open());
-    expect(wanted.length).toBeGreaterThan(3500);
+    // Those of the first node and of the last; how many the others came to before they were killed depends on the machine.
+    expect(wanted.length).toBeGreaterThanOrEqual(3000);
   });
 
   test('the broker is killed while messages go over, and started again: all of them arrive, in order', async () => {
@@ -181,10 +182,10 @@ describe.skipIf(why !== undefined)('an embedded default beside a real RabbitMQ',
     const body = new TextEncoder().encode('one');
     await forward.port.publish({ exchange: 'f.events', key: 'order.new', message_id: 'one', body, headers: { tenant: 'a' } });
     const dispose = await start();
-    const [delivery] = await forward.port.receive('f.mortal', { wait_ms: 5000 });
+    const [delivery] = await forward.port.receive('f.mortal', { wait_ms: 30_000 });
     expect(delivery).toMatchObject({ exchange: 'f.events', key: 'order.new', message_id: 'one', headers: { tenant: 'a' } });
     await forward.port.reject('f.mortal', delivery?.token ?? '', { requeue: false });
-    const [dead] = await forward.port.receive('f.grave', { wait_ms: 5000 });
+    const [dead] = await forward.port.receive('f.grave', { wait_ms: 30_000 });
     expect(dead).toMatchObject({ exchange: 'f.dead', key: 'order.new', message_id: 'one', headers: { tenant: 'a' } });
     expect((await server.list('list_exchanges', 'name')).filter((name) => name.startsWith('bootplane.'))).toEqual([]);
     await dispose();

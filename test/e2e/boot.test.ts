@@ -33,8 +33,8 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true });
 });
 
-async function start(): Promise<NodeProcess> {
-  await writeFile(`${dataDir}/plan.seed.json`, JSON.stringify({ ttl_seconds: 15, services: [helloService(port)] }));
+async function start(ttl_seconds = 3): Promise<NodeProcess> {
+  await writeFile(`${dataDir}/plan.seed.json`, JSON.stringify({ ttl_seconds, services: [helloService(port)] }));
   await writeFile(`${dataDir}/profile.seed.json`, JSON.stringify(PROFILE));
   const node = await startNodeProcess({
     dataDir,
@@ -66,7 +66,8 @@ const servicePids = () =>
 
 describe('a node that boots from nothing', () => {
   it('elects itself, applies every component, serves, and stops in order', async () => {
-    const node = await start();
+    // So long that no moment in which the machine stands still ends the lease, and with it the first epoch.
+    const node = await start(60);
     const health = await healthy(node);
     expect(health).toMatchObject({
       role: 'leader',

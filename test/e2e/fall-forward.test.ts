@@ -290,7 +290,7 @@ describe.skipIf(why !== undefined)('two nodes whose shared externals are away', 
   beforeAll(async () => {
     externals = await startExternals();
     await externals.kill();
-    fleet = await openFleet({ nodes: 2, env: externals.env, args: () => ['--ttl-seconds', '3'] });
+    fleet = await openFleet({ nodes: 2, env: externals.env, args: () => ['--ttl-seconds', '6'] });
     for (const member of fleet.members) await member.start();
   });
   afterAll(async () => {

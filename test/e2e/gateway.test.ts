@@ -35,12 +35,17 @@ async function publishOn(client: Client, seen: Seen, isOver: () => boolean): Pro
   }
 }
 
+/** So many reads are open at most: a machine that is slower than they come would have nothing else to do in the end. */
+const OPEN_READS = 100;
+
 /** Reads once every 10 ms, whether or not the last answer is there. */
 async function readOn(client: Client, seen: Seen, isOver: () => boolean): Promise<void> {
   const open = new Set<Promise<void>>();
   while (!isOver()) {
-    const read: Promise<void> = readOnce(client, seen).finally(() => open.delete(read));
-    open.add(read);
+    if (open.size < OPEN_READS) {
+      const read: Promise<void> = readOnce(client, seen).finally(() => open.delete(read));
+      open.add(read);
+    }
     await sleep(10);
   }
   await Promise.all(open);
@@ -105,5 +110,5 @@ describe('a gateway in front of a fleet whose leaders die', () => {
     const lost = lostOf(versions);
     const standing = own.filter((one) => !lost.has(one));
     expect(repeated(standing, ({ generation }) => generation)).toEqual([]);
-  });
+  }, 900_000);
 });

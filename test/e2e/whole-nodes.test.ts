@@ -55,7 +55,7 @@ describe.skipIf(missing !== undefined)(title, () => {
       ...{ AMQP_URL: broker.url({ port: toBroker.port }), RABBITMQ_MANAGEMENT_URL: broker.management_url },
       ...{ WEAVIATE_URL: `http://127.0.0.1:${toWeaviate.port}`, ...(api_key === undefined ? {} : { WEAVIATE_API_KEY: api_key }) },
     };
-    fleet = await openFleet({ nodes: 2, env, args: () => ['--ttl-seconds', '3'] });
+    fleet = await openFleet({ nodes: 2, env, args: () => ['--ttl-seconds', '6'] });
     for (const member of fleet.members) await member.start();
     leader = await fleet.settled();
   });

@@ -7,7 +7,7 @@ import { type Host, openNetwork } from './support/network.ts';
 
 const why = whyNoNetwork();
 const NODES = 20;
-const TTL_SECONDS = 3;
+const TTL_SECONDS = 6;
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {

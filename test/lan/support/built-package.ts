@@ -13,7 +13,7 @@ export async function buildPackage(): Promise<{ readonly program: string; remove
   try {
     for (const part of PARTS) await cp(part, join(folder, part), { recursive: true });
     await symlink(resolve('node_modules'), join(folder, 'node_modules'));
-    await promisify(execFile)(process.execPath, ['runtime-node/build.ts'], { cwd: folder, timeout: 120_000 });
+    await promisify(execFile)(process.execPath, ['runtime-node/build.ts'], { cwd: folder, timeout: 280_000 });
   } catch (error) {
     await remove();
     throw error;

@@ -6,7 +6,7 @@ const TOOLS = ['ip', 'nft', 'curl'] as const;
 const AVAHI = ['avahi-daemon', 'avahi-browse', 'avahi-publish-service', 'dbus-daemon'] as const;
 
 /** Runs a command to its end and gives what it wrote. Rejects with what it wrote to stderr. */
-export async function run(command: string, args: readonly string[], seconds = 20): Promise<string> {
+export async function run(command: string, args: readonly string[], seconds = 120): Promise<string> {
   const { stdout } = await promisify(execFile)(command, args, { timeout: seconds * 1000, maxBuffer: 16 * 1024 * 1024 });
   return stdout;
 }

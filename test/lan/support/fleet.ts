@@ -122,7 +122,7 @@ async function call(host: Host, key: string, path: string, { method = 'GET', bod
   const args = Object.entries(fields).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
   const data = body === undefined ? [] : ['--data-binary', JSON.stringify(body)];
   const url = `http://127.0.0.1:${PORT}${path}`;
-  const text = await runInside(host.namespace, ['curl', '-sS', '-m', '10', '-X', method, '-w', '\n%{http_code}', ...args, ...data, url]);
+  const text = await runInside(host.namespace, ['curl', '-sS', '-m', '60', '-X', method, '-w', '\n%{http_code}', ...args, ...data, url]);
   const [, json = '', status] = /^(.*)\n(\d+)$/s.exec(text) ?? [];
   return { status: Number(status), body: (json === '' ? {} : JSON.parse(json)) as Record<string, unknown> };
 }

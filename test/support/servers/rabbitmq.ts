@@ -62,7 +62,7 @@ export async function startRabbitMq(): Promise<RabbitMq> {
   const mapper = spawn('epmd', ['-address', '127.0.0.1', '-port', `${ports.mapper}`], { env, stdio: 'ignore' });
   let server: ChildProcess | undefined;
   const ctl = async (...args: string[]) =>
-    (await execute(join(FOLDER, 'rabbitmqctl'), args, { env, timeout: 60_000, maxBuffer: 2 ** 26 })).stdout;
+    (await execute(join(FOLDER, 'rabbitmqctl'), args, { env, timeout: 180_000, maxBuffer: 2 ** 26 })).stdout;
   const start = async () => {
     const output = await open(join(folder, 'out'), 'a');
     server = spawn(join(FOLDER, 'rabbitmq-server'), { env, stdio: ['ignore', output.fd, output.fd], detached: true });
@@ -155,7 +155,7 @@ disk_free_limit.absolute = 50MB
 
 /** An authority and a server certificate of it. Answers with the authority's. */
 async function makeCertificates(folder: string): Promise<string> {
-  const openssl = (...args: string[]) => execute('openssl', args, { cwd: folder, timeout: 30_000 });
+  const openssl = (...args: string[]) => execute('openssl', args, { cwd: folder, timeout: 120_000 });
   const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   await openssl('req', '-x509', ...made, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=only for tests', '-days', '2');
   await openssl('req', ...made, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=localhost');
