@@ -128,7 +128,7 @@ describe('the lock on the data directory', () => {
       const script = `import { lockDataDir } from ${JSON.stringify(ADAPTER)}; lockDataDir('/proc/not/there', { now: () => 0 });`;
       const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
         encoding: 'utf8',
-        timeout: 15_000,
+        timeout: 120_000,
         killSignal: 'SIGKILL',
       });
       expect(status).toBe(1);

@@ -181,7 +181,9 @@ describe.runIf(on_linux)('left-overs on Linux', () => {
 
   test('a child that ran away from a service that ended is an orphan, not the service', async () => {
     await withProcesses(async ({ open }) => {
-      const ref = await open().start(spec(['sh', '-c', 'setsid sleep 604 & sleep 0.2']));
+      const ref = await open().start(
+        spec(['sh', '-c', 'setsid sh -c "touch away; exec sleep 604" & until [ -e away ]; do sleep 0.05; done']),
+      );
       const host = open();
       await host.exited(ref);
       expect(await host.list()).toMatchObject([{ ref, orphaned: true }]);

@@ -51,11 +51,11 @@ export function busSuite(harness: () => BusHarness) {
   const bind = async (from: string, to: string, key = '', values: Record<string, BusValue> = {}) =>
     suite.bus.ensureBinding({ exchange: from, queue: to, key, arguments: values });
   const until = async (condition: () => boolean | Promise<boolean>) => {
-    for (let round = 0; round < 200; round += 1) {
+    for (let round = 0; round < 2_400; round += 1) {
       if (await condition()) return;
       await suite.elapse(25);
     }
-    throw new Error('The awaited condition did not come true within 5 seconds');
+    throw new Error('The awaited condition did not come true within a minute');
   };
   /** Takes exactly `count` messages, in as many calls as the backend needs. */
   const take = async (from: string, count: number, options: ReceiveOptions = {}) => {

@@ -175,9 +175,9 @@ export function messageCases(suite: BusSuite): void {
     it('delivers again, marked, what was not settled in time, and refuses the late ack', async () => {
       const bound = await queue();
       await publish({ exchange: '', key: bound, body: 'slow' });
-      const first = await takeOne(bound, { visibility_ms: 1000 });
+      const first = await takeOne(bound, { visibility_ms: 3_000 });
       expect(await suite.bus.receive(bound)).toEqual([]);
-      await suite.elapse(1200);
+      await suite.elapse(3_200);
       const second = await takeOne(bound);
       expect(second).toMatchObject({ message_id: first.message_id, redelivered: true });
       await refused(suite.bus.ack(bound, first.token), 'unknown_delivery');

@@ -25,8 +25,8 @@ let worker: WorkerProcess;
 
 beforeAll(async () => {
   if (!has_curl) return;
-  node = await startServer('test/support/supervisor-server.ts', { FLEET_KEY: KEY, TTL_SECONDS: '15' });
-  worker = await startWorkerProcess(KEY);
+  node = await startServer('test/support/supervisor-server.ts', { FLEET_KEY: KEY, TTL_SECONDS: '60' });
+  worker = await startWorkerProcess(KEY, { BOOTPLANE_TTL_SECONDS: '60' });
 });
 afterAll(async () => {
   await node?.stop();

@@ -174,10 +174,10 @@ export function dataCases(open: () => Promise<DataPortsUnderTest>): void {
 
     it('come again, marked, when nobody settles them in time', async () => {
       await publish({ message_id: 'slow' });
-      const first = (await pull({ visibility_ms: 1000 })).body.messages[0];
+      const first = (await pull({ visibility_ms: 3000 })).body.messages[0];
       expect((await pull()).body.messages).toEqual([]);
-      await world.elapse(1001);
-      expect((await pull()).body.messages).toMatchObject([{ message_id: 'slow', redelivered: true }]);
+      await world.elapse(3001);
+      expect((await pull({ wait_ms: 30_000 })).body.messages).toMatchObject([{ message_id: 'slow', redelivered: true }]);
       expect((await post('/v1/queues/frames/messages/ack', { token: first.token })).body).toMatchObject({ code: 'unknown_delivery' });
     });
 
@@ -362,7 +362,7 @@ export function dataCases(open: () => Promise<DataPortsUnderTest>): void {
 
   /** Until as many pulls wait as were asked for; a pull that ended does not. */
   async function untilWaiting(rounds = 3): Promise<void> {
-    for (let round = 0; round < rounds * 20; round += 1) await new Promise((resolve) => setImmediate(resolve));
+    for (let round = 0; round < rounds * 100; round += 1) await new Promise((resolve) => setImmediate(resolve));
     await world.elapse(100);
   }
 }

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 
 /** One call of the transcript: what it shows, and curl's arguments, with `$URL`, `$KEY`, `$NODE_KEY`, `$OFFER` in them. */
@@ -37,7 +37,7 @@ async function call(args: readonly string[], { url, key, node_key, offer }: Targ
       .replaceAll('$KEY', key)
       .replaceAll('$OFFER', () => offer);
   const filled = args.map(fill);
-  const stdout = await curl(filled);
+  const stdout = args.includes('--no-buffer') ? await curlStream(filled) : await curl(filled);
   const [head = '', ...rest] = stdout.replaceAll('\r\n', '\n').split('\n\n');
   const headers = head.split('\n').filter((line) => SHOWN_HEADERS.test(line));
   return normalise([...headers.map(lowerName).sort(statusFirst), '', rest.join('\n\n').trim()].join('\n').trim(), url);
@@ -47,16 +47,21 @@ function lowerName(header: string): string {
   return header.startsWith('HTTP/') ? header.replace(/^(HTTP\/1\.1 \d+).*/, '$1') : header.replace(/^[^:]+/, (name) => name.toLowerCase());
 }
 
-/** A stream never ends by itself: curl's exit code 28 (it was time) is fine there. */
 async function curl(args: readonly string[]): Promise<string> {
-  const run = promisify(execFile)('curl', ['--silent', '--include', '--max-time', '10', ...args], { maxBuffer: 16 * 1024 * 1024 });
-  try {
-    return (await run).stdout;
-  } catch (error) {
-    const { code, stdout } = error as { code?: number; stdout: string };
-    if (code === 28) return stdout;
-    throw error;
+  const all = ['--silent', '--include', '--max-time', '120', ...args];
+  return (await promisify(execFile)('curl', all, { maxBuffer: 16 * 1024 * 1024 })).stdout;
+}
+
+/** What a stream says until it says that there is nothing new. It never ends by itself, and how much comes in a second depends on the machine. */
+async function curlStream(args: readonly string[]): Promise<string> {
+  const child = spawn('curl', ['--silent', '--include', ...args, '--max-time', '120'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  for await (const chunk of child.stdout) {
+    text += chunk;
+    if (/^: (idle|alive)$/m.test(text)) break;
   }
+  child.kill();
+  return text;
 }
 
 function statusFirst(a: string, b: string): number {
