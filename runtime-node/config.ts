@@ -47,6 +47,13 @@ export function readSettings(env: Environment, flags: Flags = {}, cwd: string = 
   return { ...parsed.data, data_dir: resolve(cwd, parsed.data.data_dir ?? defaultDataDir(env)) };
 }
 
+/** Settings that the Worker alone has (docs/deploy.md), with what a node has in their place. */
+const OF_THE_WORKER: Readonly<Record<string, string>> = {
+  BOOTPLANE_SECRET: 'fleet keys are sealed under it there; a node has its fleet key in BOOTPLANE_API_KEY, or in fleet.key',
+  BOOTPLANE_SECRET_PREVIOUS: 'fleet keys are sealed under it there; a node has its fleet key in BOOTPLANE_API_KEY, or in fleet.key',
+  BOOTPLANE_JWKS: 'it holds the keys that sign JWTs there; a node reads them from BOOTPLANE_JWKS_FILE or BOOTPLANE_JWKS_URL',
+};
+
 function refuseUnknownNames(env: Environment): void {
   const known = SETTINGS.flatMap(({ env: name, aliases = [] }) => [name, ...aliases]);
   const unknown = Object.keys(env).filter(
@@ -54,6 +61,8 @@ function refuseUnknownNames(env: Environment): void {
   );
   if (unknown.length === 0) return;
   const lines = unknown.map((name) => {
+    const instead = OF_THE_WORKER[name];
+    if (instead !== undefined) return `${name} in the environment is a setting of the Worker, not of a node: ${instead}`;
     const close = nearest(name, known);
     return `${name} in the environment is no setting of bootplane${close === undefined ? '' : `; did you mean ${close}?`}`;
   });

@@ -150,6 +150,16 @@ describe('names', () => {
     expect(error.message).toMatch(/BOOTPLANE_WHATEVER_ELSE in the environment is no setting of bootplane$/m);
   });
 
+  it.each([
+    ['BOOTPLANE_SECRET', 'BOOTPLANE_API_KEY, or in fleet.key'],
+    ['BOOTPLANE_SECRET_PREVIOUS', 'BOOTPLANE_API_KEY, or in fleet.key'],
+    ['BOOTPLANE_JWKS', 'BOOTPLANE_JWKS_FILE or BOOTPLANE_JWKS_URL'],
+  ])('of the Worker are refused with what a node has instead: %s', (name, instead) => {
+    const { message } = failure(() => readSettings({ HOME: '/h', [name]: 'hidden' }));
+    expect(message).toMatch(new RegExp(`^${name} in the environment is a setting of the Worker, not of a node: .*${instead}$`, 'm'));
+    expect(message).not.toMatch(/did you mean|hidden/);
+  });
+
   it('that a node gives to its services are left alone', () => {
     expect(() => readSettings({ HOME: '/h', BOOTPLANE_SERVICE: 'hello', BOOTPLANE_SERVICE_VERSION: '1' })).not.toThrow();
   });
