@@ -92,14 +92,14 @@ function tellTrace(io: Io, trace: Trace): string[] {
       `  ${index + 1}.`,
       STEPS[step.step] ?? oneLine(step.step),
       colorOutcome(colors, step.outcome),
-      oneLine([...(step.url === undefined ? [] : [step.url]), step.detail].join(': ')),
+      oneLine(withUrl(step.url, step.detail)),
       colors.dim(step.outcome === 'off' ? '' : `${Math.round(step.duration_ms)} ms`),
     ],
     ...(step.candidates ?? []).map(({ url, node_id, outcome, detail }) => [
       '',
       `  ${oneLine(node_id ?? 'somebody')}`,
       colorOutcome(colors, outcome),
-      oneLine(`${url}: ${detail}`),
+      oneLine(withUrl(url, detail)),
       '',
     ]),
   ]);
@@ -110,6 +110,11 @@ function tellTrace(io: Io, trace: Trace): string[] {
     '',
     `${colors.bold('so:')} ${oneLine(trace.result)} ${colors.dim(`(after ${Math.round(trace.duration_ms)} ms)`)}`,
   ];
+}
+
+/** Some details begin with the address themselves. */
+function withUrl(url: string | undefined, detail: string): string {
+  return url === undefined || detail.startsWith(url) ? detail : `${url}: ${detail}`;
 }
 
 function colorOutcome(colors: Colors, outcome: string): string {
