@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
 import { ClusterFile } from '../../shared/contract/status.ts';
 import { refuseUnusable, type Settings } from '../config.ts';
-import { FLEET_KEY_FILE } from '../fleet-key.ts';
+import { FLEET_KEY_FILE, refuseKeyOfAnother } from '../fleet-key.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { parseJson, readOptional } from './connect.ts';
 import { type Finding, fail, ok, warn } from './doctor-finding.ts';
@@ -96,7 +96,8 @@ export async function checkSetAside({ data_dir }: Settings): Promise<Finding> {
 
 /** No other user of the machine may read it: who has it owns the fleet. */
 export async function checkFleetKey(settings: Settings): Promise<Finding> {
-  if (settings.api_key !== undefined) return ok('fleet key', 'from BOOTPLANE_API_KEY');
+  if (settings.api_key !== undefined)
+    return whyUnfit(settings, settings.api_key, 'BOOTPLANE_API_KEY') ?? ok('fleet key', 'from BOOTPLANE_API_KEY');
   const path = join(settings.data_dir, FLEET_KEY_FILE);
   try {
     const key = (await readOptional(path))?.trim();
@@ -107,11 +108,23 @@ export async function checkFleetKey(settings: Settings): Promise<Finding> {
         'The first `bootplane up` makes one; to join a fleet, set BOOTPLANE_API_KEY to its key.',
       );
     if (key.length < MIN_FLEET_KEY_LENGTH) return fail('fleet key', `${path} is too short to be one`, "Put the fleet's key back.");
+    const unfit = whyUnfit(settings, key, path);
+    if (unfit !== undefined) return unfit;
     const mode = (await stat(path)).mode & 0o777;
     if ((mode & 0o077) === 0) return ok('fleet key', `${path}, mode 0${mode.toString(8)}`);
     return fail('fleet key', `${path} can be read by other users (mode 0${mode.toString(8)})`, `chmod 600 ${path}`);
   } catch (error) {
     return fail('fleet key', messageOf(error), 'Run as the user that runs the node.');
+  }
+}
+
+/** As `bootplane up` refuses it: an issued key or a JWT opens calls, and nothing follows from it that a node needs. */
+function whyUnfit({ fleet }: Settings, key: string, source: string): Finding | undefined {
+  try {
+    refuseKeyOfAnother(fleet, key, source);
+    return undefined;
+  } catch (error) {
+    return fail('fleet key', messageOf(error), 'Commands may take it; `bootplane up` refuses to start with it.');
   }
 }
 

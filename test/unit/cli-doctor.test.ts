@@ -72,6 +72,16 @@ describe('without a node', () => {
     expect(findings(await doctor({ env })).credential).toMatchObject({ status: 'fail', detail: expect.stringContaining('holds no JWT') });
   });
 
+  it.each([
+    ['an issued key', `bpi~default~1f0c2d3e4a5b6c7d~${'x'.repeat(43)}`, /BOOTPLANE_API_KEY holds no fleet key: it is an issued key/],
+    ['the key of another fleet', `bpk~shops~${'x'.repeat(43)}`, /start it with --fleet shops/],
+  ])('says what a node can not start with in the place of the fleet key: %s', async (_what, key, why) => {
+    const told = findings(await doctor({ env: { BOOTPLANE_API_KEY: key } }))['fleet key'];
+    expect(told).toMatchObject({ status: 'fail', detail: expect.stringMatching(why) });
+    await writeFile(join(folder, 'fleet.key'), key, { mode: 0o600 });
+    expect(findings(await doctor())['fleet key']).toMatchObject({ status: 'fail', detail: expect.not.stringContaining('xxx') });
+  });
+
   it('challenges peers without sending them a credential', async () => {
     const site = await startSite();
     const credentials: (string | null)[] = [];
