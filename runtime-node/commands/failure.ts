@@ -35,7 +35,10 @@ export function toCommandError(error: unknown): CommandError | undefined {
 }
 
 function fromProblem({ problem }: ApiError): CommandError {
-  const pointers = (problem.errors ?? []).map(({ pointer, detail }) => `  ${pointer === '' ? '/' : pointer} ${detail}`);
+  const { errors = [] } = problem;
+  // A single fault is mostly the detail itself.
+  const isTold = errors.length === 1 && errors.every(({ detail }) => problem.detail.includes(detail));
+  const pointers = isTold ? [] : errors.map(({ pointer, detail }) => `  ${pointer === '' ? '/' : pointer} ${detail}`);
   return new CommandError('refused', [`${problem.detail} (${problem.code})`, ...pointers].join('\n'), HINTS[problem.code]);
 }
 

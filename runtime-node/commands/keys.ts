@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type CreatedKey, CreateKeyRequest, type IssuedKey, KeyScope } from '../../shared/contract/key.ts';
 import { createIdentityClient, type IdentityClient } from '../../shared/identity-client.ts';
+import type { Settings } from '../config.ts';
 import type { Define, Runner } from './command.ts';
 import { findCredential, findLocalNode, refuseOpenWire, withDeadline } from './connect.ts';
 import { parseDuration, parseWhole } from './duration.ts';
@@ -144,11 +145,22 @@ async function connect(io: Io, called: Command): Promise<IdentityClient> {
       'Set BOOTPLANE_ADMIN_KEY, or leave it out to act with a key of the fleet.',
     );
   }
-  const credential = fleet === undefined ? await findCredential(settings) : settings.admin_key;
+  const credential = fleet === undefined ? await credentialOfFleet(settings) : settings.admin_key;
   const url = settings.url ?? (fleet === undefined ? undefined : settings.cloud_url) ?? (await findLocalNode(settings.data_dir)).url;
   refuseOpenWire(url);
   const options = { url, fetch: withDeadline(io.signal), ...(credential === undefined ? {} : { credential }) };
   return createIdentityClient(options, fleet);
+}
+
+/** Whoever has the admin key alone acts in a fleet by naming it. */
+async function credentialOfFleet(settings: Settings): Promise<string> {
+  try {
+    return await findCredential(settings);
+  } catch (error) {
+    if (settings.admin_key === undefined) throw error;
+    const what = 'no credential of a fleet: of BOOTPLANE_API_KEY and BOOTPLANE_ADMIN_KEY only the admin key is set';
+    throw new CommandError('config', what, 'Name the fleet to act in with --in-fleet NAME; `bootplane fleet list` lists them.');
+  }
 }
 
 function requestOf(called: Command): CreateKeyRequest {

@@ -115,6 +115,18 @@ describe('bootplane keys', () => {
   });
 });
 
+describe('what is told', () => {
+  it('to who has the admin key alone: that keys are of a fleet, which is named by a flag', async () => {
+    const ran = await admin(['keys', 'list'], { env: { BOOTPLANE_DATA_DIR: '/nothing/here' } });
+    expect(ran).toMatchObject({ code: 64, err: expect.stringMatching(/only the admin key is set\n.*--in-fleet NAME/) });
+  });
+
+  it('of a name that can not be one: once', async () => {
+    const { code, err } = await admin(['fleet', 'create', 'bad name']);
+    expect([code, err.match(/must start with a letter or digit/g)]).toEqual([1, ['must start with a letter or digit']]);
+  });
+});
+
 describe('bootplane fleet', () => {
   it('creates a fleet, lists it, replaces its key and closes it', async () => {
     expect((await admin(['fleet', 'list'])).out).toContain('no fleet was made here');
