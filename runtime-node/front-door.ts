@@ -87,8 +87,10 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
   const { own, decider } = inside;
   const asked = new URL(request.url);
   // The token of a service is of use on its own node only, which says so: nobody else is shown it.
-  if (isOwn(asked) || isOfService(request)) return own(request);
   const now = decider();
+  const isHere = isOwn(asked) || isOfService(request);
+  if (isHere && presentsIssuedKey(request)) return answerHolder(inside, request, now);
+  if (isHere) return own(request);
   const named = { method: request.method, pathname: asked.pathname, search: asked.search };
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
@@ -104,6 +106,15 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
   const caller = now.kind === 'own' ? undefined : await knownCaller(inside, request);
   // Without a caller the node's own Supervisor says what is wrong with the credential.
   return caller === undefined ? own(request) : bringToLeader(inside, await readCall(request, caller));
+}
+
+/** Issued keys are rows of the cloud, or of the leader that issued them: of what a node answers itself it has to know them itself. */
+async function answerHolder({ own, cloud_url }: Inside, request: Request, now: Decider): Promise<Response> {
+  const response = await own(request);
+  if (response.status !== 401 || (cloud_url === undefined && now.kind === 'own')) return response;
+  const where = cloud_url === undefined ? 'the node that issued them' : `the cloud (${cloud_url})`;
+  const what = `issued keys are known to ${where} alone, and this call is answered by the node itself (as health, metrics, diff, prune and backlog are)`;
+  return refusal('unauthenticated', `${what}: use the fleet key here, or ask there`, 401, { 'www-authenticate': 'Bearer' });
 }
 
 const KEYS = /^\/v1\/(?:keys|fleets)(?:\/|$)/;
@@ -147,8 +158,11 @@ async function publishAtCloud({ cloud, published }: Inside, request: Request, ur
   const { response, unreached } = await cloud(request, url);
   const { pathname, searchParams } = new URL(request.url);
   if (unreached !== undefined) {
-    const isUndone = unreached.isNotSent || searchParams.get('dry_run') === 'true';
-    return refusal('unavailable', publishAdvice(unreached.why, isUndone));
+    const advice = searchParams.get('dry_run') === 'true' ? DRY_RUN_ADVICE : publishAdvice(unreached.isNotSent);
+    return refusal(
+      'unavailable',
+      `the cloud decides about the documents, and can't be reached from this node: ${unreached.why}. ${advice}`,
+    );
   }
   const generation = /^"(\d{1,15})-/.exec(response.headers.get('etag') ?? '')?.[1];
   const kind = pathname === '/v1/cluster/plan' ? 'plan' : 'profile';
@@ -156,9 +170,13 @@ async function publishAtCloud({ cloud, published }: Inside, request: Request, ur
   return response;
 }
 
-function publishAdvice(why: string, isUndone: boolean): string {
+/** Nobody wanted to publish yet. */
+const DRY_RUN_ADVICE =
+  'What publishing would change is compared there. `bootplane diff FILE` tells what a file would do on this node, without the cloud';
+
+function publishAdvice(isUndone: boolean): string {
   const done = isUndone ? 'Nothing was published' : 'It may have been published or not: look before it is sent again';
-  return `the cloud decides about the documents, and can't be reached from this node: ${why}. ${done}. What can't wait is published for this site alone with --break-glass (?break_glass=true)`;
+  return `${done}. What can't wait is published for this site alone with --break-glass (?break_glass=true)`;
 }
 
 async function bringToLeader(inside: Inside, call: Call): Promise<Response> {

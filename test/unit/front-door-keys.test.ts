@@ -126,6 +126,17 @@ describe('keys at the door of a node', () => {
     }
   });
 
+  it.each([
+    ['of the cloud', { cloud_url: CLOUD }, `the cloud (${CLOUD})`],
+    ['of the leader', {}, 'the node that issued them'],
+  ])('%s that come to what a node answers itself are told who knows them', async (_whose, options, who) => {
+    node = await startFrontDoor(options);
+    const refused = await node.call('GET /healthz', as(KEY));
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
+    expect((await refused.json()).detail).toContain(`issued keys are known to ${who} alone`);
+    expect(node.sent).toEqual([]);
+  });
+
   it('that nobody has looked at yet do not take the place of callers who are known', async () => {
     node = await startFrontDoor();
     const go = Promise.withResolvers<void>();

@@ -254,6 +254,14 @@ describe('publishing through a node', () => {
     }
   });
 
+  it('says of a dry run what there is instead, and nothing of publishing, which nobody wanted yet', async () => {
+    node = await startFrontDoor({ cloud_url: CLOUD });
+    node.wire = refused;
+    const { detail } = await (await node.call('PUT /v1/cluster/plan?dry_run=true', publish())).json();
+    expect(detail).toMatch(/the cloud decides .* can't be reached .*`bootplane diff FILE`/);
+    expect(detail).not.toMatch(/published|break/);
+  });
+
   it('does not say that nothing was done where nobody knows that', async () => {
     node = await startFrontDoor({ cloud_url: CLOUD });
     node.wire = async () => new Response('<html>bad gateway</html>', { status: 502, headers: { 'content-type': 'text/html' } });
