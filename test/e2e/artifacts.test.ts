@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256, tgzOf, zipOf } from '../support/archives.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/until.ts';
-import { type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
+import { leading, type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
 
 const KEY = 'the fleet key of the artifact tests';
 let home: string;
@@ -33,6 +33,7 @@ async function start(name: string): Promise<NodeProcess> {
 async function restart(dataDir: string): Promise<NodeProcess> {
   const node = await startNodeProcess({ dataDir, args: ['--no-mdns'], env: { BOOTPLANE_API_KEY: KEY } });
   nodes.push(node);
+  await leading(node);
   return node;
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SPOILS, type Spoil } from '../support/spoil.ts';
+import { leading } from './support/node-process.ts';
 import { type LiveNode, offlineConfig, PLAN, PROFILE, settled, startLive, workersOf } from './support/offline-site.ts';
 
 /** One data directory goes through everything, so that what was rebuilt has to do for the next damage. */
@@ -17,6 +18,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'bootplane-damage-'));
   await chmod(dir, 0o711);
   node = await startLive(offlineConfig(dir));
+  await leading(node);
   await node.client.publish('plan', PLAN, { if_match: 0 });
   await node.client.publish('profile', PROFILE, { if_match: 0 });
   const health = await settled(node);

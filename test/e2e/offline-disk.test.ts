@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ApiError } from '../../shared/client.ts';
 import { freePort } from '../support/free-port.ts';
 import { until } from '../support/until.ts';
-import { type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
+import { leading, type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
 import { PLAN, PROFILE, settled, workersOf } from './support/offline-site.ts';
 
 /** A small disk of its own needs root. */
@@ -58,6 +58,7 @@ describe('a disk that fills up under a node', () => {
     await chmod(dir, 0o711);
     node = await startNodeProcess({ dataDir: dir, args: ['--no-mdns', '--ttl-seconds', '2'] });
     const one = node;
+    await leading(one);
     await one.client.publish('plan', PLAN, { if_match: 0 });
     await one.client.publish('profile', PROFILE, { if_match: 0 });
     const { node_id } = await settled(one);
@@ -96,6 +97,7 @@ describe('a disk that fills up under a node', () => {
     if (!mounted) return context.skip();
     await chmod(dir, 0o711);
     node = await startNodeProcess({ dataDir: dir, args: ['--no-mdns', '--ttl-seconds', '2'] });
+    await leading(node);
     await node.client.publish('plan', PLAN, { if_match: 0 });
     await node.client.publish('profile', PROFILE, { if_match: 0 });
     await settled(node);

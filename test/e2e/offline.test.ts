@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createClient } from '../../shared/client.ts';
 import { until } from '../support/until.ts';
 import { startLyingSupervisor } from './support/lying-supervisor.ts';
-import { type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
+import { leading, type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
 import { PLAN, PROFILE, workersOf } from './support/offline-site.ts';
 
 const KEY = 'a fleet key for this test only';
@@ -94,6 +94,7 @@ describe('a cold boot with the clock at 1970', () => {
 
   it('leads its site again without any cloud, at a higher epoch', async () => {
     node = await start([]);
+    await leading(node);
     await node.client.publish('plan', PLAN, { if_match: 0 });
     await node.client.publish('profile', PROFILE, { if_match: 0 });
     const before = await applied(node);
@@ -114,6 +115,7 @@ describe('a cold boot with the clock at 1970', () => {
 describe('leave', () => {
   it('ends the node in order with exit code 0; its data stays, and it comes back as the same node', async () => {
     node = await start([]);
+    await leading(node);
     await node.client.publish('plan', PLAN, { if_match: 0 });
     await node.client.publish('profile', PROFILE, { if_match: 0 });
     const { node_id } = await applied(node);

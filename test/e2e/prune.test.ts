@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { callRaw } from '../../shared/client.ts';
 import { type Ran, run } from '../support/cli.ts';
 import { until } from '../support/until.ts';
-import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
+import { leading, type NodeProcess, startNodeProcess } from './support/node-process.ts';
 
 const ALL = `
 storage: { buckets: [{ name: captures, tags: { team: vision } }, { name: filled }, { name: reports, lifecycle: [{ id: old, expire_days: 30 }] }] }
@@ -45,6 +45,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bootplane-e2e-prune-'));
   await mkdir(dataDir());
   node = await startNodeProcess({ dataDir: dataDir() });
+  await leading(node);
   await publish(ALL, 1);
 });
 

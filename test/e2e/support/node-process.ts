@@ -65,6 +65,11 @@ export async function startNodeProcess({ dataDir, args = [], env = {}, entry }: 
   return { url, dataDir, child, client: createClient({ url, credential }), output: () => output, end, exited };
 }
 
+/** Waits until the node leads. What is published before somebody does is held for a few seconds and then refused. */
+export async function leading({ client }: Pick<NodeProcess, 'client'>): Promise<void> {
+  await until('a node that leads', async () => (await client.health()).body.role === 'leader');
+}
+
 function listening(dataDir: string, child: ChildProcess): Promise<string> {
   return until(`${dataDir}/listen.json`, async () => {
     const { url, pid } = JSON.parse(await readFile(join(dataDir, 'listen.json'), 'utf8'));
