@@ -18,20 +18,21 @@ export async function cloudLoop(session: Session): Promise<void> {
   const heed = cloudHeeder(session);
   const uplink = await openUplink(node, { url, lease, signal: active, onAnswer: ({ desired }) => heed(desired) });
   const end = await holdLease(node.deps, { lease, ...uplink }, active);
+  const why = node.standing.waits.get('call cloud');
   node.standing.waits.delete('call cloud');
   if (active.aborted || end === 'ended') return;
-  if (end === 'lapsed') return leadProvisionally(session);
+  if (end === 'lapsed') return leadProvisionally(session, why);
   if (typeof end === 'object') return leadAt(session, end.regained);
   node.deps.log.warn('the cloud names another leader: this node steps down', { epoch: lease.epoch });
   session.end({ why: 'the lease of the cloud is lost' });
 }
 
-function leadProvisionally(session: Session): void {
+function leadProvisionally(session: Session, why = 'its lease ran out before it could be renewed'): void {
   const { node } = session;
   const { cloud_lease, ...located } = session.located;
   session.located = { ...located, provisional: true };
   node.standing.located = session.located;
-  node.standing.waits.set('locate', 'the cloud to confirm this leader (its lease ran out before it could be renewed)');
+  node.standing.waits.set('locate', `the cloud to confirm this leader (${why})`);
   node.deps.log.warn('the cloud was out of reach until its lease ran out: this node leads on, provisionally', {
     epoch: cloud_lease?.epoch,
   });

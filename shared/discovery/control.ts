@@ -1,6 +1,7 @@
 import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatIntervalMs } from '../decide/ttl.ts';
+import { tellOfCloud } from './cloud-trouble.ts';
 import type { NodeContext } from './context.ts';
 import type { Held } from './documents.ts';
 import { locate } from './locate.ts';
@@ -127,12 +128,12 @@ function follow({ deps, standing, traces, changed }: NodeContext, located: Locat
   standing.located = located;
   standing.isFromCache = false;
   standing.token = undefined;
+  const before = standing.waits.get('locate');
   standing.waits.clear();
-  const cloud = traces.last?.steps.find(({ step }) => step === 'cloud');
-  if (located.provisional && cloud !== undefined) standing.waits.set('locate', `the cloud to confirm this leader (${cloud.detail})`);
   const duration_ms = traces.last?.duration_ms ?? 0;
   deps.log.info('locate', { step: true, result: located.source === 'self' ? 'no other control plane' : located.url, duration_ms });
   deps.log.info('elect', { step: true, result: describe(located), epoch: lease?.epoch ?? leader?.epoch, duration_ms: 0 });
+  tellOfCloud({ deps, standing, traces }, before);
   changed();
 }
 

@@ -4,6 +4,7 @@ import { isFollowable } from '../decide/leadership.ts';
 import { type Found, type FoundLeader, leadsElsewhere } from './candidate.ts';
 import { yieldToClone } from './clone.ts';
 import { claimAtCloud } from './cloud-lease.ts';
+import { isTlsFailure } from './cloud-trouble.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { waitForCloudTurn } from './elect.ts';
 import { follow } from './follow.ts';
@@ -152,6 +153,8 @@ async function readLeader(client: Client, site: string): Promise<Leader | undefi
 }
 
 const KEY_ADVICE = `; has this node the same BOOTPLANE_FLEET and BOOTPLANE_API_KEY as the cloud, or ${NEW_KEY_ADVICE}`;
+const TLS_ADVICE =
+  'is BOOTPLANE_CLOUD_URL right, and the clock of this machine? A certificate of your own is trusted with BOOTPLANE_TLS_CA, and `bootplane doctor --cloud URL` looks closer';
 const JWT_ADVICE = '; this node shows the JWT in BOOTPLANE_TOKEN_FILE';
 
 function explain(error: unknown): Pick<StepResult, 'outcome' | 'detail'> {
@@ -160,6 +163,7 @@ function explain(error: unknown): Pick<StepResult, 'outcome' | 'detail'> {
     const advice = status === 401 || status === 403 ? (/\bJWT\b/.test(detail) ? JWT_ADVICE : KEY_ADVICE) : '';
     return { outcome: 'rejected', detail: `it answered ${status} ${code}: ${detail}${advice}` };
   }
+  if (isTlsFailure(error)) return { outcome: 'rejected', detail: `${messageOf(error)}; ${TLS_ADVICE}` };
   const answered = error instanceof UnreachableError && error.kind === 'not_understood';
   return { outcome: answered ? 'rejected' : 'no_answer', detail: messageOf(error) };
 }

@@ -1,6 +1,7 @@
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatDelayMs, jittered } from '../decide/jitter.ts';
 import { lookIntervalMs } from '../decide/ttl.ts';
+import { tellOfCloud } from './cloud-trouble.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import { sendHeartbeat } from './heartbeat.ts';
 import { claimLease, holdLease, type Lease, leaseLeftMs } from './lease.ts';
@@ -107,7 +108,10 @@ export async function lookLoop(session: Session): Promise<void> {
     const stepDown = (why: string) => session.end({ why });
     const found = await locate({ ...node, signal, current: session.located, stepDown }, node.traces, 'periodic');
     if (signal.aborted) return;
-    if (found === undefined) session.located = unhurried(session.located);
+    if (found === undefined) {
+      session.located = unhurried(session.located);
+      if (session.located.source === 'self') tellOfCloud(node);
+    }
     if (found === undefined || isOvertaken(session, found)) continue;
     if (!isSameStanding(session.located, found)) return session.end({ why: `this node now ${describe(found)}`, next: found });
     session.located = found;

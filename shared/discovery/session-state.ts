@@ -1,5 +1,6 @@
 import type { Client } from '../client.ts';
 import type { DesiredGenerations } from '../contract/document.ts';
+import { describeFailure } from './cloud-trouble.ts';
 import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import { DUPLICATE_ADVICE, type FailureAction, onFailure } from './failure.ts';
@@ -97,7 +98,7 @@ export function openSession(
   const fail = (kind: CallKind, error: unknown): FailureAction => {
     const action = onFailure(error);
     const ttl_ms = standing.ttl_seconds() * 1000;
-    failures.note(kind, action, action === 'duplicate' ? `${messageOf(error)}; ${DUPLICATE_ADVICE}` : messageOf(error));
+    failures.note(kind, action, action === 'duplicate' ? `${messageOf(error)}; ${DUPLICATE_ADVICE}` : describeFailure(error));
     if (action === 'relocate') end({ why: messageOf(error) });
     if (action === 'duplicate') standing.silent_until = clock.monotonic() + DUPLICATE_SILENCE_TTLS * ttl_ms;
     if (action === 'register') {

@@ -1,6 +1,7 @@
 import { type Answer, ApiError, type Client, UnreachableError } from '../client.ts';
 import type { UplinkAnswer } from '../contract/uplink.ts';
 import { heartbeatDelayMs } from '../decide/jitter.ts';
+import { describeFailure } from './cloud-trouble.ts';
 import { CALL_TIMEOUT_MS, connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import { DUPLICATE_ADVICE, onFailure } from './failure.ts';
@@ -85,7 +86,7 @@ export async function openUplink(node: NodeContext, options: UplinkOptions): Pro
         onAnswer(answer);
         return answer.claim;
       } catch (error) {
-        if (!signal.aborted) failures.note('cloud', onFailure(error), messageOf(error));
+        if (!signal.aborted) failures.note('cloud', onFailure(error), describeFailure(error));
         if (error instanceof UnreachableError) state.bytes = Math.max(LEAST_BYTES, state.bytes / 2);
         throw error;
       }

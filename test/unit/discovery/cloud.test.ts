@@ -21,6 +21,9 @@ const other = (machine: Machine, lasts_ms: number, epoch = 5) => ({
   until: machine.clock.monotonic() + lasts_ms,
 });
 
+/** As fetch throws what a failed handshake was. */
+const tlsError = (code: string, message: string) => new TypeError('fetch failed', { cause: Object.assign(new Error(message), { code }) });
+
 describe('a node with a cloud', () => {
   it('claims the lease of its site there and leads by its own Supervisor at the same epoch', async () => {
     const machine = new Machine();
@@ -143,6 +146,35 @@ describe('a node with a cloud', () => {
     await machine.elapse(1_000);
     expect(machine.trace).toEqual(['adopt', 'apply 1: api']);
     expect(discovery.state().trace?.steps[2]).toMatchObject({ outcome: 'rejected', detail: expect.stringContaining('BOOTPLANE_API_KEY') });
+  });
+
+  it.each([
+    ['refuses its credential', () => fail('unauthenticated'), 'was the fleet key replaced?'],
+    [
+      'shows a certificate that this machine does not trust',
+      () => Promise.reject(tlsError('DEPTH_ZERO_SELF_SIGNED_CERT', 'self-signed certificate')),
+      'BOOTPLANE_TLS_CA',
+    ],
+    ['speaks no TLS that this machine knows', () => Promise.reject(tlsError('ERR_SSL_TLSV1_ALERT', 'SSL routines')), 'bootplane doctor'],
+  ])('warns once in its log when the cloud %s, with what to do, at boot and later', async (_what, refuse, advice) => {
+    const machine = new Machine();
+    machine.cloud.before = refuse;
+    await boot(machine);
+    await machine.elapse(120_000);
+    expect(machine.logged('the cloud does not confirm this node')).toEqual([expect.stringContaining(advice)]);
+    machine.cloud.before = () => undefined;
+    await machine.elapse(60_000);
+    machine.cloud.before = refuse;
+    await machine.elapse(120_000);
+    expect(machine.logged('the cloud does not confirm this node')).toHaveLength(2);
+  });
+
+  it('says nothing to mend of a cloud that is only away', async () => {
+    const machine = new Machine();
+    machine.cloud.reachable = false;
+    await boot(machine);
+    await machine.elapse(60_000);
+    expect(machine.logged('the cloud does not confirm')).toEqual([]);
   });
 
   it('takes a captive portal for no Supervisor', async () => {
