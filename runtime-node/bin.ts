@@ -3,7 +3,7 @@
  * The entry of the published package. What follows is imported late, so that the compile cache is on by then, and so that
  * a Node.js that is too old gets to say so: it can't even link what it does not have.
  */
-import { tooOld } from './node-version.ts';
+import { tooOld } from './node-version.js';
 
 const complaint = tooOld(process.versions.node);
 if (complaint === undefined) {

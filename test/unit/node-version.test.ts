@@ -1,7 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import * as z from 'zod';
-import { tooOld } from '../../runtime-node/node-version.ts';
+import { cannotRunCheckout, tooOld } from '../../runtime-node/node-version.js';
 
 it.each(['22.12.0', '22.13.1', '23.0.0', '24.21.0', '100.0.0', process.versions.node])('runs on Node.js %s', (version) => {
   expect(tooOld(version)).toBeUndefined();
@@ -17,7 +18,29 @@ it('says what package.json says', () => {
   expect(tooOld('1.0.0')).toContain(engines.node.replace('>=', 'needs '));
 });
 
-it('the entry of the package imports nothing else before it has looked', () => {
-  const entry = readFileSync(new URL('../../runtime-node/bin.ts', import.meta.url), 'utf8');
-  expect(entry.match(/^import .*/gm)).toEqual(["import { tooOld } from './node-version.ts';"]);
+it.each([
+  ['bin.ts', "import { tooOld } from './node-version.js';"],
+  ['main.js', "import { cannotRunCheckout } from './node-version.js';"],
+])('the entry %s imports nothing else before it has looked', (name, first) => {
+  const entry = readFileSync(new URL(`../../runtime-node/${name}`, import.meta.url), 'utf8');
+  expect(entry.match(/^import .*/gm)).toEqual([first]);
+});
+
+it('the file that both entries begin with imports nothing', () => {
+  const text = readFileSync(new URL('../../runtime-node/node-version.js', import.meta.url), 'utf8');
+  expect(text).not.toMatch(/\bimport\b/);
+});
+
+it.each(['22.17.1', '23.5.0', '20.20.2'])('Node.js %s that runs no TypeScript is told so in a checkout, and what to do', (version) => {
+  expect(cannotRunCheckout(version, version.startsWith('20') ? undefined : false)).toMatch(
+    new RegExp(`^error: this is Node.js ${version.replaceAll('.', '\\.')}, and a checkout of bootplane needs .* 22.18 or later.*\nInstall`),
+  );
+});
+
+it('a checkout ends with that text and code 1, and runs with this Node.js', () => {
+  const entry = new URL('../../runtime-node/main.js', import.meta.url).pathname;
+  const run = (...flags: string[]) => spawnSync(process.execPath, [...flags, entry, '--version'], { encoding: 'utf8' });
+  const version = process.versions.node;
+  expect(run('--no-experimental-strip-types')).toMatchObject({ status: 1, stdout: '', stderr: cannotRunCheckout(version, false) });
+  expect(run()).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+/) });
 });
