@@ -14,8 +14,9 @@ export function nowOf(database: Database): SQL<number> {
   return sql.raw(database.now) as SQL<number>;
 }
 
-/** A statement compiled once; `Result` is the row it returns. */
+/** A statement compiled once, when it is first used; `Result` is the row it returns. */
 export interface Prepared<Result> {
+  /** Its text, for tests that look at each statement. */
   readonly sql: string;
   /** Binds by name. Throws when the query names a value that is not given. */
   bind(values: Readonly<Record<string, SqlValue>>): Statement;
@@ -23,36 +24,63 @@ export interface Prepared<Result> {
   read(rows: readonly Row[] | undefined): Result[];
 }
 
-/** Compiles SQL text once. `tables` name the JSON columns that its rows hold. */
+/**
+ * Compiles SQL text once, and only if it is used: of the hundred statements of a Supervisor a start runs a few. `tables` name the
+ * JSON columns that its rows hold.
+ */
 export function compileSql<Result>(query: SQL, ...tables: Table[]): Prepared<Result> {
-  return prepare(dialect.sqlToQuery(query), tables);
+  let compiled: Compiled | undefined;
+  return prepared(() => {
+    compiled ??= compile(dialect.sqlToQuery(query), tables);
+    return compiled;
+  });
 }
 
 /** Marks a write of which a second run leaves the same as the first (`Statement.repeatable`). */
 export function repeatable<Result>(query: Prepared<Result>): Prepared<Result> {
-  return { ...query, bind: (values) => ({ ...query.bind(values), repeatable: true }) };
+  return {
+    get sql() {
+      return query.sql;
+    },
+    bind: (values) => ({ ...query.bind(values), repeatable: true }),
+    read: query.read,
+  };
 }
 
-function prepare<Result>(query: Query, tables: readonly Table[]): Prepared<Result> {
-  const json = tables.flatMap((table) =>
-    Object.values(getTableColumns(table))
-      .filter((column) => column.dataType === 'json')
-      .map((column) => column.name),
-  );
-  const slots = query.params.map((param) => (is(param, Placeholder) ? String(param.name) : undefined));
+interface Compiled {
+  readonly query: Query;
+  /** For each parameter the name that it is bound by; undefined for a constant. */
+  readonly slots: readonly (string | undefined)[];
+  /** The JSON columns. */
+  readonly json: readonly string[];
+}
+
+function compile(query: Query, tables: readonly Table[]): Compiled {
+  const columns = tables.flatMap((table) => Object.values(getTableColumns(table)));
   return {
-    sql: query.sql,
-    bind: (values) => ({
-      sql: query.sql,
-      params: slots.map((name, index) => {
+    query,
+    slots: query.params.map((param) => (is(param, Placeholder) ? String(param.name) : undefined)),
+    json: columns.filter(({ dataType }) => dataType === 'json').map(({ name }) => name),
+  };
+}
+
+function prepared<Result>(compiled: () => Compiled): Prepared<Result> {
+  return {
+    get sql() {
+      return compiled().query.sql;
+    },
+    bind: (values) => {
+      const { query, slots } = compiled();
+      const params = slots.map((name, index) => {
         // What is no placeholder is a constant that drizzle has encoded for SQLite.
         const value = name === undefined ? (query.params[index] as SqlValue) : values[name];
         if (value === undefined) throw new TypeError(`no value for ${name} in: ${query.sql}`);
         return value;
-      }),
-    }),
+      });
+      return { sql: query.sql, params };
+    },
     // The database gives back the columns that the query was compiled with.
-    read: (rows = []) => rows.map((row) => decode(row, json) as Result),
+    read: (rows = []) => rows.map((row) => decode(row, compiled().json) as Result),
   };
 }
 
