@@ -1,3 +1,4 @@
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
 /**
@@ -5,21 +6,24 @@ import { createServer } from 'node:net';
  * the moment when a test chooses it and the one when a process of the test listens there.
  */
 const FIRST = 20_000;
-const PARTS = 16;
-const PART_SIZE = 600;
+const COUNT = 10_000;
 
-/** Test files that run at the same time have a part each. */
-const begin = FIRST + (Number(process.env.VITEST_POOL_ID ?? 0) % PARTS) * PART_SIZE;
-let next = Math.floor(Math.random() * PART_SIZE);
-
-/** A port of 127.0.0.1 that is free, and that this process was not given before. */
+/** A TCP port of 127.0.0.1 that is free, and that nobody else is given here as long as this process lives. */
 export async function freePort(): Promise<number> {
-  for (let tried = 0; tried < PART_SIZE; tried += 1) {
-    const port = begin + next;
-    next = (next + 1) % PART_SIZE;
-    if (await isFree(port)) return port;
+  for (let tried = 0; tried < COUNT; tried += 1) {
+    const port = FIRST + Math.floor(Math.random() * COUNT);
+    if ((await reserve(port)) && (await isFree(port))) return port;
   }
-  throw new Error(`no port from ${begin} to ${begin + PART_SIZE - 1} is free`);
+  throw new Error(`no port from ${FIRST} to ${FIRST + COUNT - 1} is free`);
+}
+
+/** Who holds the UDP port of that number, which no test needs, has the TCP port. The system gives it back when the process ends. */
+function reserve(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const sign = createSocket('udp4').unref();
+    sign.once('error', () => sign.close(() => done(false)));
+    sign.bind({ port, address: '127.0.0.1', exclusive: true }, () => done(true));
+  });
 }
 
 function isFree(port: number): Promise<boolean> {
