@@ -3,13 +3,14 @@ import { sha256Hex } from '../shared/contract/canonical.ts';
 import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
 import {
   FORWARDED_HEADER,
-  type ForwardedCaller,
   formatForwarded,
+  forwardNonce,
   KEY_REFUSED,
   type KeyHolder,
   type KnownCaller,
   PASSED_ON,
   signForward,
+  signSubject,
 } from '../shared/contract/forward.ts';
 import { carriesJwt } from '../shared/contract/jwt.ts';
 import { boundedFetch } from '../shared/discovery/bounded-fetch.ts';
@@ -50,15 +51,15 @@ export function createSend({ fetch, clock, keys, identity }: SenderParts): Send 
   let counter = 0;
   const sign = async (call: AnyCall, { url, epoch }: FollowedLeader): Promise<Headers> => {
     counter += 1;
-    const nonce = `${identity.instance_id}.${counter}`;
     const { method, pathname, search, body } = call;
     const headers = new Headers(call.headers);
     headers.delete('x-api-key');
-    const claims: ForwardedCaller = {
-      ...claimsOf(call.caller),
-      ...{ to: new URL(url).origin, epoch, nonce },
+    const who = claimsOf(call.caller);
+    const claims = await signSubject(keys, identity.node_id, {
+      ...who,
+      ...{ to: new URL(url).origin, epoch, nonce: forwardNonce(identity.instance_id, counter, who) },
       ...(body instanceof ReadableStream ? {} : { body_sha256: await sha256Hex(body ?? new Uint8Array()) }),
-    };
+    });
     const covered = { method, path: `${pathname}${search}`, if_match: headers.get('if-match') };
     headers.set('authorization', `Bearer ${await signForward(keys, identity.node_id, claims, covered)}`);
     headers.set(FORWARDED_HEADER, formatForwarded(claims));
@@ -80,8 +81,9 @@ export function createSend({ fetch, clock, keys, identity }: SenderParts): Send 
 
 function claimsOf(caller: AnyCall['caller']): KnownCaller | KeyHolder {
   if (caller.scope === 'issued') return caller;
-  const { scope, node_id } = caller;
-  return { scope, ...(node_id === undefined ? {} : { caller_node_id: node_id }) };
+  const { scope, node_id, subject } = caller;
+  if (node_id !== undefined) return { scope, caller_node_id: node_id };
+  return { scope, ...(subject === undefined ? {} : { subject }) };
 }
 
 function judge(response: Response, { url, epoch }: FollowedLeader, isSigned: boolean): Attempt {

@@ -1,3 +1,4 @@
+import { fromBase64Url, toBase64Url } from './base64url.ts';
 import type { FleetKeys } from './fleet-keys.ts';
 
 /** On every request that a node passes on: it goes one hop and no further. */
@@ -25,6 +26,8 @@ export interface KnownCaller {
   readonly scope: (typeof FORWARDED_SCOPES)[number];
   /** The node that the caller's credential is of, if it is a node's. */
   readonly caller_node_id?: string;
+  /** Whose JWT it was, as its issuer names the holder, if the caller came with one. */
+  readonly subject?: string;
 }
 
 /** Who holds an issued key, which the leader alone knows: it says what the key allows, or that it is not good. */
@@ -40,10 +43,16 @@ interface Passage {
   readonly to: string;
   /** The epoch at which that one leads, as the node believes. */
   readonly epoch: number;
-  /** `<instance_id of the node that passes it on>.<counter>`: never used twice. */
+  /** As `forwardNonce` makes it: `<instance_id of the node that passes it on>.<counter>`, never used twice. */
   readonly nonce: string;
   /** Of the bytes of the body, also of none. Absent only where the path itself names the hash of the body. */
   readonly body_sha256?: string;
+  /**
+   * Present where a subject is named, which it signs (`signSubject`). It is signed beside the rest, since leaders of before
+   * know no such field and check the rest as they always did. That there is one stands in the nonce, which they check
+   * too: nobody on the way can take it away.
+   */
+  readonly subject_mac?: string;
 }
 
 /** The parts of a request that the signature covers beside the caller. */
@@ -52,6 +61,21 @@ export interface ForwardedRequest {
   /** Path and query. */
   readonly path: string;
   readonly if_match: string | null;
+}
+
+/** Ends the sender in the nonce of a request that names a subject. */
+const WITH_SUBJECT = '-s';
+const NAMES_SUBJECT = /-s\.\d+$/;
+/** As the claim that it comes from: it is shown to people and signed into documents. */
+const SUBJECT = /^\P{C}{1,240}$/u;
+
+/** A nonce that was not used before, where `counter` was not. Says whether the claims name a subject. */
+export function forwardNonce(instance_id: string, counter: number, caller: KnownCaller | KeyHolder): string {
+  return `${instance_id}${subjectOf(caller) === undefined ? '' : WITH_SUBJECT}.${counter}`;
+}
+
+function subjectOf(caller: KnownCaller | KeyHolder): string | undefined {
+  return caller.scope === 'issued' ? undefined : caller.subject;
 }
 
 export interface ForwardCredential {
@@ -74,8 +98,10 @@ export function parseForwardCredential(credential: string): ForwardCredential | 
  * `scope=issued, key_id=…, key_sha256=…, to=…`.
  */
 export function formatForwarded(caller: ForwardedCaller): string {
-  const { to, epoch, nonce, body_sha256 } = caller;
-  const fields = { ...whoOf(caller), to, epoch, nonce, body_sha256 };
+  const { to, epoch, nonce, body_sha256, subject_mac } = caller;
+  const text = subjectOf(caller);
+  const subject = text === undefined ? undefined : toBase64Url(new TextEncoder().encode(text));
+  const fields = { ...whoOf(caller), subject, subject_mac, to, epoch, nonce, body_sha256 };
   return Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}=${value}`)
@@ -88,8 +114,9 @@ export function parseForwarded(text: string): ForwardedCaller | undefined {
   const who = parseWho(fields);
   const [to, epoch, nonce] = [fields.get('to'), fields.get('epoch') ?? '', fields.get('nonce')];
   if (who === undefined || to === undefined || nonce === undefined || !/^\d{1,15}$/.test(epoch)) return undefined;
-  const body_sha256 = fields.get('body_sha256');
-  return { ...who, to, epoch: Number(epoch), nonce, ...(body_sha256 === undefined ? {} : { body_sha256 }) };
+  const [body_sha256, subject_mac] = [fields.get('body_sha256'), fields.get('subject_mac')];
+  const signed = subject_mac === undefined ? {} : { subject_mac };
+  return { ...who, to, epoch: Number(epoch), nonce, ...(body_sha256 === undefined ? {} : { body_sha256 }), ...signed };
 }
 
 function parseWho(fields: ReadonlyMap<string, string>): KnownCaller | KeyHolder | undefined {
@@ -99,7 +126,17 @@ function parseWho(fields: ReadonlyMap<string, string>): KnownCaller | KeyHolder 
   }
   const scope = FORWARDED_SCOPES.find((one) => one === fields.get('scope'));
   const caller_node_id = fields.get('caller_node_id');
-  return scope === undefined ? undefined : { scope, ...(caller_node_id === undefined ? {} : { caller_node_id }) };
+  const subject = parseSubject(fields.get('subject'));
+  if (scope === undefined || subject === false) return undefined;
+  return { scope, ...(caller_node_id === undefined ? {} : { caller_node_id }), ...(subject === undefined ? {} : { subject }) };
+}
+
+/** False for what no subject can be. */
+function parseSubject(text: string | undefined): string | undefined | false {
+  if (text === undefined) return undefined;
+  const bytes = fromBase64Url(text);
+  const subject = bytes === undefined ? '' : new TextDecoder().decode(bytes);
+  return SUBJECT.test(subject) && subject;
 }
 
 type Keys = Pick<FleetKeys, 'fleet' | 'signForward' | 'verifyForward'>;
@@ -109,14 +146,30 @@ export async function signForward(keys: Keys, node_id: string, caller: Forwarded
   return `bpf~${keys.fleet}~${node_id}~${await keys.signForward(covered(keys.fleet, node_id, caller, request))}`;
 }
 
+/** The claims with what signs the subject in them, if they name one. */
+export async function signSubject(keys: Keys, node_id: string, caller: ForwardedCaller): Promise<ForwardedCaller> {
+  const claims = coveredSubject(keys.fleet, node_id, caller);
+  return claims === undefined ? caller : { ...caller, subject_mac: await keys.signForward(claims) };
+}
+
 /** True when a node that knows the fleet has signed exactly this. Says nothing about whether it was used before. */
-export function verifyForward(
+export async function verifyForward(
   keys: Keys,
   { node_id, mac }: ForwardCredential,
   caller: ForwardedCaller,
   request: ForwardedRequest,
 ): Promise<boolean> {
+  const claims = coveredSubject(keys.fleet, node_id, caller);
+  if (NAMES_SUBJECT.test(caller.nonce) !== (claims !== undefined)) return false;
+  if (claims !== undefined && !(await keys.verifyForward(claims, caller.subject_mac ?? ''))) return false;
   return keys.verifyForward(covered(keys.fleet, node_id, caller, request), mac);
+}
+
+/** By its nonce it is of one request only. */
+function coveredSubject(fleet: string, node_id: string, caller: ForwardedCaller) {
+  const { to, epoch, nonce } = caller;
+  const subject = subjectOf(caller);
+  return subject === undefined ? undefined : { purpose: 'forward-subject', fleet, node_id, to, epoch, nonce, subject };
 }
 
 /** Field by field: what is not named here is not covered. */

@@ -58,8 +58,8 @@ async function refuseOtherBody(request: Request, pathname: string, expected: str
 async function callerOf(keys: FleetKeys, claimed: ForwardedCaller, issued: IssuedKeys): Promise<Caller> {
   const { fleet } = keys;
   if (claimed.scope !== 'issued') {
-    const { scope, caller_node_id: node_id } = claimed;
-    return { fleet, keys, scope, ...(node_id === undefined ? {} : { node_id }) };
+    const { scope, caller_node_id: node_id, subject } = claimed;
+    return { fleet, keys, scope, ...(node_id === undefined ? {} : { node_id }), ...(subject === undefined ? {} : { subject }) };
   }
   const caller = await issued.verifyHash(claimed.key_sha256, { fleet, key_id: claimed.key_id }, keys);
   if (caller === undefined) throw keyRefused(notOfThisFleet());

@@ -2,6 +2,7 @@ import type { Decider } from '../../runtime-node/followed.ts';
 import { createFrontDoor } from '../../runtime-node/front-door.ts';
 import type { Fetch } from '../../shared/client.ts';
 import type { DesiredGenerations } from '../../shared/contract/document.ts';
+import type { Authenticate } from '../../shared/supervisor/auth.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
 import { memoryArtifactStore } from '../support/memory-artifact-store.ts';
@@ -29,7 +30,9 @@ export interface FrontDoor {
   close(): Promise<void>;
 }
 
-export async function startFrontDoor(options: { isGateway?: boolean; cloud_url?: string } = {}): Promise<FrontDoor> {
+export async function startFrontDoor(
+  options: { isGateway?: boolean; cloud_url?: string; authenticate?: Authenticate } = {},
+): Promise<FrontDoor> {
   const self = {
     ...{ node_id: 'b', instance_id: 'boot-b', origins: () => [LEADER], provisional: () => false, confirmed: () => false },
     leadership: () => ({ leads: true, epoch_seen: 0, eligible: true }),
