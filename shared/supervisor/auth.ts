@@ -93,8 +93,11 @@ async function verifyForwarded(forwarded: VerifyForwarded | undefined, request: 
   return forwarded(request, credential);
 }
 
-/** An admin names the fleet to act in at each call; everybody else is of one. */
+/** An admin names the fleet to act in at each call; everybody else is of one. Who is bound to one must not act in it by mistake. */
 function inFleet(fleets: Keyring, identity: Identity, fleet: string): Identity | Promise<Identity> {
+  if ('rests_on' in identity && identity.rests_on === 'admin_of_fleet' && identity.fleet !== fleet) {
+    throw new ProblemError('forbidden', `the JWT is of an admin of the fleet ${identity.fleet}, and ${FLEET_HEADER} names another one`);
+  }
   return identity.scope === 'admin' ? adminIn(fleets, fleet) : identity;
 }
 

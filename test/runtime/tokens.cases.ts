@@ -270,6 +270,22 @@ export function tokenCases(start: Start): void {
       expect(other.body.nodes).toMatchObject([{ node_id: 'a' }]);
     });
 
+    it('of an admin that name a fleet are of that fleet alone', async () => {
+      await harness.close();
+      harness = await begin({ fleets: { ...fleets, isAdmin: async () => false } });
+      await register(harness, 'a');
+      const as = await token({ scope: 'admin', sub: 'jane' });
+      const nodes = (fleet?: string) =>
+        call(harness, 'GET /v1/nodes', { as, headers: fleet === undefined ? {} : { 'bootplane-fleet': fleet } });
+      for (const own of [undefined, 'default']) expect((await nodes(own)).body.nodes).toMatchObject([{ node_id: 'a' }]);
+      expect(await nodes('other')).toMatchObject({
+        status: 403,
+        body: { detail: expect.stringContaining('of an admin of the fleet default') },
+      });
+      await call(harness, 'PUT /v1/cluster/plan', { as, body: { services: [] }, headers: { 'if-match': '"0"' } });
+      expect((await call(harness, 'GET /v1/cluster/plan', { as })).body.published_by).toBe('jwt jane');
+    });
+
     it('are refused from the moment on in which they expire, the skew included, and before they hold', async () => {
       const as = await token({ scope: 'viewer', exp: at(600) });
       expect(await status(as)).toBe(200);

@@ -35,8 +35,11 @@ export interface FleetCaller {
   readonly issued?: IssuedBy;
   /** Whose token it was, as its issuer names the holder, if a JWT was presented. */
   readonly subject?: string;
-  /** `fleet_key`: that, or what is derived from it, was presented. `admin`: an admin has named this fleet. Absent for all others. */
-  readonly rests_on?: 'fleet_key' | 'admin';
+  /**
+   * `fleet_key`: that, or what is derived from it, was presented. `admin`: an admin has named this fleet. `admin_of_fleet`: an
+   * admin of this fleet and no other. Absent for all others.
+   */
+  readonly rests_on?: 'fleet_key' | 'admin' | 'admin_of_fleet';
 }
 
 export interface ServiceCaller {

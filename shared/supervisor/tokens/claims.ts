@@ -4,7 +4,7 @@ import type { FleetCaller } from '../auth.ts';
 
 /** What a token says of its holder, checked. */
 export interface Holder {
-  /** Of an admin, who names one in each request, nothing. */
+  /** Absent only for an admin of all fleets, who names one in each request. */
   readonly fleet: string | undefined;
   readonly scope: FleetCaller['scope'] | 'admin';
   /** Who it is, as the issuer names it; for the scope `node` the node_id. */
@@ -34,7 +34,7 @@ export function readHolder(payload: unknown): Holder | string {
   const names = parsed.data.scope.split(' ');
   const scope = SCOPES.find((one) => names.includes(one));
   if (scope === undefined) return `its claim "scope" holds none of ${SCOPES.join(', ')}`;
-  if (scope === 'admin') return { fleet: undefined, scope, subject: sub };
+  if (scope === 'admin') return { fleet, scope, subject: sub };
   if (fleet === undefined) return 'its claim "fleet" must be there and name the fleet';
   if (scope === 'node' && !Id.safeParse(sub).success) return 'its claim "sub" must be the node_id, since its scope is node';
   return { fleet, scope, subject: sub };

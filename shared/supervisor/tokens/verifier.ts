@@ -132,12 +132,13 @@ function expectedOf({ issuer, audience, clock }: TokenVerifierOptions): Expected
 
 /** The keys of the fleet are looked up each time: they may be replaced while a token holds. */
 async function callerOf(fleets: Keyring, { fleet, scope, subject }: Holder): Promise<Identity> {
-  if (fleet === undefined || scope === 'admin') {
-    if (fleets.isAdmin === undefined) throw refused('its scope is admin, and nobody makes fleets here');
-    return { scope: 'admin' };
-  }
+  const isAdmin = scope === 'admin';
+  if (isAdmin && fleets.isAdmin === undefined) throw refused('its scope is admin, and nobody makes fleets here');
+  if (fleet === undefined) return { scope: 'admin' };
   const keys = await fleets.keysOf(fleet);
   if (keys === undefined) throw refused('there is no such fleet here as its claim "fleet" names');
+  // Bound to its fleet by its claim: it does there what an admin may, and makes no fleets.
+  if (isAdmin) return { fleet, keys, scope: 'operator', subject, rests_on: 'admin_of_fleet' };
   return { fleet, keys, scope, subject, ...(scope === 'node' ? { node_id: subject } : {}) };
 }
 

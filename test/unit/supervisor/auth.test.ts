@@ -199,6 +199,8 @@ describe('scopes', () => {
 
   it('an admin who names no fleet reaches nothing of one, and nobody else makes fleets', () => {
     expect(() => requireScope({ scope: 'admin' }, 'viewer')).toThrow('name the fleet');
+    const ofFleet = { fleet: 'default', keys, scope: 'operator', subject: 'jane', rests_on: 'admin_of_fleet' } as const;
+    expect(() => requireAdmin(ofFleet)).toThrow('needs the scope admin');
     expect(() => requireAdmin({ scope: 'admin' })).not.toThrow();
     expect(() => requireAdmin({ fleet: 'default', keys, scope: 'operator', rests_on: 'admin' })).not.toThrow();
     expect(() => requireAdmin({ fleet: 'default', keys, scope: 'operator', rests_on: 'fleet_key' })).toThrow('needs the scope admin');
