@@ -67,6 +67,17 @@ describe('state files', () => {
     expect(await one.read('plan.json')).toBeUndefined();
   });
 
+  test('are set aside under a name that says so when another fleet key has signed them, and only so many of them', async () => {
+    const one = files();
+    for (const text of ['first', 'second', 'third', 'fourth', 'fifth']) {
+      await one.write('plan.json', text);
+      await one.setAside('plan.json', 'why', 'other-key');
+    }
+    const kept = await readdir(folder());
+    expect(kept).toHaveLength(3);
+    for (const name of kept) expect(name).toMatch(/^plan\.json\.other-key-2026-01-02T03-04-05\.000Z/);
+  });
+
   test.each(['', '.', '..', '../up', 'a/b', '/etc/passwd', '.hidden', 'nul\0', 'x'.repeat(201), 'line\n'])(
     'refuse the name %j',
     async (name) => {
