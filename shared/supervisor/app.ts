@@ -1,4 +1,5 @@
 import { Hono } from 'hono';
+import { TrieRouter } from 'hono/router/trie-router';
 import type { DocumentKind } from '../contract/document.ts';
 import { type Authenticate, createAuthenticator } from './auth.ts';
 import { type Context, createContext, type SupervisorOptions, WAITING_EVENTS } from './context.ts';
@@ -86,7 +87,8 @@ export interface Supervisor {
 /** The control plane over one database: the same handlers on Workers and on Node. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const context = createContext(options);
-  const app = new Hono();
+  // Hono's default makes one expression of all routes at the first request: 5 ms of each start, to save two microseconds a request.
+  const app = new Hono({ router: new TrieRouter() });
   // Imported when somebody asks: few do, and every start would pay for it.
   const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
   const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
