@@ -60,7 +60,9 @@ export interface PublishFlags extends PreviewFlags {
 
 /** Shows the difference, asks, and publishes on exactly the version that was compared. */
 export async function publish(io: Io, client: Client, draft: Draft, flags: PublishFlags): Promise<void> {
-  const { base, answer } = await preview(io, client, draft, flags);
+  const { base, answer } = await preview(io, client, draft, flags).catch((error: unknown) => {
+    throw nothingDone(error, flags);
+  });
   if (!answer.changed) {
     if (flags.json) printJson(io, answer);
     else printLines(io, [`nothing to publish: ${nameOf({ ...answer, generation: base.generation })} says the same`]);
@@ -77,6 +79,17 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
   const { body: done } = await withProgress(io, 'publishing', withPlaces(draft.file, call));
   if (flags.json) printJson(io, effect.diff === undefined ? done : { ...done, reconcile: effect.diff });
   else printLines(io, [`published ${nameOf(done)} (${done.hash.slice(0, 12)}); \`bootplane events -f\` shows how the nodes apply it`]);
+}
+
+/** A comparison that the cloud can't make is all there is to say of one; who came to publish reads what became of that, and what there is instead. */
+function nothingDone(error: unknown, { break_glass }: PublishFlags): unknown {
+  if (!(error instanceof ApiError) || error.problem.code !== 'unavailable') return error;
+  const { detail, code } = error.problem;
+  const isOfCloud = !break_glass && detail.startsWith('the cloud decides');
+  const instead = isOfCloud
+    ? "What can't wait is published for this site alone with --break-glass."
+    : '`bootplane doctor` looks for the cause.';
+  return new CommandError('refused', `${detail} (${code})`, `Nothing was published. ${instead}`, { cause: error });
 }
 
 /** What an emergency version is, and how it ends. */

@@ -274,6 +274,23 @@ describe('with the leader of a site whose cloud is out of reach', () => {
     expect((await site.run(['conflicts'])).out).toBe('no open conflicts\n');
   });
 
+  it('publish says that nothing was published, and what there is instead, where the cloud does not even compare; diff does not', async () => {
+    const path = await file('profile.yaml', CHANGED);
+    const away = problem('unavailable', "the cloud decides about the documents, and can't be reached from this node");
+    const headers = { 'content-type': PROBLEM_JSON };
+    site.own.set('PUT /v1/bootstrap/profile', () => new Response(JSON.stringify(away), { status: 503, headers }));
+    const published = await site.run(['profile', 'publish', path, '--yes']);
+    expect(published).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/the cloud decides .*Nothing was published\. .* --break-glass/s),
+    });
+    expect(await site.run(['profile', 'publish', path, '--yes', '--break-glass'])).toMatchObject({
+      code: 1,
+      err: expect.not.stringContaining('--break-glass'),
+    });
+    expect((await site.run(['profile', 'diff', path])).err).not.toMatch(/published|break/);
+  });
+
   it('diff --break-glass compares with what the site follows', async () => {
     const path = await file('profile.yaml', CHANGED);
     expect((await site.run(['profile', 'diff', path, '--break-glass'])).code).toBe(2);
