@@ -64,6 +64,19 @@ describe('status', () => {
     site.own.set('GET /healthz', health());
     expect(JSON.parse((await site.run(['status', '--json'])).out)).toEqual(health());
   });
+
+  it('tells what is damaged from what another fleet key has signed', async () => {
+    const at = new Date(NOW).toISOString();
+    const set_aside = [
+      { file: 'bus.sqlite', why: 'it is no database', kept_as: 'bus.sqlite.corrupt-1', at },
+      { file: 'plan.json', why: 'it is signed with another fleet key', kept_as: 'plan.json.other-key-1', reason: 'other_key', at },
+    ];
+    site.own.set('GET /healthz', { ...health(), set_aside });
+    const { out } = await site.run(['status']);
+    expect(out).toMatch(
+      /found damaged and made anew since the start:\n +bus\.sqlite .*corrupt-1\n\nof another fleet key, .*:\n +plan\.json /,
+    );
+  });
 });
 
 describe('nodes', () => {
