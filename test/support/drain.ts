@@ -28,7 +28,7 @@ for (const name of COUNTED) {
 /** How many calls to the file system are under way. The Workers runtime has none. */
 function filesAtWork(): number {
   const resources = globalThis.process?.getActiveResourcesInfo?.() ?? [];
-  return resources.filter((name) => name.startsWith('FSReq')).length;
+  return resources.filter((name: string) => name.startsWith('FSReq')).length;
 }
 
 const isQuiet = () => pending === 0 && filesAtWork() === 0;

@@ -12,7 +12,7 @@ export interface Call {
   readonly body: Record<string, unknown>;
 }
 
-type Answer = Response | Promise<Response> | undefined;
+type Answer = Response | undefined | Promise<Response | undefined>;
 
 /**
  * A Supervisor that follows the wire contract as far as one node sees it, and misbehaves on request.
