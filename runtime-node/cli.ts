@@ -52,6 +52,7 @@ export function processIo(signal: AbortSignal = new AbortController().signal): I
     // imported only by `up`: it brings the Supervisor, the database and all adapters
     startNode: async (config) => (await import('./node.ts')).startNode(config),
     joinFleet: async (request) => (await import('./join-fleet.ts')).joinFleet(request),
+    joinAsMember: async (request) => (await import('./join-member.ts')).joinAsMember(request),
     onStopRequest,
     quit: (code) => process.exit(code),
   };

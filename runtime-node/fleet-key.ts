@@ -71,7 +71,7 @@ const MADE_BY_CLOUD = /^bpk~[^~]+~[A-Za-z0-9_-]{43}$/;
 const OTHER_CREDENTIALS: readonly (readonly [RegExp, string])[] = [
   [
     /^bpi~/,
-    'is an issued key (bpi~…, as `bootplane keys create` prints it): commands and programs take it, a node needs the key of its fleet, and no command of this version joins with a join key',
+    'is an issued key (bpi~…, as `bootplane keys create` prints it): commands and programs take it; a node joins by it without the fleet key, with `bootplane join`',
   ],
   [/^bpn~/, 'is the credential of one node (bpn~…)'],
   [/^bps~/, 'is the token of a service (bps~…)'],

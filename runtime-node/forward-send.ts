@@ -1,6 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
 import { sha256Hex } from '../shared/contract/canonical.ts';
-import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { type FleetKeys, isKeyHolder, type NodeKeys } from '../shared/contract/fleet-keys.ts';
 import {
   FORWARDED_HEADER,
   formatForwarded,
@@ -28,7 +28,8 @@ export type Attempt =
 export interface SenderParts {
   readonly fetch: Fetch;
   readonly clock: Clock;
-  readonly keys: FleetKeys;
+  /** Without the fleet key nobody is vouched for: only this node's own calls go on. */
+  readonly keys: NodeKeys;
   readonly identity: Pick<Identity, 'node_id' | 'instance_id'>;
 }
 
@@ -49,7 +50,7 @@ export type Send = (call: AnyCall, leader: FollowedLeader, options: SendOptions)
  */
 export function createSend({ fetch, clock, keys, identity }: SenderParts): Send {
   let counter = 0;
-  const sign = async (call: AnyCall, { url, epoch }: FollowedLeader): Promise<Headers> => {
+  const sign = async (holder: FleetKeys, call: AnyCall, { url, epoch }: FollowedLeader): Promise<Headers> => {
     counter += 1;
     const { method, pathname, search, body } = call;
     const headers = new Headers(call.headers);
@@ -61,14 +62,17 @@ export function createSend({ fetch, clock, keys, identity }: SenderParts): Send 
       ...(body instanceof ReadableStream ? {} : { body_sha256: await sha256Hex(body ?? new Uint8Array()) }),
     });
     const covered = { method, path: `${pathname}${search}`, if_match: headers.get('if-match') };
-    headers.set('authorization', `Bearer ${await signForward(keys, identity.node_id, claims, covered)}`);
+    headers.set('authorization', `Bearer ${await signForward(holder, identity.node_id, claims, covered)}`);
     headers.set(FORWARDED_HEADER, formatForwarded(claims));
     return headers;
   };
   return async (call, leader, { within_ms, signal }) => {
     // A JWT of a node is good at the cloud too: it goes over no LAN.
     const isSigned = call.caller.scope !== 'node' || carriesJwt(call.headers);
-    const headers = isSigned ? await sign(call, leader) : new Headers([...call.headers, [FORWARDED_HEADER, PASSED_ON]]);
+    if (isSigned && !isKeyHolder(keys))
+      return { outcome: 'not_done', why: 'this node has joined without the fleet key and vouches for nobody' };
+    const headers =
+      isSigned && isKeyHolder(keys) ? await sign(keys, call, leader) : new Headers([...call.headers, [FORWARDED_HEADER, PASSED_ON]]);
     const request = toRequest({ ...call, headers, signal }, leader.url);
     try {
       const bounded = boundedFetch({ fetch, clock, timeout_ms: () => within_ms, signal });

@@ -1,7 +1,7 @@
 import type { Fetch } from '../shared/client.ts';
 import { isDataPath } from '../shared/contract/data.ts';
 import type { DesiredGenerations } from '../shared/contract/document.ts';
-import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { isKeyHolder, type NodeKeys } from '../shared/contract/fleet-keys.ts';
 import { FORWARDED_HEADER } from '../shared/contract/forward.ts';
 import type { Identity as NodeIdentity } from '../shared/discovery/identify.ts';
 import type { Clock } from '../shared/ports/clock.ts';
@@ -17,6 +17,7 @@ import { publishedBefore } from './forward-publish.ts';
 import { createSend } from './forward-send.ts';
 import { createForwarding, type Forwarding } from './forwarding.ts';
 import { createGateway, type Gateway } from './gateway.ts';
+import { asThisNode, isOfThisNode, passUnvouched } from './member-door.ts';
 import { createStaleReads, type StaleReads } from './stale-reads.ts';
 
 /** About this node itself, whoever leads. */
@@ -34,7 +35,7 @@ export interface FrontDoorParts {
   readonly own: Fetch;
   readonly fetch: Fetch;
   readonly clock: Clock;
-  readonly keys: FleetKeys;
+  readonly keys: NodeKeys;
   readonly identity: Pick<NodeIdentity, 'node_id' | 'instance_id'>;
   readonly site: string;
   /** True for a node that can be a proxy. */
@@ -49,7 +50,7 @@ export interface FrontDoorParts {
   published(desired: DesiredGenerations): void;
 }
 
-interface Inside extends FrontDoorParts {
+export interface Inside extends FrontDoorParts {
   readonly forwarding: Forwarding;
   readonly stale: StaleReads;
   readonly gateway: Gateway | undefined;
@@ -77,24 +78,27 @@ function furnish(parts: FrontDoorParts): Inside {
   const cloud = (request: Request, url: string) => passToCloud(fetch, clock, request, url);
   const toCloud = async (call: AnyCall, url: string) => (await cloud(toRequest(call, url), url)).response;
   const forwarding = createForwarding({ decider, send: createSend(parts), own, toCloud, clock });
-  const gateway = parts.isGateway ? createGateway({ ...parts, forwarding }) : undefined;
+  const { keys } = parts;
+  const gateway = parts.isGateway && isKeyHolder(keys) ? createGateway({ ...parts, keys, forwarding }) : undefined;
   const stale = createStaleReads({ own, clock, ...(gateway === undefined ? {} : { cache: gateway.cache }) });
   const bringIssued = createBringIssued((call) => insist(forwarding, call));
   return { ...parts, forwarding, gateway, stale, bringIssued, cloud };
 }
 
-async function answer(inside: Inside, request: Request): Promise<Response> {
-  const { own, decider } = inside;
-  const asked = new URL(request.url);
+async function answer(inside: Inside, given: Request): Promise<Response> {
+  const { own, decider, keys } = inside;
+  const asked = new URL(given.url);
   // The token of a service is of use on its own node only, which says so: nobody else is shown it.
   const now = decider();
-  const isHere = isOwn(asked) || isOfService(request);
-  if (isHere && presentsIssuedKey(request)) return answerHolder(inside, request, now);
-  if (isHere) return own(request);
+  const isHere = isOwn(asked) || isOfService(given);
+  if (isHere && presentsIssuedKey(given)) return answerHolder(inside, given, now);
+  if (isHere) return own(given);
+  const request = isKeyHolder(keys) ? given : await asThisNode(keys, given);
   const named = { method: request.method, pathname: asked.pathname, search: asked.search };
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
   if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
+  if (!isKeyHolder(keys) && now.kind !== 'cloud' && !isOfThisNode(keys, request)) return passUnvouched(inside, request, now);
   const holder = now.kind === 'leader' || now.kind === 'nobody' ? await presentedKey(request, inside.keys.fleet) : undefined;
   // The leader alone knows it. What this node could answer itself is not for who is not known here.
   if (holder !== undefined) return inside.bringIssued(request, holder);
@@ -109,12 +113,13 @@ async function answer(inside: Inside, request: Request): Promise<Response> {
 }
 
 /** Issued keys are rows of the cloud, or of the leader that issued them: of what a node answers itself it has to know them itself. */
-async function answerHolder({ own, cloud_url }: Inside, request: Request, now: Decider): Promise<Response> {
+async function answerHolder({ own, cloud_url, keys }: Inside, request: Request, now: Decider): Promise<Response> {
   const response = await own(request);
   if (response.status !== 401 || (cloud_url === undefined && now.kind === 'own')) return response;
   const where = cloud_url === undefined ? 'the node that issued them' : `the cloud (${cloud_url})`;
   const what = `issued keys are known to ${where} alone, and this call is answered by the node itself (as health, metrics, diff, prune and backlog are)`;
-  return refusal('unauthenticated', `${what}: use the fleet key here, or ask there`, 401, { 'www-authenticate': 'Bearer' });
+  const instead = isKeyHolder(keys) ? 'the fleet key' : "the key of this node's own directory";
+  return refusal('unauthenticated', `${what}: use ${instead} here, or ask there`, 401, { 'www-authenticate': 'Bearer' });
 }
 
 const KEYS = /^\/v1\/(?:keys|fleets)(?:\/|$)/;

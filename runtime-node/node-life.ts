@@ -1,9 +1,10 @@
 import type { Fetch } from '../shared/client.ts';
-import { deriveFleetKeys, type FleetKeys } from '../shared/contract/fleet-keys.ts';
+import { deriveFleetKeys, isKeyHolder, type NodeKeys } from '../shared/contract/fleet-keys.ts';
 import { toRetention } from '../shared/decide/retention.ts';
 import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { createDiscovery } from '../shared/discovery/discovery.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
+import type { Membership } from '../shared/discovery/membership.ts';
 import { createOwnToken, type OwnToken } from '../shared/discovery/own-token.ts';
 import { createReportQueue } from '../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
@@ -30,6 +31,7 @@ import { forwardReporter } from './forward-report.ts';
 import { createFrontDoor } from './front-door.ts';
 import type { Origin } from './http-server.ts';
 import { openTokenVerifier } from './jwt.ts';
+import { createMemberFetch } from './member-fetch.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
 import { createNodeFetch } from './node-fetch.ts';
 import { nodeHealth } from './node-health.ts';
@@ -49,7 +51,8 @@ export interface NodeParts {
   /** What was set aside of the files of this machine, for health and events. */
   readonly damages?: Pick<Damages, 'list' | 'onDamage'>;
   readonly door: Pick<Door, 'url' | 'loopback' | 'origins'>;
-  readonly fleetKey: string;
+  /** Or, where this node has joined without it, what it has instead. */
+  readonly fleetKey: string | Membership;
   /** Absent: this node looks for nobody on its network, and nobody finds it there. */
   readonly lan?: Lan;
   /** What lies around the node. Default: this machine and its network. */
@@ -83,7 +86,9 @@ export interface NodeLife {
 
 interface Parts extends NodeParts {
   readonly surroundings: Surroundings;
-  readonly fleetKeys: FleetKeys;
+  readonly fleetKeys: NodeKeys;
+  /** Absent: this node holds the fleet key. */
+  readonly membership?: Membership;
   readonly environment: EnvironmentReconciler;
   readonly prune: NodePrune['prune'];
   /** Undefined where this node has no external. */
@@ -108,7 +113,7 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
   const { config } = parts;
   const origins = new WeakMap<Request, Origin>();
   const supervisor = await buildSupervisor(parts, () => late.discovery, origins);
-  const discovery = buildDiscovery(parts, supervisor);
+  const discovery = await buildDiscovery(parts, supervisor);
   late.discovery = discovery;
   for (const kind of ['plan', 'profile'] as const) {
     const body = config.seeds[kind];
@@ -145,12 +150,11 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   const { storage, bus, vector, processes, probe, externals } = ports;
   externals?.onEvent(forwardReporter(identity.node_id, externals.forwards, reports.report));
   const artifacts = createNodeArtifacts({ ...given, data_dir: config.data_dir, discovery });
-  const derived = await deriveFleetKeys(config.fleet, given.fleetKey);
-  const fleetKeys = await withRetiredKeys({ files, log }, derived, given.fleetKey);
+  const membership = typeof given.fleetKey === 'string' ? undefined : given.fleetKey;
+  const fleetKeys = await keysOf(given);
   const around = given.surroundings ?? THIS_MACHINE;
-  const ownToken = config.token_file === undefined ? undefined : createOwnToken(watchedFile(config.token_file), { clock, log });
-  const surroundings =
-    ownToken === undefined ? around : { ...around, fetch: createTokenFetch(around.fetch, { ...config, ...identity, token: ownToken }) };
+  const ownToken = membership === undefined ? openToken(given) : membership.token;
+  const surroundings = { ...around, fetch: showing(around.fetch, given, ownToken) };
   const tokens = await openTokenVerifier({ config, clock, log, fetch: around.fetch, fleets: keyringOf({ config, fleetKeys }) });
   const ip = () => surroundings.host().ip;
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback, keys: fleetKeys };
@@ -167,6 +171,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
     surroundings,
     ...(tokens === undefined ? {} : { tokens }),
     ...(ownToken === undefined ? {} : { ownToken }),
+    ...(membership === undefined ? {} : { membership }),
     fleetKeys,
     reports,
     artifacts,
@@ -186,6 +191,22 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
       prepare: artifacts.prepare,
     }),
   };
+}
+
+/** By which this node tells what is genuine, and, where it holds the fleet key, makes it. */
+async function keysOf({ config, fleetKey, machine }: NodeParts): Promise<NodeKeys> {
+  if (typeof fleetKey !== 'string') return fleetKey.keys;
+  return withRetiredKeys(machine, await deriveFleetKeys(config.fleet, fleetKey), fleetKey);
+}
+
+function openToken({ config, machine }: NodeParts): OwnToken | undefined {
+  return config.token_file === undefined ? undefined : createOwnToken(watchedFile(config.token_file), machine);
+}
+
+/** A fetch that shows the other side what this node has for it. */
+function showing(fetch: Fetch, { config, identity, fleetKey }: NodeParts, token: OwnToken | undefined): Fetch {
+  if (typeof fleetKey !== 'string') return createMemberFetch(fetch, fleetKey);
+  return token === undefined ? fetch : createTokenFetch(fetch, { ...config, ...identity, token });
 }
 
 async function buildSupervisor(
@@ -289,7 +310,7 @@ function buildFrontDoor(parts: Parts, supervisor: Supervisor, discovery: Discove
   });
 }
 
-function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
+async function buildDiscovery(parts: Parts, supervisor: Supervisor): Promise<Discovery> {
   const { config, machine, door, fleetKeys, identity, environment, services, reports, surroundings, lan } = parts;
   const { cloud_url } = config;
   return createDiscovery({
@@ -301,12 +322,14 @@ function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
       advertise_url: () => door.url,
       ...(cloud_url === undefined ? {} : { cloud_url }),
       lead: config.lead,
+      ...(parts.membership?.https_only === true ? { https_only: true } : {}),
       peers: config.peers,
       versions: { bootplane: packageVersion(), node: process.versions.node },
       ttl_seconds: config.ttl_seconds,
     },
     identity,
     fleetKeys,
+    credential: isKeyHolder(fleetKeys) ? await fleetKeys.nodeCredential(identity.node_id) : fleetKeys.local_credential,
     fetch: surroundings.fetch,
     ...(lan === undefined ? {} : { lan }),
     self: { url: door.url, fetch: supervisor.fetch },
@@ -318,7 +341,12 @@ function buildDiscovery(parts: Parts, supervisor: Supervisor): Discovery {
   });
 }
 
-async function live({ machine, ports, ownToken }: Parts, supervisor: Supervisor, discovery: Discovery, crash: AbortSignal): Promise<void> {
+async function live(
+  { machine, ports, ownToken, membership }: Parts,
+  supervisor: Supervisor,
+  discovery: Discovery,
+  crash: AbortSignal,
+): Promise<void> {
   const ended = new AbortController();
   const background = AbortSignal.any([ended.signal, crash]);
   const loops = Promise.all([
@@ -326,6 +354,7 @@ async function live({ machine, ports, ownToken }: Parts, supervisor: Supervisor,
     sweep(machine, supervisor, background),
     supervisor.outbox?.run(background),
     ownToken?.run(background),
+    membership?.run(background),
   ]);
   try {
     await discovery.run(crash);

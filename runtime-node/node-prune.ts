@@ -1,4 +1,4 @@
-import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
+import type { NodeKeys } from '../shared/contract/fleet-keys.ts';
 import type { Discovery } from '../shared/discovery/types.ts';
 import { createMaker, makerMark } from '../shared/reconcile/ownership.ts';
 import { createPrune, type Intent, type Prune, type PruneDeps } from '../shared/reconcile/prune/index.ts';
@@ -8,7 +8,7 @@ import type { Ports } from './compose.ts';
 
 export interface NodePruneParts extends Pick<PruneDeps, 'node_id' | 'clock' | 'log' | 'attempts' | 'report' | 'reconciledBy' | 'forwards'> {
   readonly ports: Pick<Ports, 'storage' | 'bus' | 'vector' | 'ownership'>;
-  readonly fleetKeys: FleetKeys;
+  readonly fleetKeys: NodeKeys;
   readonly discovery: () => Pick<Discovery, 'intent'> | undefined;
 }
 

@@ -9,6 +9,7 @@ import { Door } from './door.ts';
 import { FLEET_KEY_FILE, fleetKey, refuseKeyOfAnother } from './fleet-key.ts';
 import { warnOfLanSettings } from './lan-settings.ts';
 import { forgetListening, rememberListening } from './listen-file.ts';
+import { openMember } from './member.ts';
 import { createNodeControl } from './node-control.ts';
 import { createNodeLife } from './node-life.ts';
 import { runLife } from './run-life.ts';
@@ -31,14 +32,15 @@ export async function startNode(config: Config): Promise<RunningNode> {
   }
 }
 
-async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<RunningNode> {
+async function boot(given: Config, machine: OpenMachine, undo: Undo): Promise<RunningNode> {
   const began = machine.clock.monotonic();
-  const lock = lockDataDir(config.data_dir, machine.clock);
+  const lock = lockDataDir(given.data_dir, machine.clock);
   undo.add(() => lock.release());
   // What is still being written belongs to this process: the next one must not meet it.
   undo.add(() => machine.files.idle());
-  const key = await fleetKey(config.data_dir, config.api_key, machine);
-  refuseKeyOfAnother(config.fleet, key, config.api_key === undefined ? join(config.data_dir, FLEET_KEY_FILE) : 'BOOTPLANE_API_KEY');
+  const member = await openMember(given, machine);
+  const config = member?.config ?? given;
+  const key = member?.membership ?? (await holdKey(config, machine));
   const identity = await identify({ ...machine, ...(config.node_id === undefined ? {} : { node_id: config.node_id }) });
   const ports = await compose(config, machine, identity.node_id, undo);
   if (config.tls_ca !== undefined) trustAlso(config.tls_ca);
@@ -55,7 +57,14 @@ async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<R
   const late: { node?: RunningNode } = {};
   // How the leaving went is what `stopped` says.
   const leave = () => void late.node?.leave().catch(() => undefined);
-  door.admit(createNodeControl({ node_id: identity.node_id, fleetKey: key, answer: life.answer, leave }));
+  door.admit(
+    createNodeControl({
+      node_id: identity.node_id,
+      fleetKey: typeof key === 'string' ? key : key.member.local_key,
+      answer: life.answer,
+      leave,
+    }),
+  );
   undo.add(() => forgetListening(config.data_dir));
   // It only helps commands: a full disk must not keep a node from starting.
   await rememberListening(machine.files, door.loopback, machine.clock).catch((error: unknown) =>
@@ -63,6 +72,12 @@ async function boot(config: Config, machine: OpenMachine, undo: Undo): Promise<R
   );
   late.node = runLife(life, door.loopback, undo);
   return late.node;
+}
+
+async function holdKey({ data_dir, fleet, api_key }: Config, machine: OpenMachine): Promise<string> {
+  const key = await fleetKey(data_dir, api_key, machine);
+  refuseKeyOfAnother(fleet, key, api_key === undefined ? join(data_dir, FLEET_KEY_FILE) : 'BOOTPLANE_API_KEY');
+  return key;
 }
 
 function watchInBackground(tls: Tls, undo: Undo): void {

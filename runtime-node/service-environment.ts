@@ -1,4 +1,4 @@
-import type { FleetKeys } from '../shared/contract/fleet-keys.ts';
+import type { NodeKeys } from '../shared/contract/fleet-keys.ts';
 import type { PlannedService } from '../shared/contract/plan.ts';
 
 export interface ServicePlace {
@@ -6,7 +6,7 @@ export interface ServicePlace {
   readonly site: string;
   /** Where the node answers on this machine. */
   url(): string;
-  readonly keys: Pick<FleetKeys, 'serviceToken'>;
+  readonly keys: Pick<NodeKeys, 'serviceToken'>;
 }
 
 /**

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type DocumentKind, documentSchemas, findForgery, fromWire } from '../../shared/contract/document.ts';
-import { deriveFleetKeys, type FleetKeys } from '../../shared/contract/fleet-keys.ts';
+import type { DocumentVerifier } from '../../shared/contract/fleet-keys.ts';
 import { ClusterPlan } from '../../shared/contract/plan.ts';
 import { toPointer } from '../../shared/contract/pointer.ts';
 import { codeOf, messageOf } from '../thrown.ts';
@@ -18,6 +18,9 @@ export interface VerifiedBundle {
   readonly manifest: BundleManifest;
   readonly documents: ReadonlyMap<DocumentKind, BundleDocument>;
 }
+
+/** What tells whether documents of a fleet are genuine. */
+export type VerifierOf = (fleet: string) => Promise<DocumentVerifier>;
 
 /** One entry of a bundle's tar, to be read to its end before the next. */
 export interface BundleEntry extends AsyncIterable<Uint8Array> {
@@ -58,10 +61,10 @@ function told(entry: BundleEntry): BundleEntry {
 }
 
 /**
- * Reads a whole bundle and compares it with its manifest, with the signatures of its documents under the fleet key,
+ * Reads a whole bundle and compares it with its manifest, with the signatures of its documents,
  * and with the artifacts that the signed plan names. Rejects with what does not fit; nothing is changed anywhere.
  */
-export async function verifyBundle(io: Io, file: string, fleetKey: string): Promise<VerifiedBundle> {
+export async function verifyBundle(io: Io, file: string, verifierOf: VerifierOf): Promise<VerifiedBundle> {
   const path = resolve(io.cwd, file);
   const info = await stat(path).catch((error: unknown) => {
     throw new CommandError('file', `${file} ${codeOf(error) === 'ENOENT' ? 'does not exist' : `can't be read: ${messageOf(error)}`}`);
@@ -70,7 +73,7 @@ export async function verifyBundle(io: Io, file: string, fleetKey: string): Prom
   const progress = createProgress(io, 'verifying', info.size);
   try {
     const { manifest, documents } = await readAll(path, progress);
-    const keys = await deriveFleetKeys(manifest.fleet, fleetKey);
+    const keys = await verifierOf(manifest.fleet);
     for (const [kind, document] of documents) await verifyDocument(kind, document, manifest.fleet, keys);
     refuseMissing(manifest, documents.get('plan'));
     return { path, manifest, documents };
@@ -106,7 +109,12 @@ async function readAll(path: string, progress: Progress): Promise<Omit<VerifiedB
   return { manifest, documents };
 }
 
-async function verifyDocument(kind: DocumentKind, { versions, current }: BundleDocument, fleet: string, keys: FleetKeys): Promise<void> {
+async function verifyDocument(
+  kind: DocumentKind,
+  { versions, current }: BundleDocument,
+  fleet: string,
+  keys: DocumentVerifier,
+): Promise<void> {
   const found = versions.map((wire) => {
     try {
       return fromWire(kind, fleet, wire);
@@ -115,7 +123,7 @@ async function verifyDocument(kind: DocumentKind, { versions, current }: BundleD
     }
   });
   for (const document of found) {
-    const wrong = await findForgery(keys.documents, document);
+    const wrong = await findForgery(keys, document);
     if (wrong === undefined) continue;
     const detail = `generation ${document.meta.generation} of the ${kind} in the bundle is not signed by this fleet (${wrong})`;
     throw new CommandError('refused', `${detail}; nothing was changed`, 'The bundle is of another fleet key, or somebody changed it.');

@@ -1,11 +1,14 @@
 import { createArtifactClient } from '../../shared/artifact-client.ts';
 import type { DocumentKind, OfferAnswer, OfferOutcome } from '../../shared/contract/document.ts';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
+import { memberKeys } from '../../shared/contract/member-keys.ts';
+import type { Settings } from '../config.ts';
 import { megabytes } from './artifact-upload.ts';
 import { exportBundle } from './bundle-export.ts';
 import { type Imported, importBundle } from './bundle-import.ts';
-import { verifyBundle } from './bundle-read.ts';
+import { type VerifierOf, verifyBundle } from './bundle-read.ts';
 import type { Define } from './command.ts';
-import { connect, connectUnbounded, findCredential } from './connect.ts';
+import { connect, connectUnbounded, findFleetKey, findMember } from './connect.ts';
 import { EXIT_CODES } from './errors.ts';
 import { printJson, printLines } from './io.ts';
 import { addSettings, CLIENT_SETTINGS, settingsFrom } from './options.ts';
@@ -15,7 +18,7 @@ Examples:
   bootplane bundle export site.bundle      the published plan and profile, with all artifacts of the plan
   bootplane bundle import site.bundle      bring them to a site without a network, on a node of it
 
-An import needs a node of the same fleet that runs, and its fleet key. It verifies everything first and changes nothing
+An import needs a node of the same fleet that runs, and its fleet key or, of a node without it, its directory. It verifies everything first and changes nothing
 when something does not fit; broken off, it is run again and goes on.`;
 
 const TITLES: Record<DocumentKind, string> = { plan: 'Cluster Plan', profile: 'Environment Profile' };
@@ -49,7 +52,7 @@ export const define: Define = (command, run) => {
     .action(
       run(async (io, called) => {
         const settings = settingsFrom(io, called);
-        const bundle = await verifyBundle(io, called.args[0] ?? '', await findCredential(settings));
+        const bundle = await verifyBundle(io, called.args[0] ?? '', await verifierOf(settings));
         const artifacts = createArtifactClient(await connectUnbounded(io, settings));
         const done = await importBundle(io, await connect(io, settings), artifacts, bundle);
         if (called.opts().json === true) printJson(io, done);
@@ -75,4 +78,14 @@ function outcomeLine(kind: DocumentKind, { outcome, current }: OfferAnswer): str
 
 function counted(count: number): string {
   return `${count} ${count === 1 ? 'artifact' : 'artifacts'}`;
+}
+
+/** By the fleet key, or by the document keys that a node without it trusts. */
+async function verifierOf(settings: Settings): Promise<VerifierOf> {
+  const member = await findMember(settings.data_dir);
+  const key = member === undefined ? await findFleetKey(settings) : settings.api_key;
+  return async (fleet) => {
+    if (member?.fleet === fleet) return (await memberKeys(member, () => 0)).documents;
+    return (await deriveFleetKeys(fleet, key ?? (await findFleetKey(settings)))).documents;
+  };
 }

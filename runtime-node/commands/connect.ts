@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { type Client, type ClientOptions, createClient } from '../../shared/client.ts';
 import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
 import { isLoopback } from '../../shared/contract/loopback.ts';
+import { Member } from '../../shared/contract/member.ts';
 import type { Settings } from '../config.ts';
 import { FLEET_KEY_FILE } from '../fleet-key.ts';
 import { isAlive } from '../process-alive.ts';
@@ -52,17 +53,41 @@ export async function findLocalNode(dataDir: string): Promise<ListenFile> {
   return parsed.data;
 }
 
-/** The fleet key that the settings name. Rejects with what was found instead. */
-export async function findCredential(settings: Settings): Promise<string> {
+/**
+ * The credential that the settings name: what is set, else the fleet key of the directory, else, of a node without it, the key of
+ * that directory, or what it shows to others where somebody else is asked (`url`). Rejects with what was found instead.
+ */
+export async function findCredential(settings: Pick<Settings, 'api_key' | 'data_dir' | 'url'>): Promise<string> {
   if (settings.api_key !== undefined) return settings.api_key;
   const path = join(settings.data_dir, FLEET_KEY_FILE);
   const key = (await readOptional(path))?.trim();
   if (key !== undefined && key !== '') return key;
+  const member = await findMember(settings.data_dir);
+  const shown = settings.url === undefined ? member?.local_key : (member?.credential ?? member?.issued_key);
+  if (shown !== undefined) return shown;
   throw new CommandError(
     'config',
     `no credential: BOOTPLANE_API_KEY is not set and there is no ${path}`,
     'Set BOOTPLANE_API_KEY to the fleet key, or name the data directory of a node of the fleet with --data-dir.',
   );
+}
+
+/** The fleet key itself. Rejects where there is none. */
+export async function findFleetKey(settings: Pick<Settings, 'api_key' | 'data_dir' | 'url'>): Promise<string> {
+  if (settings.api_key !== undefined || (await findMember(settings.data_dir)) === undefined) return findCredential(settings);
+  throw new CommandError(
+    'config',
+    `the node of ${settings.data_dir} has joined without the fleet key`,
+    'Run the command on a machine that holds it, or set BOOTPLANE_API_KEY.',
+  );
+}
+
+const MemberFile = z.object({ member: Member });
+
+/** What a node has that joined without the fleet key; undefined for any other. The node itself says what is wrong with a damaged file. */
+export async function findMember(dataDir: string): Promise<Member | undefined> {
+  const file = MemberFile.safeParse(parseJson((await readOptional(join(dataDir, 'member.json'))) ?? ''));
+  return file.success ? file.data.member : undefined;
 }
 
 /** A credential in plain text may travel inside this machine only. */

@@ -42,7 +42,7 @@ export async function examineCloud(io: Io, settings: Settings, given: string): P
   if (answer === undefined) return [address, reached];
   const open = [address, reached, checkSkew(io, answer), ...(await checkDatabase(ask))];
   if (address.status === 'fail') return open;
-  return [...open, ...(await examineWithCredential(io, settings, ask))];
+  return [...open, ...(await examineWithCredential(io, { ...settings, url: origin }, ask))];
 }
 
 function checkAddress(origin: string): Finding {

@@ -3,12 +3,13 @@ import { createSocket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { deriveFleetKeys, type FleetKeys } from '../../shared/contract/fleet-keys.ts';
+import { deriveFleetKeys, type NodeKeys } from '../../shared/contract/fleet-keys.ts';
 import { HttpUrl } from '../../shared/contract/ids.ts';
 import type { LeaderProof } from '../../shared/contract/leader.ts';
+import { memberKeys } from '../../shared/contract/member-keys.ts';
 import type { Settings } from '../config.ts';
 import { messageOf } from '../thrown.ts';
-import { findCredential, parseJson, readOptional } from './connect.ts';
+import { findFleetKey, findMember, parseJson, readOptional } from './connect.ts';
 import { type Finding, ok, warn } from './doctor-finding.ts';
 import type { Io } from './io.ts';
 
@@ -88,10 +89,11 @@ const Answered = z.object({
 export async function checkPeers(io: Io, settings: Settings): Promise<Finding> {
   const urls = await peersOf(settings);
   if (urls.length === 0) return ok('peers', 'none is set or remembered');
-  const key = await findCredential(settings).catch(() => undefined);
-  if (key === undefined) return warn('peers', 'without the fleet key nobody can prove anything', 'See the check of the fleet key.');
-  const keys = await deriveFleetKeys(settings.fleet, key);
-  const asked = await Promise.all(urls.map(async (url) => ({ url, why: await challenge(io, settings, keys, url) })));
+  const keys = await hintKeys(settings).catch(() => undefined);
+  if (keys === undefined) return warn('peers', 'without the fleet key nobody can prove anything', 'See the check of the fleet key.');
+  const asked = await Promise.all(
+    urls.map(async (url) => ({ url, why: await challenge(io, { fleet: keys.fleet, site: settings.site }, keys, url) })),
+  );
   const bad = asked.filter(({ why }) => why !== undefined);
   if (bad.length === 0) return ok('peers', `${asked.length} of ${asked.length} answer and prove that they are of this fleet`);
   const detail = `${asked.length - bad.length} of ${asked.length} answer and prove themselves; ${bad.map(({ url, why }) => `${url}: ${why}`).join('; ')}`;
@@ -102,6 +104,12 @@ export async function checkPeers(io: Io, settings: Settings): Promise<Finding> {
   );
 }
 
+/** Of a node that has joined without the fleet key, what proofs are made with is all that it has. */
+async function hintKeys(settings: Settings): Promise<Pick<NodeKeys, 'fleet' | 'verifyHint'>> {
+  const member = await findMember(settings.data_dir);
+  return member === undefined ? deriveFleetKeys(settings.fleet, await findFleetKey(settings)) : memberKeys(member, () => 0);
+}
+
 async function peersOf({ data_dir, peers }: Settings): Promise<string[]> {
   const text = await readOptional(join(data_dir, 'peers.json')).catch(() => undefined);
   const kept = PeersFile.safeParse(text === undefined ? undefined : parseJson(text));
@@ -110,7 +118,12 @@ async function peersOf({ data_dir, peers }: Settings): Promise<string[]> {
 }
 
 /** Undefined when the one at the URL has proved itself; else why not. */
-async function challenge(io: Io, { fleet, site }: Settings, keys: FleetKeys, origin: string): Promise<string | undefined> {
+async function challenge(
+  io: Io,
+  { fleet, site }: Pick<Settings, 'fleet' | 'site'>,
+  keys: Pick<NodeKeys, 'verifyHint'>,
+  origin: string,
+): Promise<string | undefined> {
   const question = { challenge: randomUUID(), fleet, site, origin };
   try {
     const url = new URL(`/v1/leader?${new URLSearchParams(question)}`, origin);

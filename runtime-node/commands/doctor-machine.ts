@@ -3,11 +3,12 @@ import { constants } from 'node:fs';
 import { access, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MIN_FLEET_KEY_LENGTH } from '../../shared/contract/fleet-keys.ts';
+import type { Member } from '../../shared/contract/member.ts';
 import { ClusterFile } from '../../shared/contract/status.ts';
 import { refuseUnusable, type Settings } from '../config.ts';
 import { FLEET_KEY_FILE, refuseKeyOfAnother } from '../fleet-key.ts';
 import { codeOf, messageOf } from '../thrown.ts';
-import { parseJson, readOptional } from './connect.ts';
+import { findMember, parseJson, readOptional } from './connect.ts';
 import { type Finding, fail, ok, warn } from './doctor-finding.ts';
 import { formatAge } from './format.ts';
 import type { Io } from './io.ts';
@@ -94,13 +95,28 @@ export async function checkSetAside({ data_dir }: Settings): Promise<Finding> {
   return warn('damage', `kept for a look: ${kept.join(', ')}`, advice);
 }
 
+/** What was given is asked for again each day: after two, something keeps it from that. */
+const RENEWED_WITHIN_MS = 2 * 86_400_000;
+
+function tellMember({ node_id, fleet, joined_at, asked_at }: Member, now: number): Finding {
+  const detail = `none, as it should be: this is node ${node_id} of fleet ${fleet}, which never leads; ${joined_at} renewed what it has instead at ${asked_at}`;
+  if (now - Date.parse(asked_at) <= RENEWED_WITHIN_MS) return ok('fleet key', detail);
+  return warn(
+    'fleet key',
+    detail,
+    'The node asks at each start and once a day; its log says why that fails. What it has holds until the fleet key is replaced.',
+  );
+}
+
 /** No other user of the machine may read it: who has it owns the fleet. */
-export async function checkFleetKey(settings: Settings): Promise<Finding> {
+export async function checkFleetKey(io: Io, settings: Settings): Promise<Finding> {
   if (settings.api_key !== undefined)
     return whyUnfit(settings, settings.api_key, 'BOOTPLANE_API_KEY') ?? ok('fleet key', 'from BOOTPLANE_API_KEY');
   const path = join(settings.data_dir, FLEET_KEY_FILE);
   try {
     const key = (await readOptional(path))?.trim();
+    const member = key === undefined ? await findMember(settings.data_dir) : undefined;
+    if (member !== undefined) return tellMember(member, io.now());
     if (key === undefined)
       return warn(
         'fleet key',

@@ -61,7 +61,7 @@ async function examine(io: Io, read: () => Settings, cloud: string | undefined):
     return [...first, fail('settings', messageOf(error), 'Correct it; the other checks need the settings.')];
   }
   if (cloud !== undefined) return [...first, ...(await examineCloud(io, settings, cloud))];
-  const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(settings), checkSetAside(settings)];
+  const machine = [checkDataDir(settings), checkDisk(settings), checkFleetKey(io, settings), checkSetAside(settings)];
   const lan = [checkMulticast(settings), checkPeers(io, settings)];
   const tokens = checkTokens(io, settings);
   return [

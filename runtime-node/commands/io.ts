@@ -1,6 +1,7 @@
 import picocolors from 'picocolors';
 import type { Config, Environment } from '../config.ts';
 import type { Joined, JoinRequest } from '../join-fleet.ts';
+import type { JoinedMember, MemberJoinRequest } from '../join-member.ts';
 
 export interface Output {
   write(text: string): unknown;
@@ -51,6 +52,8 @@ export interface Io {
   startNode(config: Config): Promise<RunningNode>;
   /** Writes the key of a fleet into a data directory. */
   joinFleet(request: JoinRequest): Promise<Joined>;
+  /** Has a data directory let into a fleet without its key. */
+  joinAsMember(request: MemberJoinRequest): Promise<JoinedMember>;
   /** Calls the handler for each request to stop (SIGINT, SIGTERM, SIGHUP); returns the way to stop listening. */
   onStopRequest(handler: () => void): () => void;
   /** Ends the process without waiting for anything. */

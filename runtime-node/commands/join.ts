@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import { fleetOfKey } from '../../shared/contract/fleet-keys.ts';
 import { refuseUnusable, type Settings } from '../config.ts';
 import type { Joined } from '../join-fleet.ts';
+import type { JoinedMember } from '../join-member.ts';
 import type { Define } from './command.ts';
-import { findLocalNode } from './connect.ts';
+import { findLocalNode, findMember } from './connect.ts';
 import { CommandError } from './errors.ts';
 import { oneLine } from './format.ts';
 import { type Input, type Io, printLines } from './io.ts';
@@ -18,6 +19,9 @@ Examples:
   bootplane join - < key.txt                      the key from standard input: in no process list, no shell history
   bootplane join - --no-start                     only write the key; a service manager runs \`bootplane up\`
   bootplane join - --replace < new.key            after \`bootplane fleet rotate\`: the new key of the same fleet
+  bootplane join bpi~… --cloud-url URL            without the fleet key, by a join key (\`bootplane keys create --scope join\`)
+  bootplane join bpi~… --peers https://a:7420     the same, from the leader of a site without a cloud
+  BOOTPLANE_TOKEN_FILE=node.jwt bootplane join --cloud-url URL   the same, by the node's own JWT
 
 \`bootplane key show\` on a machine of the fleet prints the key and this command. All flags of \`bootplane up\` are taken.
 A key as bpk~NAME~… says its fleet itself. A new key of the fleet that the directory is of takes nothing away: the node
@@ -28,7 +32,7 @@ const LONGEST_INPUT = 8192;
 
 export const define: Define = (command, run) => {
   addSettings(command, NODE_SETTINGS)
-    .argument('<KEY>', 'the fleet key, or - to read it from standard input')
+    .argument('[KEY]', 'the fleet key or an issued key, or - to read it from standard input; none with BOOTPLANE_TOKEN_FILE')
     // Else they are refused by an error that prints all of them.
     .allowExcessArguments(true)
     .option(
@@ -45,10 +49,17 @@ export const define: Define = (command, run) => {
         const given = settingsFrom(io, command);
         refuseUnusable(given);
         const word = command.args[0] ?? '';
+        if (word === '') refuseNothing(given);
         const key = (word === '-' ? await readKey(io.stdin) : word).trim();
         const settings = inNamedFleet(given, key, isFleetSet(io, command));
         refuseOtherKey(settings, key);
         await refuseRunning(settings);
+        if (word === '' || key.startsWith('bpi~')) {
+          const member = await io.joinAsMember({ settings, ...(word === '' ? {} : { key }) });
+          printLines(io, tellMember(settings, member, flagsOfStart(command), start));
+          return start ? runNode(io, settings) : undefined;
+        }
+        await refuseMember(settings);
         const joined = await io.joinFleet({ data_dir: settings.data_dir, key, replace, same_fleet });
         if (joined.outcome === 'rotated') {
           printLines(io, tellRotated(settings, joined));
@@ -86,6 +97,19 @@ function refuseMore(words: readonly string[]): void {
 }
 
 const JOIN_ALONE = 'Names are flags, as --fleet NAME and --site NAME; `bootplane key show` prints the whole command.';
+
+/** A JWT stands in its file: nothing else has to be said. */
+function refuseNothing({ token_file }: Settings): void {
+  if (token_file !== undefined) return;
+  throw new CommandError('usage', 'missing argument: the key of the fleet or an issued key', JOIN_ALONE);
+}
+
+/** A node that was to have no fleet key does not get one by a slip. */
+async function refuseMember({ data_dir }: Settings): Promise<void> {
+  if ((await findMember(data_dir)) === undefined) return;
+  const hint = 'Give a node that holds the key a directory of its own with --data-dir.';
+  throw new CommandError('refused', `${data_dir} is of a node that has joined without the fleet key: nothing was changed`, hint);
+}
 
 /** The flags of this command line that the next start needs too, but those that are told anyway. */
 function flagsOfStart(command: Command): string[] {
@@ -137,4 +161,14 @@ function tell({ data_dir }: Settings, joined: Exclude<Joined, { outcome: 'rotate
   }[joined.outcome];
   const up = ['bootplane up', `--data-dir ${quote(data_dir)}`, ...flags].join(' ');
   return [...done, start ? `from now on it is started with: ${up}` : `start it with: ${up}`];
+}
+
+function tellMember({ data_dir, site }: Settings, member: JoinedMember, flags: readonly string[], start: boolean): string[] {
+  // A key for one site names it, and so does the file.
+  const place = member.site === undefined ? flagsOf({ fleet: 'default', site }) : [];
+  const up = ['bootplane up', `--data-dir ${quote(data_dir)}`, ...place, ...flags].join(' ');
+  return [
+    `this is node ${member.node_id} of fleet ${member.fleet}, without the fleet key: what ${member.joined_at} gave it is in ${data_dir}/member.json`,
+    start ? `from now on it is started with: ${up}` : `start it with: ${up}`,
+  ];
 }

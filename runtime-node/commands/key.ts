@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import type { Settings } from '../config.ts';
 import type { Define } from './command.ts';
-import { findCredential, parseJson, readOptional } from './connect.ts';
+import { findFleetKey, parseJson, readOptional } from './connect.ts';
 import { type Io, printJson, printLines } from './io.ts';
 import { addSettings, settingsFrom } from './options.ts';
 
@@ -23,7 +23,7 @@ export const define: Define = (command, run) => {
       run(async (io, command) => {
         const { quiet, json } = command.opts<{ quiet?: boolean; json?: boolean }>();
         const settings = settingsFrom(io, command);
-        const key = await findCredential(settings);
+        const key = await findFleetKey(settings);
         const { fleet, site } = await placeOf(settings);
         const names = flagsOf({ fleet, site });
         warn(io);

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { FleetKeys } from './fleet-keys.ts';
+import type { NodeKeys } from './fleet-keys.ts';
 import { Count, HttpUrl, Id } from './ids.ts';
 
 /** What the signature of an advert covers; signed with the discovery key. */
@@ -15,7 +15,7 @@ export interface AdvertClaims {
 export const SignedAdvert = z.object({ fleet: Id, site: Id, node_id: Id, epoch: Count, url: HttpUrl, signature: z.string().max(128) });
 export type SignedAdvert = z.infer<typeof SignedAdvert>;
 
-type Hints = Pick<FleetKeys, 'signHint' | 'verifyHint'>;
+type Hints = Pick<NodeKeys, 'signHint' | 'verifyHint'>;
 
 /** HMAC-SHA256 under the discovery key, base64url. */
 export function signAdvert(keys: Hints, claims: AdvertClaims): Promise<string> {

@@ -1,36 +1,62 @@
 import { fromBase64Url, toBase64Url } from './base64url.ts';
 import { canonicalJson } from './canonical.ts';
 
-/**
- * Everything that is derived from a fleet key (HKDF-SHA256, RFC 5869, one label per purpose). Who
- * holds the fleet key can recompute all of it, so no list of credentials is kept anywhere.
- */
-export interface FleetKeys {
+/** What a node has of its fleet: it holds the fleet key, or has joined without it. */
+export type NodeKeys = FleetKeys | MemberKeys;
+
+/** What either has. */
+interface CommonKeys {
   readonly fleet: string;
   /** HMAC-SHA256 over canonical JSON, base64url: adverts and leader proofs. */
   signHint(value: { purpose: string } & Record<string, unknown>): Promise<string>;
   verifyHint(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
-  /** HMAC-SHA256 over canonical JSON, base64url: requests that a node passes on to its leader (`forward.ts`). */
-  signForward(value: { purpose: string } & Record<string, unknown>): Promise<string>;
-  verifyForward(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
-  /** The credential of one node, good for acting as that node only. */
-  nodeCredential(node_id: string): Promise<string>;
-  /** The node that a credential belongs to, or undefined when it is not one of this fleet. */
+  /** The node that a credential belongs to, or undefined when it is not one that can be told here. */
   verifyNodeCredential(credential: string): Promise<string | undefined>;
   /** The token of one service on one node, good for the data API of that node only. The same at each start. */
   serviceToken(node_id: string, service: string): Promise<string>;
   /** Whose a token is, or undefined when it is not one of this fleet. */
   verifyServiceToken(token: string): Promise<ServiceTokenOwner | undefined>;
+  /** Tells whether desired documents may be believed. */
+  readonly documents: DocumentVerifier;
+  /** Public keys of fleet keys that hold no more: what was verified and stored here is read by them, and nothing new is believed. */
+  readonly retired_document_keys?: readonly string[];
+  /** Until when those of a fleet key are good that this one replaces, milliseconds since the Unix epoch. */
+  readonly replaces_until?: number;
+}
+
+/**
+ * Of a node that has joined without the fleet key (`member-keys.ts`). It verifies what the fleet signs, and signs hints; it
+ * signs no document, knows no credential of others and vouches for nobody.
+ */
+export interface MemberKeys extends CommonKeys {
+  readonly node_id: string;
+  /** Stands for this node inside its own process, and opens its own Supervisor alone: to others goes what they gave this node. */
+  readonly local_credential: string;
+  /** True for the key of the node's own directory: who has it decides about this node and nothing else. */
+  isLocalKey(presented: string): Promise<boolean>;
+}
+
+/**
+ * Everything that is derived from a fleet key (HKDF-SHA256, RFC 5869, one label per purpose). Who
+ * holds the fleet key can recompute all of it, so no list of credentials is kept anywhere.
+ */
+export interface FleetKeys extends CommonKeys {
+  /** HMAC-SHA256 over canonical JSON, base64url: requests that a node passes on to its leader (`forward.ts`). */
+  signForward(value: { purpose: string } & Record<string, unknown>): Promise<string>;
+  verifyForward(value: { purpose: string } & Record<string, unknown>, signature: string): Promise<boolean>;
+  /** The credential of one node, good for acting as that node only. */
+  nodeCredential(node_id: string): Promise<string>;
   /** Compares in time that does not depend on where the two differ. */
   isFleetKey(presented: string): Promise<boolean>;
   /** The key behind `signHint`, 32 bytes as base64url: what a node is given that joins without the fleet key. */
   readonly discovery_key: string;
   /** Signs desired documents. */
   readonly documents: DocumentSigner;
-  /** Until when those of a fleet key are good that this one replaces, milliseconds since the Unix epoch. */
-  readonly replaces_until?: number;
-  /** Public keys of fleet keys that hold no more: what a Supervisor verified and stored is read by them, and nothing new is believed. */
-  readonly retired_document_keys?: readonly string[];
+}
+
+/** True for the keys of who holds the fleet key. */
+export function isKeyHolder(keys: NodeKeys): keys is FleetKeys {
+  return 'isFleetKey' in keys;
 }
 
 export interface ServiceTokenOwner {
@@ -70,7 +96,6 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
     return new Uint8Array(await crypto.subtle.deriveBits(parameters, root, 256));
   };
   const discovery_bytes = await derive('discovery');
-  const discovery = await hmacKey(discovery_bytes);
   const forwards = await hmacKey(await derive('forward'));
   const credentials = await hmacKey(await derive('node-credential'));
   const services = await hmacKey(await derive('service-token'));
@@ -78,8 +103,7 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
   const fleetKeyMac = await mac(comparison, fleetKey);
   return {
     fleet,
-    signHint: async (value) => toBase64Url(await mac(discovery, canonicalJson(value))),
-    verifyHint: (value, signature) => verifySigned(discovery, signature, value),
+    ...(await hintsOf(discovery_bytes)),
     signForward: async (value) => toBase64Url(await mac(forwards, canonicalJson(value))),
     verifyForward: (value, signature) => verifySigned(forwards, signature, value),
     nodeCredential: async (node_id) => `bpn~${fleet}~${node_id}~${toBase64Url(await mac(credentials, node_id))}`,
@@ -90,6 +114,15 @@ export async function deriveFleetKeys(fleet: string, fleetKey: string): Promise<
     isFleetKey: (presented) => crypto.subtle.verify('HMAC', comparison, fleetKeyMac, encoder.encode(presented)),
     discovery_key: toBase64Url(discovery_bytes),
     documents: await ed25519FromSeed(await derive('document')),
+  };
+}
+
+/** Signs and verifies hints with a discovery key, which is 32 bytes. */
+export async function hintsOf(discovery_key: Uint8Array<ArrayBuffer>): Promise<Pick<NodeKeys, 'signHint' | 'verifyHint'>> {
+  const key = await hmacKey(discovery_key);
+  return {
+    signHint: async (value) => toBase64Url(await mac(key, canonicalJson(value))),
+    verifyHint: (value, signature) => verifySigned(key, signature, value),
   };
 }
 

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { Id, Timestamp } from './ids.ts';
 
 /** 32 bytes as base64url without padding (RFC 4648, section 5). */
-const Bytes32 = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes as base64url');
+export const Bytes32 = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes as base64url');
 
 /**
  * Asks for what a node needs to be of a fleet without holding its fleet key: with a join key, or with the node's own

@@ -118,11 +118,11 @@ async function live(parts: Parts, signal: AbortSignal, ending: AbortSignal, work
 async function open(parts: Parts): Promise<Opened> {
   const { deps, standing, refusals, traces } = parts;
   const { node_id } = deps.identity;
-  const [documents, peers, epochs, credential] = await Promise.all([
+  const { credential } = deps;
+  const [documents, peers, epochs] = await Promise.all([
     openDocuments(deps),
     openPeers(deps, { node_id, url: deps.config.advertise_url }),
     openEpochMemory(deps),
-    deps.fleetKeys.nodeCredential(node_id),
   ]);
   standing.answer = documents.plan?.answer;
   const clusterFile = createClusterFile(deps, () => stateOf(parts));

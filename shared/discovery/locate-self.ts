@@ -1,3 +1,4 @@
+import { isKeyHolder } from '../contract/fleet-keys.ts';
 import type { Candidate } from './candidate.ts';
 import { turnOf, waitForTurn } from './elect.ts';
 import { messageOf } from './json-file.ts';
@@ -5,9 +6,12 @@ import { foremost, lookLast } from './last-look.ts';
 import { claimOwn, leadBy } from './own-supervisor.ts';
 import type { StepContext, StepResult } from './round.ts';
 
+const KEYLESS = 'this node has joined without the fleet key: it can not sign documents nor tell whose a credential is, so it never leads';
+
 /** Elects this node: waits for its turn, looks a last time, and claims in its own Supervisor above every epoch that it has ever seen. */
 export async function locateSelf(context: StepContext): Promise<StepResult> {
   const { deps, signal } = context;
+  if (!isKeyHolder(deps.fleetKeys)) return { outcome: 'off', detail: KEYLESS };
   if (!deps.config.lead) return { outcome: 'off', detail: 'BOOTPLANE_LEAD is off, so this node does not elect itself' };
   const turn = turnOf(context);
   const until = deps.clock.monotonic() + turn.wait_ms;

@@ -59,10 +59,13 @@ const CHALLENGE_BYTES = 24;
 /** An answer is about 1 KB; a stranger may send anything. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
+const PLAIN = 'it speaks plain http, over which this node has no credential that it may send: give it a certificate (BOOTPLANE_TLS_CERT)';
+
 /** Asks whoever answers at `url` to prove that it is a node of the fleet. No credential is sent. Never rejects. */
 export async function challengeNode({ deps, signal, timeout_ms, advert }: ChallengeOptions, url: string): Promise<Challenged> {
   const { config, clock, random } = deps;
   const { origin } = new URL(url);
+  if (config.https_only === true && whyUnproved(origin) !== undefined) return { outcome: 'rejected', detail: PLAIN };
   const fetch = boundedFetch({ fetch: limited(deps.fetch), clock, timeout_ms: () => timeout_ms, signal });
   const challenge = toBase64Url(random.bytes(CHALLENGE_BYTES));
   const asked = { fleet: config.fleet, site: config.site, challenge, origin };

@@ -1,6 +1,6 @@
 import type { Fetch } from '../client.ts';
 import type { DesiredGenerations } from '../contract/document.ts';
-import type { FleetKeys } from '../contract/fleet-keys.ts';
+import type { NodeKeys } from '../contract/fleet-keys.ts';
 import type { FencingToken } from '../contract/headers.ts';
 import type { Role } from '../contract/ids.ts';
 import type { PlannedService, SharedBackends } from '../contract/plan.ts';
@@ -26,6 +26,8 @@ export interface DiscoveryConfig {
   /** The URL under which other nodes reach this one; asked anew at each use, since an address may change. */
   advertise_url(): string;
   readonly cloud_url?: string;
+  /** Nothing that this node has to show may go over a plain wire: who is not at https, or on this machine, is not followed. */
+  readonly https_only?: boolean;
   /** Whether this node may lead its site. */
   readonly lead: boolean;
   /** URLs of nodes to ask, beside those that are remembered. */
@@ -44,7 +46,9 @@ export interface DiscoveryDeps {
   readonly random: Random;
   readonly log: Log;
   readonly files: StateFiles;
-  readonly fleetKeys: FleetKeys;
+  readonly fleetKeys: NodeKeys;
+  /** This node's own credential (`bpn~…`), as `fetch` and the own Supervisor take it. */
+  readonly credential: string;
   readonly fetch: Fetch;
   /** The node's own Supervisor, reached in process over the same `/v1`. */
   readonly self: { readonly url: string; readonly fetch: Fetch };

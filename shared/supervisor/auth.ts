@@ -1,5 +1,5 @@
 import { FLEET_HEADER } from '../contract/fleet.ts';
-import { type FleetKeys, fleetOfCredential, fleetOfKey, holdsServiceToken, isServiceToken } from '../contract/fleet-keys.ts';
+import { fleetOfCredential, fleetOfKey, holdsServiceToken, isKeyHolder, isServiceToken, type NodeKeys } from '../contract/fleet-keys.ts';
 import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
 import { Id } from '../contract/ids.ts';
 import { isJwt } from '../contract/jwt.ts';
@@ -37,7 +37,7 @@ export interface TokenVerifier {
 /** Takes issued keys. */
 export interface KeyVerifier {
   /** Whose a key is; undefined for one that nobody issued. `keys` are of the fleet that it names. */
-  verify(key: string, name: IssuedKeyName, keys: FleetKeys): Promise<Caller | EndedKey | undefined>;
+  verify(key: string, name: IssuedKeyName, keys: NodeKeys): Promise<Caller | EndedKey | undefined>;
 }
 
 /** A key that was good once. */
@@ -139,7 +139,7 @@ async function verify(fleets: Keyring, issued: KeyVerifier | undefined, credenti
   if (keys === undefined) throw notOfThisFleet();
   const caller =
     name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys);
-  if (caller === undefined) throw isJwt(credential) ? takesNoJwt() : notOfThisFleet();
+  if (caller === undefined) throw isJwt(credential) ? takesNoJwt() : isKeyHolder(keys) ? notOfThisFleet() : notKnownToMember();
   if ('ended' in caller) throw unauthenticated(caller.ended);
   return caller;
 }
@@ -154,15 +154,31 @@ export function notOfThisFleet(): ProblemError {
   return unauthenticated('the credential is not one of this fleet');
 }
 
-async function callerOf(keys: FleetKeys, credential: string, isDerived: boolean): Promise<Caller | undefined> {
+/** The credential may be good: only who holds the fleet key can tell. */
+function notKnownToMember(): ProblemError {
+  return unauthenticated(
+    'this node has joined without the fleet key and can not tell whose the credential is: ask the leader of its site or the cloud, or use the key of its own directory',
+  );
+}
+
+async function callerOf(keys: NodeKeys, credential: string, isDerived: boolean): Promise<Caller | undefined> {
   const { fleet } = keys;
-  if (!isDerived) return (await keys.isFleetKey(credential)) ? { fleet, keys, scope: 'operator', rests_on: 'fleet_key' } : undefined;
+  if (!isDerived) return ownerOf(keys, credential);
   if (isServiceToken(credential)) {
     const owner = await keys.verifyServiceToken(credential);
     return owner === undefined ? undefined : { fleet, keys, scope: 'service', ...owner };
   }
   const node_id = await keys.verifyNodeCredential(credential);
   return node_id === undefined ? undefined : { fleet, keys, scope: 'node', node_id, rests_on: 'fleet_key' };
+}
+
+/** Who has the key of a member's own directory is that node's owner, and nobody's else. */
+async function ownerOf(keys: NodeKeys, credential: string): Promise<Caller | undefined> {
+  const { fleet } = keys;
+  if (isKeyHolder(keys)) {
+    return (await keys.isFleetKey(credential)) ? { fleet, keys, scope: 'operator', rests_on: 'fleet_key' } : undefined;
+  }
+  return (await keys.isLocalKey(credential)) ? { fleet, keys, scope: 'operator', node_id: keys.node_id } : undefined;
 }
 
 export function unauthenticated(detail: string): ProblemError {

@@ -8,11 +8,12 @@ import {
   type SignedDocument,
   signDocument,
 } from '../contract/document.ts';
-import type { FleetKeys } from '../contract/fleet-keys.ts';
+import type { NodeKeys } from '../contract/fleet-keys.ts';
 import { toTimestamp } from '../contract/ids.ts';
 import { diffDocuments, unknownKeys } from '../decide/diff.ts';
 import type { Clock } from '../ports/clock.ts';
 import { check } from './body.ts';
+import { requireKeyHolder } from './identity/key-holder.ts';
 import { ProblemError } from './problem.ts';
 import type { DocumentRow, DocumentStore, HeadRow, PublishState } from './store/documents.ts';
 import type { NewEvent } from './store/events.ts';
@@ -58,7 +59,7 @@ const NOTHING: Body = {};
 export async function publish(
   store: DocumentStore,
   clock: Clock,
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   body: Body,
   options: PublishOptions,
@@ -93,7 +94,7 @@ export type SeedOutcome = 'seeded' | 'unchanged' | 'superseded';
 export async function seed(
   store: DocumentStore,
   clock: Clock,
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   body: Body,
 ): Promise<{ outcome: SeedOutcome; event?: NewEvent }> {
@@ -129,6 +130,9 @@ function holds({ generation, hash_prefix }: Precondition, head: HeadRow | undefi
   return generation === (head?.generation ?? 0) && (head?.hash ?? '').startsWith(hash_prefix);
 }
 
+/** Of a node without the fleet key. */
+export const SIGNS_NOTHING = 'signs no documents';
+
 export interface VersionDraft {
   readonly generation: number;
   readonly epoch: number;
@@ -138,14 +142,14 @@ export interface VersionDraft {
 
 /** A version of this fleet, hashed and signed. */
 export function signVersion(
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   body: SignedDocument['body'],
   { parent, ...draft }: VersionDraft,
   clock: Clock,
 ): Promise<SignedDocument> {
   const published_at = toTimestamp(clock.now());
-  return signDocument(keys.documents, {
+  return signDocument(requireKeyHolder(keys, SIGNS_NOTHING).documents, {
     kind,
     fleet: keys.fleet,
     body,
@@ -187,7 +191,7 @@ function answer(generation: number, hash: string, changed: boolean, dry_run: boo
 }
 
 /** Undefined for a version that is damaged. */
-export async function intactBody(keys: FleetKeys, row: DocumentRow): Promise<Body | undefined> {
+export async function intactBody(keys: NodeKeys, row: DocumentRow): Promise<Body | undefined> {
   try {
     return (await verify(keys, row)).body;
   } catch (error) {

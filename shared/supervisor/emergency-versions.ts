@@ -1,6 +1,6 @@
 import { documentHash } from '../contract/canonical.ts';
 import { type DocumentKind, type Emergency, type PublishAnswer, type SignedDocument, signDocument } from '../contract/document.ts';
-import type { FleetKeys } from '../contract/fleet-keys.ts';
+import type { NodeKeys } from '../contract/fleet-keys.ts';
 import { toTimestamp } from '../contract/ids.ts';
 import { diffDocuments } from '../decide/diff.ts';
 import { emergencyHolds, nameOf, whyNotOfSite } from '../decide/emergency.ts';
@@ -14,9 +14,11 @@ import {
   isEmptyBody,
   type Published,
   type PublishOptions,
+  SIGNS_NOTHING,
   versionEvent,
   wouldEmpty,
 } from './documents.ts';
+import { requireKeyHolder } from './identity/key-holder.ts';
 import { believeWire, checkBody, refuseOffer } from './offered-versions.ts';
 import { ProblemError } from './problem.ts';
 import type { EmergencyRow, EmergencyState, EmergencyStore } from './store/emergencies.ts';
@@ -38,7 +40,7 @@ interface Followed {
 export async function publishEmergency(
   store: EmergencyStore,
   clock: Clock,
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   body: Body,
   options: PublishOptions,
@@ -57,7 +59,7 @@ export async function publishEmergency(
   if (!allow_empty && isEmpty(checked.parsed) && !namedNothing) throw wouldEmpty(kind);
   const emergency: Emergency = { site, base_generation: base.generation, n: nextNumber(state.newest, base.generation) };
   const changes = diffDocuments(before ?? {}, body);
-  const document = await signDocument(keys.documents, {
+  const document = await signDocument(requireKeyHolder(keys, SIGNS_NOTHING).documents, {
     ...{ kind, fleet: keys.fleet, body },
     meta: {
       ...{ generation: base.generation, epoch: state.epoch, published_by, published_at: toTimestamp(clock.now()), emergency },
@@ -81,7 +83,7 @@ function followedIn({ head, newest }: EmergencyState): Followed {
 }
 
 /** Undefined for one that is damaged: publishing replaces it. */
-async function followedBody(keys: FleetKeys, { row }: EmergencyState, { held }: Followed): Promise<Body | undefined> {
+async function followedBody(keys: NodeKeys, { row }: EmergencyState, { held }: Followed): Promise<Body | undefined> {
   if (held === undefined) return row && intactBody(keys, row);
   const document = await verifyEmergency(keys, held).catch(() => undefined);
   return document?.body;
@@ -119,7 +121,7 @@ export interface BelievedEmergency {
  * about. Throws `invalid_body` and `too_large` with a pointer to the first that can't be believed.
  */
 export function believeEmergencies(
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   site: string,
   wires: readonly Record<string, unknown>[],
@@ -141,7 +143,7 @@ export async function keepEmergencies(context: Context, offered: readonly Believ
 }
 
 async function believeEmergency(
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   site: string,
   { wire, pointer }: { wire: Record<string, unknown>; pointer: string },

@@ -1,5 +1,5 @@
 import { sha256Hex } from '../contract/canonical.ts';
-import type { FleetKeys } from '../contract/fleet-keys.ts';
+import { isKeyHolder, type NodeKeys } from '../contract/fleet-keys.ts';
 import { FORWARDED_HEADER, type ForwardedCaller, KEY_REFUSED, parseForwarded, verifyForward } from '../contract/forward.ts';
 import { type Caller, type Keyring, notOfThisFleet, unauthenticated, type VerifyForwarded } from './auth.ts';
 import { OFFER_BYTES, readBytes } from './body.ts';
@@ -30,7 +30,7 @@ export function createForwardVerifier(fleets: Keyring, self: AskedNode, issued: 
     const { pathname, search } = new URL(url);
     const claimed = parseForwarded(headers.get(FORWARDED_HEADER) ?? '');
     const covered = { method, path: `${pathname}${search}`, if_match: headers.get('if-match') };
-    if (keys === undefined || claimed === undefined || !(await verifyForward(keys, credential, claimed, covered))) {
+    if (keys === undefined || !isKeyHolder(keys) || claimed === undefined || !(await verifyForward(keys, credential, claimed, covered))) {
       throw unauthenticated('no node of this fleet has signed this request as one that it passes on');
     }
     if (!self.origins().includes(claimed.to)) throw unauthenticated(`the request was passed on to ${claimed.to}, which is not this node`);
@@ -55,7 +55,7 @@ async function refuseOtherBody(request: Request, pathname: string, expected: str
 }
 
 /** The scope stays what it was: nobody gains by a detour. What an issued key allows is looked up here, as if it had come itself. */
-async function callerOf(keys: FleetKeys, claimed: ForwardedCaller, issued: IssuedKeys): Promise<Caller> {
+async function callerOf(keys: NodeKeys, claimed: ForwardedCaller, issued: IssuedKeys): Promise<Caller> {
   const { fleet } = keys;
   if (claimed.scope !== 'issued') {
     const { scope, caller_node_id: node_id, subject } = claimed;

@@ -9,7 +9,7 @@ import {
   type VersionName,
   type VersionsOffer,
 } from '../contract/document.ts';
-import type { FleetKeys } from '../contract/fleet-keys.ts';
+import type { NodeKeys } from '../contract/fleet-keys.ts';
 import type { Side, Version } from '../decide/merge.ts';
 import { type Reception, receive } from '../decide/reception.ts';
 import type { Context } from './context.ts';
@@ -23,7 +23,7 @@ import { verify } from './verified-documents.ts';
 
 export interface GivenVersions {
   readonly kind: DocumentKind;
-  readonly keys: FleetKeys;
+  readonly keys: NodeKeys;
   readonly offer: z.output<typeof VersionsOffer>;
   /** Whose version stands where the two sides have diverged. */
   readonly decider: Side;

@@ -8,7 +8,7 @@ import {
   type VersionName,
   type VersionsOffer,
 } from '../contract/document.ts';
-import type { FleetKeys } from '../contract/fleet-keys.ts';
+import type { NodeKeys } from '../contract/fleet-keys.ts';
 import { toPointer } from '../contract/pointer.ts';
 import type { ProblemCode } from '../contract/problem.ts';
 import { DOCUMENT_BYTES } from './body.ts';
@@ -24,12 +24,12 @@ const FORGERIES = {
  * The documents of an offer, each with a hash and a signature of the fleet. Throws `invalid_body` and
  * `too_large` with a pointer to the first that is not: then none of them is taken.
  */
-export function believe(keys: FleetKeys, kind: DocumentKind, offer: z.output<typeof VersionsOffer>): Promise<SignedDocument[]> {
+export function believe(keys: NodeKeys, kind: DocumentKind, offer: z.output<typeof VersionsOffer>): Promise<SignedDocument[]> {
   return Promise.all(offer.versions.map((wire, index) => believeOne(keys, kind, wire, { pointer: `/versions/${index}`, offer })));
 }
 
 async function believeOne(
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   wire: Record<string, unknown>,
   { pointer, offer }: { pointer: string; offer: z.output<typeof VersionsOffer> },
@@ -43,7 +43,7 @@ async function believeOne(
 
 /** One document with a hash and a signature of the fleet. Throws as `believe` does. */
 export async function believeWire(
-  keys: FleetKeys,
+  keys: NodeKeys,
   kind: DocumentKind,
   wire: Record<string, unknown>,
   pointer: string,

@@ -7,7 +7,7 @@ import {
   fromWire,
   type SignedDocument,
 } from '../contract/document.ts';
-import type { FleetKeys } from '../contract/fleet-keys.ts';
+import type { NodeKeys } from '../contract/fleet-keys.ts';
 import { storedVerifier } from '../contract/stored-verifier.ts';
 import { nameOf } from '../decide/emergency.ts';
 import { ProblemError } from './problem.ts';
@@ -51,7 +51,7 @@ export function createVerifiedDocuments(store: DocumentStore, emergencies: Emerg
     if (oldest !== undefined) remembered.delete(oldest);
     remembered.set(name, verified);
   };
-  const read = async (keys: FleetKeys, kind: DocumentKind, { generation, hash, emergency }: VersionKey): Promise<SignedDocument> => {
+  const read = async (keys: NodeKeys, kind: DocumentKind, { generation, hash, emergency }: VersionKey): Promise<SignedDocument> => {
     if (emergency !== undefined) {
       const row = await emergencies.version(keys.fleet, kind, emergency.site, { generation, hash, n: emergency.n });
       if (row !== undefined) return verifyEmergency(keys, row);
@@ -63,7 +63,7 @@ export function createVerifiedDocuments(store: DocumentStore, emergencies: Emerg
   };
   return {
     /** The version that is named. Throws the problem `storage_corrupt` for one that is missing or does not verify. */
-    async get<K extends DocumentKind>(keys: FleetKeys, kind: K, version: VersionKey): Promise<Verified<K>> {
+    async get<K extends DocumentKind>(keys: NodeKeys, kind: K, version: VersionKey): Promise<Verified<K>> {
       const { generation, hash, emergency } = version;
       const name = [keys.fleet, kind, generation, hash, ...(emergency === undefined ? [] : [emergency.site, emergency.n])].join('/');
       const known = remembered.get(name);
@@ -82,7 +82,7 @@ export function createVerifiedDocuments(store: DocumentStore, emergencies: Emerg
 }
 
 /** The document of a row. Throws the problem `storage_corrupt` when its hash or signature does not hold. */
-export async function verify(keys: FleetKeys, row: DocumentRow): Promise<SignedDocument> {
+export async function verify(keys: NodeKeys, row: DocumentRow): Promise<SignedDocument> {
   const { kind, generation } = row;
   let document: SignedDocument;
   try {
@@ -127,7 +127,7 @@ export function emergencyOf({ site, generation, n }: Pick<EmergencyRow, 'site' |
 }
 
 /** The row as the document that was signed. Throws the problem `storage_corrupt` when its hash or signature does not hold. */
-export async function verifyEmergency(keys: FleetKeys, row: EmergencyRow): Promise<SignedDocument> {
+export async function verifyEmergency(keys: NodeKeys, row: EmergencyRow): Promise<SignedDocument> {
   const document = toSigned(row);
   if (document !== undefined && (await findForgery(await storedVerifier(keys, row.key_id), document)) === undefined) return document;
   throw new ProblemError(

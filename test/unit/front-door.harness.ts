@@ -2,6 +2,7 @@ import type { Decider } from '../../runtime-node/followed.ts';
 import { createFrontDoor } from '../../runtime-node/front-door.ts';
 import type { Fetch } from '../../shared/client.ts';
 import type { DesiredGenerations } from '../../shared/contract/document.ts';
+import type { MemberKeys } from '../../shared/contract/fleet-keys.ts';
 import type { Authenticate } from '../../shared/supervisor/auth.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
@@ -30,9 +31,16 @@ export interface FrontDoor {
   close(): Promise<void>;
 }
 
-export async function startFrontDoor(
-  options: { isGateway?: boolean; cloud_url?: string; authenticate?: Authenticate } = {},
-): Promise<FrontDoor> {
+/** `member`: the keys of a node `me` that has joined without the fleet key. */
+export async function startFrontDoor({
+  member,
+  ...options
+}: {
+  isGateway?: boolean;
+  cloud_url?: string;
+  authenticate?: Authenticate;
+  member?: MemberKeys;
+} = {}): Promise<FrontDoor> {
   const self = {
     ...{ node_id: 'b', instance_id: 'boot-b', origins: () => [LEADER], provisional: () => false, confirmed: () => false },
     leadership: () => ({ leads: true, epoch_seen: 0, eligible: true }),
@@ -41,7 +49,8 @@ export async function startFrontDoor(
     leading: () => world.epoch,
   };
   const leader = await startOnNode({ self, artifacts: memoryArtifactStore() });
-  const own = await startOnNode({ artifacts: memoryArtifactStore() });
+  const fleets = { default_fleet: 'default', keysOf: async () => member };
+  const own = await startOnNode({ artifacts: memoryArtifactStore(), ...(member === undefined ? {} : { fleets }) });
   const sent: Request[] = [];
   const published: DesiredGenerations[] = [];
   const world: FrontDoor = {
@@ -73,7 +82,7 @@ export async function startFrontDoor(
       return world.wire(request, leader.supervisor.fetch);
     },
     clock: systemClock,
-    keys: own.keys,
+    keys: member ?? own.keys,
     identity: { node_id: 'me', instance_id: 'boot-me' },
     site: 'default',
     isGateway: false,

@@ -1,4 +1,4 @@
-import type { FleetKeys } from '../../contract/fleet-keys.ts';
+import type { NodeKeys } from '../../contract/fleet-keys.ts';
 
 /**
  * What a credential allows. `node`: acting as its own node. `operator`: everything, for any node of the fleet.
@@ -11,7 +11,7 @@ export interface Keyring {
   /** The fleet that a fleet key is compared with which names none; other credentials name their own. */
   readonly default_fleet: string;
   /** Asked at each verification: who reads them from a database keeps them for a while. */
-  keysOf(fleet: string): Promise<FleetKeys | undefined>;
+  keysOf(fleet: string): Promise<NodeKeys | undefined>;
   /** Absent: nobody makes fleets here. */
   isAdmin?(credential: string): Promise<boolean>;
 }
@@ -27,7 +27,7 @@ export type Caller = FleetCaller | ServiceCaller | JoinCaller;
 
 export interface FleetCaller {
   readonly fleet: string;
-  readonly keys: FleetKeys;
+  readonly keys: NodeKeys;
   readonly scope: 'node' | 'viewer' | 'operator';
   /** Of a node's credential. */
   readonly node_id?: string;
@@ -44,7 +44,7 @@ export interface FleetCaller {
 
 export interface ServiceCaller {
   readonly fleet: string;
-  readonly keys: FleetKeys;
+  readonly keys: NodeKeys;
   readonly scope: 'service';
   /** The node that started the service. */
   readonly node_id: string;
@@ -54,7 +54,7 @@ export interface ServiceCaller {
 /** Of a key that lets new nodes in. */
 export interface JoinCaller {
   readonly fleet: string;
-  readonly keys: FleetKeys;
+  readonly keys: NodeKeys;
   readonly scope: 'join';
   readonly node_id?: never;
   readonly issued: IssuedBy;

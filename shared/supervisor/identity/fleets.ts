@@ -40,6 +40,8 @@ export interface Rotation {
 
 /** The fleets of one Supervisor: its keyring, and who makes and closes them. */
 export interface FleetRegistry extends Keyring {
+  /** Who makes fleets holds their keys. */
+  keysOf(fleet: string): Promise<FleetKeys | undefined>;
   /** Of the settings; it is neither closed nor rotated here. */
   isOwn(fleet: string): boolean;
   get(fleet: string): Promise<FleetView | undefined>;

@@ -1,5 +1,5 @@
 import { sha256Hex } from '../../contract/canonical.ts';
-import type { FleetKeys } from '../../contract/fleet-keys.ts';
+import type { NodeKeys } from '../../contract/fleet-keys.ts';
 import { toTimestamp } from '../../contract/ids.ts';
 import type { IssuedKeyName } from '../../contract/key.ts';
 import type { Caller, EndedKey, IssuedBy, KeyVerifier } from '../auth.ts';
@@ -7,7 +7,7 @@ import type { KeyRow, KeyStore, UsedKey } from '../store/keys.ts';
 
 export interface IssuedKeys extends KeyVerifier {
   /** As `verify`, by the SHA-256 of the key, hex. It is no credential by itself: it is believed to a node of the fleet. */
-  verifyHash(hash: string, name: IssuedKeyName, keys: FleetKeys): Promise<Caller | EndedKey | undefined>;
+  verifyHash(hash: string, name: IssuedKeyName, keys: NodeKeys): Promise<Caller | EndedKey | undefined>;
 }
 
 /** Takes the keys that operators issued: one read each, which the memory of callers spares for the next minute. */
@@ -27,7 +27,7 @@ function endOf({ key_id, revoked_at, expires_at, expired }: UsedKey): EndedKey |
   return { ended: `this key (${key_id}) expired at ${toTimestamp(expires_at)}` };
 }
 
-function callerOf(row: KeyRow, keys: FleetKeys): Caller | undefined {
+function callerOf(row: KeyRow, keys: NodeKeys): Caller | undefined {
   const { fleet, scope, node_id } = row;
   const issued = issuedBy(row);
   if (scope === 'join') return { fleet, keys, scope, issued };

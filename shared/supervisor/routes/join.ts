@@ -3,6 +3,7 @@ import { JoinAnswer, JoinRequest } from '../../contract/join.ts';
 import { isLoopback } from '../../contract/loopback.ts';
 import { type FleetCaller, holdsFleetKey, type JoinCaller, requireSelf } from '../auth.ts';
 import type { Context } from '../context.ts';
+import { requireKeyHolder } from '../identity/key-holder.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
 import { refusePassedOn } from './own-calls.ts';
@@ -27,7 +28,7 @@ function join(context: Context): Route {
       if (caller.scope === 'join') await takeUse(context, caller, node_id);
       else requireSelf(caller, node_id);
       const site = caller.issued?.site ?? asked;
-      const { keys } = caller;
+      const keys = requireKeyHolder(caller.keys, 'lets nobody in');
       const answer: JoinAnswer = {
         node_id,
         fleet: caller.fleet,

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { FleetKeys } from '../../contract/fleet-keys.ts';
+import type { NodeKeys } from '../../contract/fleet-keys.ts';
 import { Id } from '../../contract/ids.ts';
 import { DeviceList } from '../../contract/node.ts';
 import type { PlannedService } from '../../contract/plan.ts';
@@ -65,7 +65,7 @@ async function heldEmergencies({ emergencies }: Context['documents'], fleet: str
 /** What the Cluster Plan has for a site. A plan that can't be used says nothing: the state is shown all the same. */
 async function plannedServices(
   { store, verified }: Context['documents'],
-  keys: FleetKeys,
+  keys: NodeKeys,
   site: string,
   emergencies: readonly HeldEmergency[],
 ): Promise<readonly PlannedService[]> {

@@ -55,7 +55,7 @@ export async function startNodeProcess({ dataDir, args = [], env = {}, entry }: 
     listening(dataDir, child),
     exited.then((code) => Promise.reject(new Error(`the node ended with ${code}:\n${output}`))),
   ]);
-  const credential = env.BOOTPLANE_API_KEY ?? (await readFile(join(dataDir, 'fleet.key'), 'utf8')).trim();
+  const credential = env.BOOTPLANE_API_KEY ?? (await keyOf(dataDir));
   const end = async (signal: NodeJS.Signals) => {
     child.kill(signal);
     const code = await exited;
@@ -68,6 +68,12 @@ export async function startNodeProcess({ dataDir, args = [], env = {}, entry }: 
 /** Waits until the node leads. What is published before somebody does is held for a few seconds and then refused. */
 export async function leading({ client }: Pick<NodeProcess, 'client'>): Promise<void> {
   await until('a node that leads', async () => (await client.health()).body.role === 'leader');
+}
+
+/** The fleet key; of a node without it, the key of its own directory. */
+async function keyOf(dataDir: string): Promise<string> {
+  const key = await readFile(join(dataDir, 'fleet.key'), 'utf8').catch(() => undefined);
+  return key?.trim() ?? JSON.parse(await readFile(join(dataDir, 'member.json'), 'utf8')).member.local_key;
 }
 
 function listening(dataDir: string, child: ChildProcess): Promise<string> {

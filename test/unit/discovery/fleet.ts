@@ -1,6 +1,6 @@
 import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import { createClient, type Fetch } from '../../../shared/client.ts';
-import type { FleetKeys } from '../../../shared/contract/fleet-keys.ts';
+import { isKeyHolder, type NodeKeys } from '../../../shared/contract/fleet-keys.ts';
 import { createDiscovery } from '../../../shared/discovery/discovery.ts';
 import { identify } from '../../../shared/discovery/identify.ts';
 import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
@@ -205,7 +205,9 @@ export class Fleet {
 /** What a machine has that others have not. */
 export interface Kit {
   /** Of another fleet. Default: the fleet's own. */
-  readonly keys?: FleetKeys;
+  readonly keys?: NodeKeys;
+  /** Of a node without the fleet key: sends what it has in place of its local credential. */
+  readonly wrap?: (fetch: Fetch) => Fetch;
   /** False where multicast is off. */
   readonly multicast?: boolean;
   /** The cloud, which alone publishes. Without it a leader publishes too, as one did before it was given a cloud. */
@@ -277,6 +279,7 @@ export class FleetMachine {
     const reports = createReportQueue();
     const services = recordingServices(this.trace, reports.report, identity.node_id);
     const late: { discovery?: Discovery } = {};
+    const own = this.#kit.keys ?? keys;
     const supervisor = this.#createSupervisor(identity, () => late.discovery);
     const lan = this.#kit.multicast === false ? undefined : this.#fleet.lan.join(this.address);
     const discovery = createDiscovery({
@@ -293,8 +296,9 @@ export class FleetMachine {
         ...this.#config,
       },
       identity,
-      fleetKeys: this.#kit.keys ?? keys,
-      fetch: (request) => this.#fleet.fetchFrom(this.address)(request),
+      fleetKeys: own,
+      credential: isKeyHolder(own) ? await own.nodeCredential(identity.node_id) : own.local_credential,
+      fetch: (this.#kit.wrap ?? ((fetch: Fetch) => fetch))((request) => this.#fleet.fetchFrom(this.address)(request)),
       self: { url: this.url, fetch: supervisor.fetch },
       ...(lan === undefined ? {} : { lan }),
       host: () => ({ host: this.name, ip: this.address }),

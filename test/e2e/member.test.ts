@@ -1,0 +1,115 @@
+import { createHash, hkdfSync } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { createClient } from '../../shared/client.ts';
+import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
+import { createIdentityClient } from '../../shared/identity-client.ts';
+import { run } from '../support/cli.ts';
+import { until } from '../support/until.ts';
+import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
+
+const KEY = 'a fleet key for this test alone';
+const folders: string[] = [];
+const nodes = new Set<NodeProcess>();
+afterEach(async () => {
+  for (const node of nodes) await node.end('SIGKILL');
+  nodes.clear();
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+});
+
+const folder = async () => {
+  const made = await mkdtemp(join(tmpdir(), 'bootplane-member-'));
+  folders.push(made);
+  return made;
+};
+const start = async (dataDir: string, args: readonly string[], env: Record<string, string> = {}) => {
+  const node = await startNodeProcess({ dataDir, args: ['--no-mdns', '--ttl-seconds', '2', ...args], env });
+  nodes.add(node);
+  return node;
+};
+const end = async (node: NodeProcess, signal: NodeJS.Signals) => {
+  nodes.delete(node);
+  await node.end(signal);
+};
+const PLAN = {
+  services: [
+    { name: 'bell', version: '1', command: ['sleep', '600'] },
+    { name: 'lamp', version: '1', command: ['sleep', '600'] },
+  ],
+};
+
+/** Every file under a folder. */
+async function filesIn(path: string): Promise<Buffer[]> {
+  const names = await readdir(path, { recursive: true });
+  const infos = await Promise.all(names.map(async (name) => ({ name, isFile: (await stat(join(path, name))).isFile() })));
+  return Promise.all(infos.filter(({ isFile }) => isFile).map(({ name }) => readFile(join(path, name))));
+}
+
+/** A secret as it could stand in a file: its bytes, and in the usual forms. */
+const forms = (bytes: Buffer) => [bytes, ...(['hex', 'base64', 'base64url'] as const).map((form) => Buffer.from(bytes.toString(form)))];
+
+it('a node that joined without the fleet key runs what the fleet signs, comes up without it after a power cut, and has nothing to steal', async () => {
+  const leaderDir = await folder();
+  const leader = await start(leaderDir, ['--node-id', 'a'], { BOOTPLANE_API_KEY: KEY });
+  await until('the leader', async () => (await leader.client.health()).body.role === 'leader');
+  const { key } = await createIdentityClient({ url: leader.url, credential: KEY, fetch }).createKey({ scope: 'join', max_uses: 1 });
+
+  const dataDir = await folder();
+  const joined = await run(['join', key, '--data-dir', dataDir, '--node-id', 'm', '--peers', leader.url, '--no-start']);
+  expect(joined).toMatchObject({ code: 0, err: '' });
+  expect(joined.out).toContain(`this is node m of fleet default, without the fleet key`);
+  expect((await stat(join(dataDir, 'member.json'))).mode & 0o777).toBe(0o600);
+  expect(await run(['join', key, '--data-dir', dataDir, '--node-id', 'm', '--peers', leader.url, '--no-start'])).toMatchObject({ code: 0 });
+
+  const member = await start(dataDir, []);
+  await until('the member at its leader', async () =>
+    (await leader.client.nodes()).body.nodes.some(({ node_id, liveness }) => node_id === 'm' && liveness === 'online'),
+  );
+  await leader.client.publish('plan', PLAN, { if_match: 0 });
+  await until(
+    'both services on the member',
+    async () => (await member.client.health()).body.services?.filter(({ state }) => state === 'running').length === 2,
+  );
+
+  // Its owner speaks to the fleet as this node: reading goes, deciding does not.
+  expect(await run(['plan', 'history', '--data-dir', dataDir])).toMatchObject({ err: '', code: 0 });
+  expect((await run(['nodes', '--data-dir', dataDir])).err).toContain('the credential has the scope node');
+  await expect(member.client.publish('plan', { services: [] }, { if_match: 1, allow_empty: true })).rejects.toMatchObject({
+    problem: { code: 'forbidden' },
+  });
+  // The leader is on this machine, so the caller's own credential may go on to it.
+  expect((await createClient({ url: member.url, credential: KEY }).nodes()).body.nodes).toHaveLength(2);
+  expect((await run(['key', 'show', '--data-dir', dataDir])).err).toContain('has joined without the fleet key');
+  expect((await run(['doctor', '--data-dir', dataDir, '--no-mdns'])).out).toMatch(/none, as it should be: this is node m/);
+
+  // Nobody in reach, and a power cut: it does what it did.
+  await end(leader, 'SIGKILL');
+  await end(member, 'SIGKILL');
+  const again = await start(dataDir, []);
+  await until(
+    'both services from what is kept',
+    async () => (await again.client.health()).body.services?.filter(({ state }) => state === 'running').length === 2,
+  );
+  expect((await again.client.health()).body.role).not.toBe('leader');
+  expect((await run(['why', '--data-dir', dataDir])).out).toContain('joined without the fleet key');
+  await until('it says that nobody renews', async () => again.output().includes('is not renewed, and stays as it is'));
+  expect(again.output().split('is not renewed, and stays as it is').length).toBe(2);
+
+  const disk = await filesIn(dataDir);
+  const others = await deriveFleetKeys('default', KEY);
+  const labels = ['document', 'forward', 'node-credential', 'service-token', 'comparison'];
+  const seeds = labels.map((label) => Buffer.from(hkdfSync('sha256', KEY, 'default', `bootplane/v1/${label}`, 32)));
+  const secrets = [
+    ...forms(Buffer.from(KEY)),
+    ...forms(createHash('sha256').update(KEY).digest()),
+    ...seeds.flatMap(forms),
+    Buffer.from(await others.nodeCredential('a')),
+    Buffer.from(key),
+  ];
+  for (const text of disk) for (const secret of secrets) expect(text.includes(secret)).toBe(false);
+  // The search finds what is there.
+  expect(disk.some((text) => text.includes(others.discovery_key))).toBe(true);
+  expect((await run(['leave', '--data-dir', dataDir])).code).toBe(0);
+}, 180_000);
