@@ -1,14 +1,17 @@
 import { createHash, hkdfSync } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { createClient } from '../../shared/client.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { createIdentityClient } from '../../shared/identity-client.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { run } from '../support/cli.ts';
+import { AUDIENCE, claimsAt, ISSUER, jwksOf, makeKey, sign } from '../support/token-issuer.ts';
 import { until } from '../support/until.ts';
-import { type NodeProcess, startNodeProcess } from './support/node-process.ts';
+import { type NodeProcess, spawnCli, startNodeProcess } from './support/node-process.ts';
+import { startWorkerProcess } from './support/worker-process.ts';
 
 const KEY = 'a fleet key for this test alone';
 const folders: string[] = [];
@@ -113,3 +116,73 @@ it('a node that joined without the fleet key runs what the fleet signs, comes up
   expect(disk.some((text) => text.includes(others.discovery_key))).toBe(true);
   expect((await run(['leave', '--data-dir', dataDir])).code).toBe(0);
 }, 180_000);
+
+const running = async (node: NodeProcess) => (await node.client.health()).body.services?.filter(({ state }) => state === 'running').length;
+const kept = async (dataDir: string) => JSON.parse(await readFile(join(dataDir, 'member.json'), 'utf8')).member;
+
+it('nodes without the fleet key follow a cloud, one by a join key and one by a key of its own', async () => {
+  const worker = await startWorkerProcess(KEY);
+  try {
+    const cloud = createClient({ url: worker.url, credential: KEY });
+    const issuing = createIdentityClient({ url: worker.url, credential: KEY, fetch });
+    const { key: join_key } = await issuing.createKey({ scope: 'join', site: 'lab' });
+    const { key: own_key } = await issuing.createKey({ scope: 'node', node_id: 'n2' });
+    await cloud.publish('plan', PLAN, { if_match: 0 });
+    const members: NodeProcess[] = [];
+    for (const [key, name] of [
+      [join_key, 'n1'],
+      [own_key, 'n2'],
+    ] as const) {
+      const dataDir = await folder();
+      const joined = await run(['join', key, '--data-dir', dataDir, '--node-id', name, '--cloud-url', worker.url, '--no-start']);
+      expect(joined).toMatchObject({ code: 0, err: '' });
+      members.push(await start(dataDir, []));
+    }
+    for (const member of members) await until('both services', async () => (await running(member)) === 2);
+    const [first, second] = members.map(({ dataDir }) => dataDir);
+    expect(await kept(first ?? '')).toMatchObject({ site: 'lab', is_cloud: true, credential: expect.stringMatching(/^bpn~default~n1~/) });
+    expect(await kept(second ?? '')).toMatchObject({ issued_key: own_key });
+    expect(await kept(second ?? '')).not.toHaveProperty('credential');
+    expect((await members[0]?.client.health())?.body).toMatchObject({ source: 'cloud', site: 'lab', role: 'worker' });
+    const { nodes: seen } = (await cloud.nodes()).body;
+    expect(seen.map(({ node_id, liveness }) => `${node_id} ${liveness}`).sort()).toEqual(['n1 online', 'n2 online']);
+    // A join key lets nobody be one of them.
+    const thief = await run(['join', join_key, '--data-dir', await folder(), '--node-id', 'n1', '--cloud-url', worker.url, '--no-start']);
+    expect(thief).toMatchObject({ code: 1, err: expect.stringContaining('registered already') });
+  } finally {
+    for (const node of nodes) await end(node, 'SIGTERM');
+    await worker.stop();
+  }
+}, 180_000);
+
+it('a node with a JWT and no fleet key follows its leader over https, and takes the JWTs of people itself', async () => {
+  const made = await folder();
+  const { cert, key } = await makeCertificate(made, 'fleet');
+  const signer = await makeKey('one', 'EdDSA');
+  await writeFile(join(made, 'keys.json'), jwksOf(signer));
+  await writeFile(join(made, 'token'), await sign(signer, claimsAt(Date.now(), { sub: 'm', scope: 'node' })));
+  const jwt = { BOOTPLANE_JWKS_FILE: join(made, 'keys.json'), BOOTPLANE_JWT_ISSUER: ISSUER, BOOTPLANE_JWT_AUDIENCE: AUDIENCE };
+  const tls = { BOOTPLANE_TLS_CERT: cert, BOOTPLANE_TLS_KEY: key, BOOTPLANE_TLS_CA: cert, ...jwt };
+  const leader = await start(await folder(), ['--node-id', 'a'], { ...tls, BOOTPLANE_API_KEY: KEY });
+  await until('the leader', async () => (await leader.client.health()).body.role === 'leader');
+  const secure = leader.url.replace('http:', 'https:');
+
+  const dataDir = await folder();
+  const env = { ...tls, BOOTPLANE_TOKEN_FILE: join(made, 'token') };
+  const joining = spawnCli(['join', '--data-dir', dataDir, '--node-id', 'm', '--peers', secure, '--no-start'], env);
+  let said = '';
+  joining.stderr?.on('data', (chunk) => (said += chunk));
+  const code = await new Promise((resolve) => joining.once('exit', resolve));
+  expect({ code, said }).toEqual({ code: 0, said: '' });
+  expect(await kept(dataDir)).not.toHaveProperty('credential');
+
+  const member = await start(dataDir, [], env);
+  await until('the member at its leader', async () =>
+    (await leader.client.nodes()).body.nodes.some(({ node_id, liveness }) => node_id === 'm' && liveness === 'online'),
+  );
+  expect((await member.client.health()).body).toMatchObject({ leader_url: secure, source: 'peer' });
+  await leader.client.publish('plan', PLAN, { if_match: 0 });
+  await until('both services', async () => (await running(member)) === 2);
+  const person = await sign(signer, claimsAt(Date.now(), { sub: 'jane', scope: 'viewer' }));
+  expect((await createClient({ url: member.url, credential: person }).nodes()).body.nodes).toHaveLength(2);
+}, 120_000);

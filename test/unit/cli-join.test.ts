@@ -98,7 +98,7 @@ describe('join', () => {
     [KEY.slice(0, -1), 'instead of 47'],
     [`${KEY}${KEY}`, 'instead of 47'],
     ['words with blanks in between them', 'blanks'],
-    [`bpi~default~1f0c2d3e4a5b6c7d~${'a'.repeat(43)}`, 'an issued key'],
+    [`bpi~default~1f0c2d3e4a5b6c7d~${'a'.repeat(43)}`, 'neither is named'],
   ])('refuses %j', async (key, why) => {
     const ran = await joinWith(['-', '--no-start'], { stdin: key });
     expect(ran.code).toBe(1);

@@ -5,11 +5,11 @@ import { toTimestamp } from '../../../shared/contract/ids.ts';
 import type { Member } from '../../../shared/contract/member.ts';
 import { MEMBER_FILE, MemberFileError, readMember, writeMember } from '../../../shared/discovery/member-file.ts';
 import { createMembership, type Membership, type MembershipDeps } from '../../../shared/discovery/membership.ts';
+import { drain } from '../../support/drain.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
 import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
-import { drain } from './drain.ts';
 import { keys as old } from './harness.ts';
 
 const DAY_MS = 86_400_000;
@@ -24,7 +24,7 @@ let asked: { url: string; credential: string | null }[];
 let holder: FleetKeys | undefined;
 const over = new AbortController();
 beforeEach(() => {
-  clock = new SimulatedClock(undefined, drain);
+  clock = new SimulatedClock();
   files = memoryStateFiles();
   log = recordingLog();
   asked = [];
