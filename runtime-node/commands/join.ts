@@ -19,7 +19,7 @@ Examples:
   bootplane join - < key.txt                      the key from standard input: in no process list, no shell history
   bootplane join - --no-start                     only write the key; a service manager runs \`bootplane up\`
   bootplane join - --replace < new.key            after \`bootplane fleet rotate\`: the new key of the same fleet
-  bootplane join bpi~… --cloud-url URL            without the fleet key, by a join key (\`bootplane keys create --scope join\`)
+  bootplane join bpi~… --cloud-url URL            without the fleet key, by a join key (\`bootplane keys create join\`)
   bootplane join bpi~… --peers https://a:7420     the same, from the leader of a site without a cloud
   BOOTPLANE_TOKEN_FILE=node.jwt bootplane join --cloud-url URL   the same, by the node's own JWT
 

@@ -31,7 +31,7 @@ export async function readMember(deps: FileDeps): Promise<Member | undefined> {
 }
 
 const AGAIN =
-  'have a join key made for this node alone (`bootplane keys create --scope join --max-uses 1`) and join with it again (`bootplane join`)';
+  'have a join key made for this node alone (`bootplane keys create join --max-uses 1`) and join with it again (`bootplane join`)';
 
 /** As it was when the file was written. A string says why it can't be used. */
 async function readOne({ files }: FileDeps, name: string): Promise<Member | string | undefined> {
