@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import * as z from 'zod';
 import { toBase64Url } from '../shared/contract/base64url.ts';
-import { toTimestamp } from '../shared/contract/ids.ts';
+import { Id, toTimestamp } from '../shared/contract/ids.ts';
 import type { JoinAnswer } from '../shared/contract/join.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
 import { type Member, retiredKeys } from '../shared/contract/member.ts';
 import { memberKeys } from '../shared/contract/member-keys.ts';
 import { boundedFetch } from '../shared/discovery/bounded-fetch.ts';
 import { identify } from '../shared/discovery/identify.ts';
+import { readJsonFile } from '../shared/discovery/json-file.ts';
 import { MEMBER_FILE, readMember, writeMember } from '../shared/discovery/member-file.ts';
 import { createIdentityClient } from '../shared/identity-client.ts';
 import type { Log } from '../shared/ports/log.ts';
@@ -50,8 +52,10 @@ export async function joinAsMember({ settings, key }: MemberJoinRequest): Promis
     const random = createNodeRandom(clock);
     // Of a file that is spoilt nothing is left: that is why somebody joins again.
     const before = await readMember({ files, log: quiet }).catch(() => undefined);
-    const named = settings.node_id ?? before?.node_id;
-    const { node_id } = await identify({ files, clock, random, log: quiet, ...(named === undefined ? {} : { node_id: named }) });
+    // Kept before anything is asked, so that who tries again is the same node. Its boots are not counted here.
+    const kept = await readJsonFile({ files, log: quiet }, 'node.json', z.object({ node_id: Id }));
+    const named = settings.node_id ?? before?.node_id ?? kept?.node_id;
+    const node_id = named ?? (await identify({ files, clock, random, log: quiet })).node_id;
     if (tls_ca !== undefined) trustAlso(tls_ca);
     const credential = key ?? (token_file === undefined ? '' : (await watchedFile(token_file).read()).trim());
     const fetch = boundedFetch({

@@ -60,7 +60,7 @@ function asMember(config: Config, member: Member, log: Log): Config {
   const peers = member.is_cloud ? config.peers : [...new Set([...config.peers, member.joined_at])];
   const isProxy = capabilities.includes(PROXY_CAPABILITY);
   log.info(
-    'this node has joined without the fleet key: it verifies what the fleet signs and acts as itself alone, so it never leads, is no proxy and vouches for nobody',
+    'this node has joined without the fleet key: it verifies what the fleet signs and acts as itself alone, so it never leads, is no proxy and vouches for nobody; another node of its site has to hold the key',
   );
   if (isProxy)
     log.warn(`the capability ${PROXY_CAPABILITY} is left out: a proxy checks the credentials of others, which takes the fleet key`);

@@ -120,7 +120,7 @@ it('a node that joined without the fleet key runs what the fleet signs, comes up
 const running = async (node: NodeProcess) => (await node.client.health()).body.services?.filter(({ state }) => state === 'running').length;
 const kept = async (dataDir: string) => JSON.parse(await readFile(join(dataDir, 'member.json'), 'utf8')).member;
 
-it('nodes without the fleet key follow a cloud, one by a join key and one by a key of its own', async () => {
+it('nodes without the fleet key are let in by a cloud, one by a join key and one by a key of its own, and follow the leader of its site', async () => {
   const worker = await startWorkerProcess(KEY);
   try {
     const cloud = createClient({ url: worker.url, credential: KEY });
@@ -128,24 +128,38 @@ it('nodes without the fleet key follow a cloud, one by a join key and one by a k
     const { key: join_key } = await issuing.createKey({ scope: 'join', site: 'lab' });
     const { key: own_key } = await issuing.createKey({ scope: 'node', node_id: 'n2' });
     await cloud.publish('plan', PLAN, { if_match: 0 });
+    const leader = await start(await folder(), ['--node-id', 'a', '--site', 'lab', '--cloud-url', worker.url], { BOOTPLANE_API_KEY: KEY });
+    await until('the leader', async () => (await leader.client.health()).body.confirmed === true);
     const members: NodeProcess[] = [];
     for (const [key, name] of [
       [join_key, 'n1'],
       [own_key, 'n2'],
     ] as const) {
       const dataDir = await folder();
-      const joined = await run(['join', key, '--data-dir', dataDir, '--node-id', name, '--cloud-url', worker.url, '--no-start']);
+      const joined = await run([
+        'join',
+        key,
+        '--data-dir',
+        dataDir,
+        '--node-id',
+        name,
+        '--cloud-url',
+        worker.url,
+        '--site',
+        'lab',
+        '--no-start',
+      ]);
       expect(joined).toMatchObject({ code: 0, err: '' });
-      members.push(await start(dataDir, []));
+      members.push(await start(dataDir, ['--site', 'lab']));
     }
     for (const member of members) await until('both services', async () => (await running(member)) === 2);
     const [first, second] = members.map(({ dataDir }) => dataDir);
     expect(await kept(first ?? '')).toMatchObject({ site: 'lab', is_cloud: true, credential: expect.stringMatching(/^bpn~default~n1~/) });
     expect(await kept(second ?? '')).toMatchObject({ issued_key: own_key });
     expect(await kept(second ?? '')).not.toHaveProperty('credential');
-    expect((await members[0]?.client.health())?.body).toMatchObject({ source: 'cloud', site: 'lab', role: 'worker' });
+    expect((await members[0]?.client.health())?.body).toMatchObject({ leader_node_id: 'a', site: 'lab', role: 'worker' });
     const { nodes: seen } = (await cloud.nodes()).body;
-    expect(seen.map(({ node_id, liveness }) => `${node_id} ${liveness}`).sort()).toEqual(['n1 online', 'n2 online']);
+    expect(seen.filter(({ liveness }) => liveness === 'online').map(({ node_id }) => node_id)).toContain('a');
     // A join key lets nobody be one of them.
     const thief = await run(['join', join_key, '--data-dir', await folder(), '--node-id', 'n1', '--cloud-url', worker.url, '--no-start']);
     expect(thief).toMatchObject({ code: 1, err: expect.stringContaining('registered already') });
