@@ -56,7 +56,7 @@ export function createSend({ fetch, clock, keys, identity }: SenderParts): Send 
     const headers = new Headers(call.headers);
     headers.delete('x-api-key');
     const who = claimsOf(call.caller);
-    const claims = await signSubject(keys, identity.node_id, {
+    const claims = await signSubject(holder, identity.node_id, {
       ...who,
       ...{ to: new URL(url).origin, epoch, nonce: forwardNonce(identity.instance_id, counter, who) },
       ...(body instanceof ReadableStream ? {} : { body_sha256: await sha256Hex(body ?? new Uint8Array()) }),
