@@ -158,8 +158,10 @@ it('nodes without the fleet key are let in by a cloud, one by a join key and one
     expect(await kept(second ?? '')).toMatchObject({ issued_key: own_key });
     expect(await kept(second ?? '')).not.toHaveProperty('credential');
     expect((await members[0]?.client.health())?.body).toMatchObject({ leader_node_id: 'a', site: 'lab', role: 'worker' });
-    const { nodes: seen } = (await cloud.nodes()).body;
-    expect(seen.filter(({ liveness }) => liveness === 'online').map(({ node_id }) => node_id)).toContain('a');
+    await until('all of them at the cloud', async () => {
+      const online = (await cloud.nodes()).body.nodes.filter(({ liveness }) => liveness === 'online').map(({ node_id }) => node_id);
+      return online.sort().join() === 'a,n1,n2';
+    });
     // A join key lets nobody be one of them.
     const thief = await run(['join', join_key, '--data-dir', await folder(), '--node-id', 'n1', '--cloud-url', worker.url, '--no-start']);
     expect(thief).toMatchObject({ code: 1, err: expect.stringContaining('registered already') });
