@@ -51,8 +51,15 @@ type Send = (topic: string, body: Body, message_id: string) => Promise<void>;
 
 function createSender(bus: EventBus, log: Log): Send {
   let declared: Promise<void> | undefined;
+  // It is tried again at each event, and would say the same each time.
+  let complaint: string | undefined;
+  const complain = (why: string | undefined) => {
+    const message = `the exchange ${OVERLAY} can't be declared as a topic; events are published to what is there`;
+    if (why !== undefined && why !== complaint) log.warn(message, { error: why });
+    complaint = why;
+  };
   const publish = async (topic: string, body: Body, message_id: string) => {
-    declared ??= declare(bus, log);
+    declared ??= declare(bus, complain);
     try {
       await declared;
       const bytes = new TextEncoder().encode(JSON.stringify(body));
@@ -74,12 +81,13 @@ function createSender(bus: EventBus, log: Log): Send {
   };
 }
 
-async function declare(bus: EventBus, log: Log): Promise<void> {
+async function declare(bus: EventBus, complain: (why: string | undefined) => void): Promise<void> {
   try {
     await bus.ensureExchange({ name: OVERLAY, type: 'topic' });
+    complain(undefined);
   } catch (error) {
     // One of another type is what somebody wanted, and one that this node may not declare can be there: what is published says more.
     if (!(error instanceof BusError && (error.kind === 'incompatible' || error.kind === 'unauthorized'))) throw error;
-    log.warn(`the exchange ${OVERLAY} can't be declared as a topic; events are published to what is there`, { error: error.message });
+    complain(error.message);
   }
 }

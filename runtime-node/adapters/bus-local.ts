@@ -12,6 +12,7 @@ import {
   type EmbeddedBus,
   type Holding,
   type OutgoingMessage,
+  type QueueUse,
   type ReceiveOptions,
   type RemoveQueueOptions,
   type Topology,
@@ -28,6 +29,7 @@ import { QueueRemoval } from './bus-local/removal.ts';
 import { openQueues, toBusError } from './bus-local/schema.ts';
 import { Signals } from './bus-local/signals.ts';
 import { type QueueRow, TopologyStore } from './bus-local/topology.ts';
+import { Traffic } from './bus-local/traffic.ts';
 import type { SetAside } from './sqlite-file/damage.ts';
 import { GroupCommit } from './sqlite-file/group-commit.ts';
 import { IN_MEMORY } from './sqlite-file/open.ts';
@@ -91,6 +93,7 @@ class LocalBus implements EmbeddedBus {
   readonly #messages: MessageStore;
   readonly #leases: Leases;
   readonly #signals = new Signals();
+  readonly #traffic: Traffic;
   readonly #alarm: Alarm;
   readonly #removal: QueueRemoval;
   /** Each with its queue. */
@@ -113,6 +116,7 @@ class LocalBus implements EmbeddedBus {
     });
     const instance = random.uuid();
     this.#leases = new Leases(clock, instance);
+    this.#traffic = new Traffic(clock);
     this.#alarm = new Alarm(clock, () => this.#onTime());
     this.#alarm.setBy(clock.monotonic());
     this.backend = { kind: 'local', identity: file === IN_MEMORY ? `memory:${instance}` : file };
@@ -120,9 +124,10 @@ class LocalBus implements EmbeddedBus {
       topology: this.#topology,
       messages: this.#messages,
       run: (work) => this.#run(work),
-      isUsed: (queue) => this.#signals.isAwaited(queue) || [...this.#consumers.values()].includes(queue),
+      isUsed: (queue) => this.#users(queue) > 0,
       onGone: (queue) => {
         this.#leases.drop(queue);
+        this.#traffic.forget(queue);
         this.#signals.wake([queue]);
       },
     });
@@ -192,6 +197,7 @@ class LocalBus implements EmbeddedBus {
     // The caller may reuse its buffer before the group is written.
     const own = { ...message, headers: { ...message.headers }, body: message.body.slice() };
     const { routed, queues } = await this.#run(() => this.#messages.publish(own));
+    for (const { name } of queues) this.#traffic.note(name, 'came');
     this.#arrived(queues);
     return { routed };
   }
@@ -238,6 +244,11 @@ class LocalBus implements EmbeddedBus {
     return await this.#sweeping(() => this.#messages.stats(this.#topology.queue(queue)));
   }
 
+  async queueUse(queue: string): Promise<QueueUse> {
+    const { unacked } = await this.queueStats(queue);
+    return { consumers: this.#users(queue), unacked, lately: this.#traffic.of(queue) };
+  }
+
   /** Stops all consumers, waits for handlers and writes under way, and closes the file. Waiting receives resolve with nothing. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -264,6 +275,8 @@ class LocalBus implements EmbeddedBus {
         const arrival = this.#signals.next(request.queue, signal);
         const deliveries = await this.#take(request);
         const left = request.until - this.#clock.monotonic();
+        if (deliveries.length > 0) this.#traffic.note(request.queue, 'taken', deliveries.length);
+        else if (left <= 0) this.#traffic.note(request.queue, 'asked_in_vain');
         if (deliveries.length > 0 || left <= 0 || isOver(request)) return deliveries;
         await (left === Number.POSITIVE_INFINITY ? arrival : Promise.race([arrival, this.#clock.sleep(left, signal)]));
         if (isOver(request)) return [];
@@ -272,6 +285,12 @@ class LocalBus implements EmbeddedBus {
         waiting.abort();
       }
     }
+  }
+
+  /** Consumers, and those who wait in `receive`: a consumer with nothing to do waits too, and counts once. */
+  #users(queue: string): number {
+    const consumers = [...this.#consumers.values()].filter((one) => one === queue).length;
+    return Math.max(consumers, this.#signals.waiting(queue));
   }
 
   async #take({ queue, limit, visibility }: Request): Promise<Delivery[]> {

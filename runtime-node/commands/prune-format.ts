@@ -1,4 +1,12 @@
-import type { Holding, PruneComponent, PruneEvidence, PruneOutcome, PrunePreview, PruneResult } from '../../shared/contract/prune.ts';
+import type {
+  Holding,
+  PruneComponent,
+  PruneEvidence,
+  PruneOutcome,
+  PrunePreview,
+  PruneResult,
+  QueueUse,
+} from '../../shared/contract/prune.ts';
 import { oneLine } from './format.ts';
 import { type Colors, colorsFor, type Io } from './io.ts';
 import { formatChange } from './reconcile-diff.ts';
@@ -11,7 +19,7 @@ export function formatPreview(io: Io, preview: PrunePreview, include_non_empty: 
   const { components, refused, hash, generation } = preview;
   const colors = colorsFor(io);
   const actions = components.flatMap((one) => one.actions);
-  const filled = actions.filter(({ evidence: { empty, unguarded } }) => !empty || unguarded === true).length;
+  const filled = actions.filter(({ evidence: { empty, used, unguarded } }) => !empty || used === true || unguarded === true).length;
   return [
     ...components.flatMap((component) => formatComponent(io, component)),
     ...(refused.length === 0 ? [] : ['', ...refused.map((why) => colors.red(`Nothing may be removed now: ${oneLine(why)}`))]),
@@ -22,7 +30,7 @@ export function formatPreview(io: Io, preview: PrunePreview, include_non_empty: 
 
 function sumUp(count: number, filled: number, generation: number | undefined, include_non_empty: boolean): string {
   const stays = include_non_empty ? '' : `, which ${filled === 1 ? 'stays' : 'stay'} without --include-non-empty`;
-  const rest = filled === 0 ? 'all of it empty' : `${filled} of them not, or not surely, empty${stays}`;
+  const rest = filled === 0 ? 'all of it empty and unused' : `${filled} of them not, or not surely, empty and unused${stays}`;
   return `${count} ${count === 1 ? 'action' : 'actions'} by profile generation ${generation}, ${rest}.`;
 }
 
@@ -32,7 +40,7 @@ function howTo({ expires_in_seconds = 0 }: PrunePreview, hash: string, hasFilled
   return [
     `To do exactly this, within ${minutes} minutes:`,
     command,
-    ...(hasFilled ? ['or, with what is not empty:', `${command} --include-non-empty`] : []),
+    ...(hasFilled ? ['or, with what is not empty or is used:', `${command} --include-non-empty`] : []),
   ];
 }
 
@@ -49,6 +57,7 @@ function formatComponent(io: Io, { component, backend, identity, actions, kept, 
     ...formatChange(io, action),
     ...(action.detail === undefined ? [] : [`      ${oneLine(action.detail)}`]),
     `      ${formatEvidence(colors, action.evidence)}`,
+    ...formatUse(colors, action.evidence),
   ]);
   return [`${head}:`, ...lines, ...stays];
 }
@@ -71,6 +80,25 @@ function formatEvidence(colors: Colors, { empty, unguarded, holds, at_least }: P
     return count === 0 ? [] : [`${count} ${count === 1 ? one : many}`];
   });
   return colors.red(`holds ${at_least === true ? 'at least ' : ''}${parts.join(', ')}`);
+}
+
+/** Who would miss it, as far as its broker tells. */
+function formatUse(colors: Colors, { used, use }: PruneEvidence): string[] {
+  if (use === undefined) return [];
+  const { consumers, lately, unread } = use;
+  const attached = consumers === 0 ? [] : [`${consumers} ${consumers === 1 ? 'consumer is' : 'consumers are'} attached, so it stays`];
+  const signs = [...attached, ...(lately === undefined ? [] : [formatTraffic(lately)])].join('; ');
+  const found = used === true ? [colors.red(`      in use: ${signs}`)] : signs === '' ? [] : [`      not in use: ${signs}`];
+  return [...found, ...(unread === undefined ? [] : [colors.yellow(`      perhaps in use: ${oneLine(unread)}`)])];
+}
+
+function formatTraffic({ seconds, came, taken, asked_in_vain }: NonNullable<QueueUse['lately']>): string {
+  const asked = asked_in_vain === 0 ? '' : `, and ${asked_in_vain} times somebody asked for one in vain`;
+  return `in the last ${Math.round(seconds / 60)} minutes ${plural(came, 'message')} came and ${taken} went out${asked}`;
+}
+
+function plural(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }
 
 const WORDS: Record<PruneOutcome, string> = { applied: 'done', kept: 'stays', failed: 'failed', not_tried: 'not tried' };

@@ -7,11 +7,37 @@ import { ActionView } from './reconcile.ts';
 export const Holding = z.enum(['objects', 'older_versions', 'unfinished_uploads', 'bytes', 'messages', 'unacked']);
 export type Holding = z.infer<typeof Holding>;
 
-/** What would be lost. */
+/** What went through a queue within the last `seconds`, some seconds ago at the latest. */
+export const QueueTraffic = z.object({
+  seconds: Count,
+  /** Messages that were routed into it. */
+  came: Count,
+  /** Messages that were handed out. */
+  taken: Count,
+  /** How often somebody asked for a message and there was none. */
+  asked_in_vain: Count,
+});
+
+/** Who uses a queue, as far as its broker tells. */
+export const QueueUse = z
+  .object({
+    /** Attached now. While there are any the queue stays, whatever is approved. */
+    consumers: Count,
+    lately: QueueTraffic.optional(),
+    /** Why nobody can tell who takes messages without being a consumer. */
+    unread: z.string().optional(),
+  })
+  .meta({ id: 'QueueUse' });
+export type QueueUse = Readonly<z.infer<typeof QueueUse>>;
+
+/** What would be lost, and by whom it would be missed. */
 export const PruneEvidence = z
   .object({
     /** Nothing would be lost. Else the action needs `include_non_empty`. */
     empty: z.boolean(),
+    /** Somebody uses it, or did so lately: needs `include_non_empty` too. `use` says how. */
+    used: z.literal(true).optional(),
+    use: QueueUse.optional(),
     /** It is empty now, and its backend can't refuse to remove it when that has just changed: needs `include_non_empty` too. */
     unguarded: z.literal(true).optional(),
     holds: z.partialRecord(Holding, Count),

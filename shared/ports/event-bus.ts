@@ -55,6 +55,8 @@ export interface EventBus {
   consume(queue: string, handler: (delivery: Delivery) => Promise<void>, options?: { prefetch?: number }): Promise<Consumer>;
   /** `unacked` counts what is handed out and not settled; see `capabilities.counts_all_unacked`. */
   queueStats(queue: string): Promise<{ ready: number; unacked: number }>;
+  /** Who uses a queue, as far as the backend tells. What it tells may be some seconds old. */
+  queueUse(queue: string): Promise<QueueUse>;
   close(): Promise<void>;
 }
 
@@ -101,6 +103,29 @@ export interface BusCapabilities {
   readonly concurrent_declarations: number;
   /** `queueStats` counts what every process holds; without it only what this one does. */
   readonly counts_all_unacked: boolean;
+}
+
+/** Who uses a queue. A client that asks for messages one by one (`basic.get`) is no consumer: only what it did lately shows it. */
+export interface QueueUse {
+  /** Attached now. Such a queue is `in_use`. */
+  readonly consumers: number;
+  /** What all processes hold and have not settled. Absent where that can't be told. */
+  readonly unacked?: number;
+  /** Absent where that can't be told. */
+  readonly lately?: QueueTraffic;
+  /** Why something above is absent, in words for people. */
+  readonly unread?: string;
+}
+
+/** What went through a queue within the last `seconds`. A backend that has just started knows only what came since. */
+export interface QueueTraffic {
+  readonly seconds: number;
+  /** Messages that were routed into it. */
+  readonly came: number;
+  /** Messages that were handed out, each time they were. */
+  readonly taken: number;
+  /** How often somebody asked for a message and there was none. */
+  readonly asked_in_vain: number;
 }
 
 export interface TopologyNames {

@@ -6,7 +6,8 @@ import type { EnvironmentComponent } from './component.ts';
 import { openRun, type RunDeps, type RunIdentity, tell, tellAction } from './component-run.ts';
 import { withDeadline } from './deadline.ts';
 import { type Outcome, summarise } from './outcome.ts';
-import { isAway, runActions } from './run-actions.ts';
+import { isWorthTelling, type Repeated, repeatedAfter, withCount } from './repeats.ts';
+import { type ActionResult, isAway, runActions } from './run-actions.ts';
 import type { Desired } from './types.ts';
 import { actionName, clipMessage, describeError, listed } from './wording.ts';
 
@@ -14,7 +15,9 @@ import { actionName, clipMessage, describeError, listed } from './wording.ts';
 export interface ComponentMemory {
   status?: ComponentStatus | undefined;
   /** How the component stood when it was last reported, and in which run. */
-  reported?: { readonly standing: string; readonly run: RunIdentity } | undefined;
+  reported?: { readonly standing: Repeated; readonly run: RunIdentity } | undefined;
+  /** How each action of the last run went that did not succeed, by its name. */
+  troubles?: ReadonlyMap<string, Repeated> | undefined;
   /** The document that was last applied in full. */
   applied?: string | undefined;
 }
@@ -44,6 +47,7 @@ export async function applyComponent(
   const executable = actions.filter(({ execute }) => execute !== undefined);
   const skipped = actions.filter(({ execute }) => execute === undefined);
   if (executable.length === 0) {
+    memory.troubles = undefined;
     memory.applied = documentName(desired);
     return finish(deps, component, desired, memory, { outcome: beside.besides(summarise([], skipped, false)), duration_ms: took() });
   }
@@ -52,12 +56,35 @@ export async function applyComponent(
   const changed = drifted ? executable.filter(({ probe }) => probe === undefined) : [];
   if (changed.length > 0) showDrift(deps, run, changed, memory);
   const { concurrency = 1 } = component;
-  const results = await runActions(executable, { ...deps, concurrency, done: (result) => tellAction(deps, run, result) });
+  const results = await runActions(executable, { ...deps, concurrency, done: tellingOnce(deps, run, memory) });
   const lost = results.find(({ away }) => away);
   const stands = lost === undefined ? undefined : beside.standsIn(lost.message ?? '');
   const outcome = stands ?? beside.besides(summarise(results, skipped, drifted));
   memory.applied = outcome.status === 'failed' || outcome.status === 'pending' ? undefined : documentName(desired);
-  return finish(deps, component, desired, memory, { run, outcome, duration_ms: took() });
+  const hasChanged = results.some((result) => result.outcome === 'applied');
+  return finish(deps, component, desired, memory, { run, hasChanged, outcome, duration_ms: took() });
+}
+
+/** Tells how each action ended, but for one that ends as it did in the run before: that is counted. */
+function tellingOnce(deps: RunDeps, run: RunIdentity, memory: ComponentMemory): (result: ActionResult) => void {
+  const before = memory.troubles;
+  const troubles = new Map<string, Repeated>();
+  memory.troubles = troubles;
+  return (result) => {
+    const { view, outcome, message } = result;
+    if (outcome === 'applied') return tellAction(deps, run, result);
+    const name = actionName(view);
+    const what = JSON.stringify([run.generation, run.hash, outcome, message]);
+    const repeated = repeatedAfter(before?.get(name), what, nowOf(deps));
+    troubles.set(name, repeated);
+    const counted = withCount(message, repeated);
+    if (isWorthTelling(repeated)) tellAction(deps, run, { ...result, ...(counted === undefined ? {} : { message: counted }) });
+    else deps.log.debug(`${name}: as the last time`, { ...run, message });
+  };
+}
+
+function nowOf({ clock }: RunDeps): string {
+  return toTimestamp(clock.now());
 }
 
 /** Tells how the component stands, and touches nothing. Never rejects. */
@@ -119,7 +146,10 @@ interface Step extends Outcome {
 }
 
 interface Ended {
+  /** Absent: there was nothing to do, or nothing could be done. */
   readonly run?: RunIdentity;
+  /** Something was done, and with success. */
+  readonly hasChanged?: boolean;
   readonly outcome: Outcome;
   readonly duration_ms: number;
 }
@@ -129,14 +159,18 @@ async function finish(
   { component }: EnvironmentComponent,
   desired: Desired<EnvironmentProfile>,
   memory: ComponentMemory,
-  { run: opened, outcome, duration_ms }: Ended,
+  { run: opened, hasChanged = false, outcome, duration_ms }: Ended,
 ): Promise<void> {
-  const standing = JSON.stringify([documentName(desired), outcome]);
-  const step: Step = { action: 'reconcile', ...outcome, duration_ms };
-  // By level: a run that did nothing and stands where it stood says nothing, and takes no number.
-  if (opened === undefined && memory.reported?.standing === standing) {
-    memory.status = toStatus(deps, memory.reported.run, step);
-    deps.log.debug(`${component} is as it was`, { ...memory.reported.run, action: 'reconcile', status: outcome.status, duration_ms });
+  const before = memory.reported;
+  const standing = repeatedAfter(before?.standing, JSON.stringify([documentName(desired), outcome]), nowOf(deps));
+  const message = outcome.status === 'failed' ? withCount(outcome.message, standing) : outcome.message;
+  const step: Step = { action: 'reconcile', ...outcome, ...(message === undefined ? {} : { message: clipMessage(message) }), duration_ms };
+  // By level: a run that changed nothing and stands where it stood says nothing; without anything to try it takes no number.
+  if (before !== undefined && standing.times > 1 && !hasChanged && (opened === undefined || !isWorthTelling(standing))) {
+    const run = opened ?? before.run;
+    memory.status = toStatus(deps, run, step);
+    memory.reported = { standing, run };
+    deps.log.debug(`${component} is as it was`, { ...run, action: 'reconcile', status: outcome.status, duration_ms });
     return;
   }
   const run = opened ?? (await openRun(deps, component, desired));

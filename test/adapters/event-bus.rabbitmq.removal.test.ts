@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { whyNoRabbitMq } from '../support/servers/rabbitmq.ts';
+import { until } from '../support/until.ts';
 import { rabbitTests } from './event-bus.rabbitmq.support.ts';
 
 const why = whyNoRabbitMq();
@@ -20,6 +21,34 @@ describe.skipIf(why !== undefined)(`removals on RabbitMQ${why === undefined ? ''
     await bus.ack('held', delivery?.token ?? '');
     expect(tests.lines.filter(({ message }) => message.includes('lost'))).toEqual([]);
     expect((await bus.readTopology({ exchanges: [], queues: ['doomed'], bindings: [] })).queues).toEqual([]);
+  });
+
+  // What takes messages by basic.get has no consumer: the broker lets its queue be removed as unused.
+  test.each(['classic', 'quorum'] as const)('can be decided with who asks a %s queue for messages one by one', async (type) => {
+    const [bus, others, blind] = [tests.openManaged(), tests.open(), tests.open()];
+    const [polled, taken, idle] = [`polled-${type}`, `taken-${type}`, `idle-${type}`];
+    for (const name of [polled, taken, idle]) await bus.ensureQueue({ name, type, arguments: {} });
+    for (const queue of [polled, polled]) await others.receive(queue);
+    for (const _ of [1, 2]) await send(taken);
+    const [delivery] = await until('a message', async () => {
+      const found = await others.receive(taken);
+      return found.length > 0 && found;
+    });
+    // Of a new queue its management interface tells nothing but the name at first, and of what went through some seconds later.
+    expect(await bus.queueUse(idle)).toMatchObject({ consumers: 0, lately: { seconds: 600, came: 0, taken: 0, asked_in_vain: 0 } });
+    await until('its figures', async () => (await bus.queueUse(idle)).unacked === 0);
+    await until('the figures', async () => (await bus.queueUse(polled)).lately?.asked_in_vain === 2);
+    // What waits in `receive` is a consumer for a moment.
+    await until('the others', async () => {
+      const { consumers, unacked, lately } = await bus.queueUse(taken);
+      return consumers === 0 && unacked === 1 && lately?.came === 2 && lately.taken === 1;
+    });
+    expect(await blind.queueUse(polled)).toEqual({ consumers: 0, unread: expect.stringContaining('RABBITMQ_MANAGEMENT_URL') });
+    await others.ack(taken, delivery?.token ?? '');
+    const consumer = await others.consume(idle, async () => undefined);
+    expect(await blind.queueUse(idle)).toMatchObject({ consumers: 1 });
+    expect(await bus.queueUse(idle)).toMatchObject({ consumers: 1 });
+    await consumer.stop();
   });
 
   test('leave what others use as it is', async () => {

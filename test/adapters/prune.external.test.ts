@@ -8,6 +8,7 @@ import { memoryOwnership } from '../support/memory-ownership.ts';
 import { named, outcomes, pruneOn } from '../support/prune-world.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { type RabbitMq, startRabbitMq, whyNoRabbitMq } from '../support/servers/rabbitmq.ts';
+import { until } from '../support/until.ts';
 import { rabbitBus } from './event-bus.rabbitmq.support.ts';
 import { CEPH, openS3, type Store } from './object-storage.s3.support.ts';
 
@@ -118,6 +119,19 @@ describe.skipIf(why !== undefined)('prune on RabbitMQ and S3', () => {
         lifecycle: [{ id: 'theirs', prefix: 'x/', expire_days: 9 }],
       }),
     ]);
+  });
+
+  test('a queue that somebody takes from without being a consumer is shown as used, and stays unless that is approved', async () => {
+    const node = await shrunk();
+    const others = rabbitBus({ url: broker.url() });
+    await others.receive(`made-${id}`);
+    await until('the figures', async () => (await bus.queueUse(`made-${id}`)).lately?.asked_in_vain === 1);
+    const preview = await node.preview();
+    const shown = preview.components.flatMap(({ actions }) => actions).find(({ subject }) => subject === `queue made-${id}`);
+    expect(shown?.evidence).toMatchObject({ empty: true, used: true, use: { consumers: 0, lately: { taken: 0, asked_in_vain: 1 } } });
+    expect(outcomes(await node.approve(preview))).toMatchObject({ [`remove-queue queue made-${id}`]: 'kept' });
+    expect(outcomes(await node.approve(await node.preview(), true))).toMatchObject({ [`remove-queue queue made-${id}`]: 'applied' });
+    await others.close();
   });
 
   test('a leader that takes over finds by their marks the buckets of the one before, and none of its queues', async () => {

@@ -42,6 +42,18 @@ export function removalCases(suite: BusSuite): void {
       expect(await exists(doomed)).toBe(false);
     });
 
+    it('who uses a queue is told as far as the backend can', async () => {
+      const used = await queue();
+      const before = await suite.bus.queueUse(used);
+      expect(before).toMatchObject({ consumers: 0 });
+      expect(before.lately === undefined).toBe(before.unread !== undefined);
+      const consumer = await suite.bus.consume(used, async () => {});
+      await until(async () => (await suite.bus.queueUse(used)).consumers === 1);
+      await consumer.stop();
+      await until(async () => (await suite.bus.queueUse(used)).consumers === 0);
+      await refused(suite.bus.queueUse(fresh('missing')), 'no_such_queue');
+    });
+
     it('a message that is handed out counts as content', async () => {
       const doomed = await queue();
       await publish({ exchange: '', key: doomed, body: 'held' });

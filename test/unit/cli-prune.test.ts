@@ -74,10 +74,33 @@ describe('bootplane prune', () => {
     expect(out).toContain('      holds at least 10000 objects, 1 byte\n');
     expect(out).toContain('  stays  exchange old\n      somebody made it anew\n');
     expect(out).toContain(
-      '3 actions by profile generation 7, 2 of them not, or not surely, empty, which stay without --include-non-empty.\n',
+      '3 actions by profile generation 7, 2 of them not, or not surely, empty and unused, which stay without --include-non-empty.\n',
     );
-    expect(out).toContain(`within 10 minutes:\n  bootplane prune --approve ${HASH}\nor, with what is not empty:\n`);
+    expect(out).toContain(`within 10 minutes:\n  bootplane prune --approve ${HASH}\nor, with what is not empty or is used:\n`);
     expect(site.asked).toEqual([`GET ${PATH}`]);
+  });
+
+  it('shows who uses a queue: consumers, those who take messages one by one, and that nobody can tell', async () => {
+    const use = (evidence: Partial<PruneAction['evidence']>) => ({
+      ...QUEUE,
+      evidence: { empty: true, holds: { messages: 0 }, ...evidence },
+    });
+    const lately = { seconds: 600, came: 1, taken: 1, asked_in_vain: 0 };
+    const actions = [
+      use({ used: true, use: { consumers: 0, lately: { ...lately, came: 40, taken: 39, asked_in_vain: 7 } } }),
+      use({ used: true, use: { consumers: 2, unread: 'this broker keeps no message rates' } }),
+      use({ use: { consumers: 0, lately: { ...lately, taken: 0 } } }),
+    ];
+    site.own.set(`GET ${PATH}`, preview([broker(actions)]));
+    const { out } = await site.run(['prune']);
+    expect(out).toContain(
+      '      in use: in the last 10 minutes 40 messages came and 39 went out, and 7 times somebody asked for one in vain\n',
+    );
+    expect(out).toContain(
+      '      in use: 2 consumers are attached, so it stays\n      perhaps in use: this broker keeps no message rates\n',
+    );
+    expect(out).toContain('      not in use: in the last 10 minutes 1 message came and 0 went out\n');
+    expect(out).toContain('2 of them not, or not surely, empty and unused, which stay without --include-non-empty.');
   });
 
   it('exits with 0 when there is nothing to remove, and prints what came with --json', async () => {

@@ -29,6 +29,32 @@ describe('heartbeats on the overlay', () => {
     expect([await ready(bus), await ready(direct)]).toEqual([1, 1]);
   });
 
+  it('tell once that the exchange can not be declared, and again once it could be', async () => {
+    const bus = await listening(memoryEventBus(clock));
+    let refuses = true;
+    const publish: EventBus['publish'] = async (message) => {
+      if (refuses) throw new BusError('unauthorized', 'no access to exchange overlay');
+      return bus.publish(message);
+    };
+    const ensureExchange: EventBus['ensureExchange'] = async (exchange) => {
+      if (refuses) throw new BusError('unauthorized', 'no access to exchange overlay');
+      return bus.ensureExchange(exchange);
+    };
+    const log = recordingLog();
+    const { emit } = createOverlay({ bus: { ...bus, publish, ensureExchange }, log });
+    const told = () => log.lines.filter(({ message }) => message.includes("can't be declared")).length;
+    const beat = async (number: number) => {
+      emit('overlay.heartbeat', {}, `heartbeat/${number}`);
+      await settled();
+    };
+    for (let number = 0; number < 5; number += 1) await beat(number);
+    expect(told()).toBe(1);
+    refuses = false;
+    await beat(5);
+    expect(await ready(bus)).toBe(1);
+    expect(told()).toBe(1);
+  });
+
   it('are dropped while the bus is away, and said to be so once', async () => {
     const bus = await listening(memoryEventBus(clock));
     let away = true;

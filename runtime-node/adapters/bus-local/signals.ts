@@ -20,9 +20,9 @@ export class Signals {
     });
   }
 
-  /** Whether anybody waits for the queue. */
-  isAwaited(queue: string): boolean {
-    return this.#waiting.has(queue);
+  /** How many wait for the queue. */
+  waiting(queue: string): number {
+    return this.#waiting.get(queue)?.size ?? 0;
   }
 
   wake(queues: Iterable<string>): void {

@@ -8,6 +8,7 @@ import {
   type Delivery,
   type EventBus,
   type OutgoingMessage,
+  type QueueUse,
   type ReceiveOptions,
   type RemoveQueueOptions,
   type Topology,
@@ -192,6 +193,11 @@ class RabbitBus implements EventBus {
   async queueStats(queue: string): Promise<{ ready: number; unacked: number }> {
     this.#refuseClosed();
     return { ready: await this.#topology.messagesReady(queue), unacked: await this.#held(queue) };
+  }
+
+  async queueUse(queue: string): Promise<QueueUse> {
+    this.#refuseClosed();
+    return await this.#topology.use(queue);
   }
 
   /** Stops all consumers, waits for handlers and publishes under way, and closes both connections. */

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { Binding } from '../../../shared/contract/profile.ts';
-import { BusError, type ExchangeState, type QueueState } from '../../../shared/ports/event-bus.ts';
+import { BusError, type ExchangeState, type QueueState, type QueueTraffic, type QueueUse } from '../../../shared/ports/event-bus.ts';
 import { messageOf } from '../../thrown.ts';
 import { toQueueState, toValues } from './arguments.ts';
 import { type HttpReadOptions, readJson } from './http-read.ts';
@@ -31,6 +31,11 @@ const TIMEOUT_MS = 20_000;
 const MAX_BYTES = 512 * 1024 * 1024;
 const REFUSED = [401, 403];
 
+/** As far back as RabbitMQ keeps the figures of a single queue by default, and how often it takes them, seconds. */
+const LATELY_S = 600;
+const SAMPLED_EVERY_S = 5;
+const NO_RATES = 'this broker keeps no message rates (management.rates_mode, management.disable_stats)';
+
 const Table = z.record(z.string(), z.unknown()).catch({});
 const RawQueue = z.object({
   name: z.string(),
@@ -60,6 +65,24 @@ const RawDefinitions = z.object({
 });
 type RawDefinitions = z.infer<typeof RawDefinitions>;
 
+/** A counter, newest first. */
+const RawSamples = z.object({ samples: z.array(z.object({ sample: z.number(), timestamp: z.number() })) });
+type RawSamples = z.infer<typeof RawSamples>;
+const RawStats = z.object({
+  publish_details: RawSamples.optional(),
+  deliver_get_details: RawSamples.optional(),
+  get_empty_details: RawSamples.optional(),
+});
+/** An object without members comes as an empty list. */
+const orEmptyList = <T extends z.ZodType>(schema: T) => z.preprocess((raw) => (Array.isArray(raw) && raw.length === 0 ? {} : raw), schema);
+const RawUse = z.object({
+  consumers: z.number().catch(0),
+  messages_unacknowledged: z.number().optional(),
+  // Absent for a queue through which nothing ever went.
+  message_stats: orEmptyList(RawStats).optional(),
+});
+const RawRates = z.object({ rates_mode: z.string().optional(), disable_stats: z.boolean().optional() });
+
 /** The management interface of RabbitMQ (https://www.rabbitmq.com/docs/management), as far as it tells what exists. */
 export class Management {
   readonly #base: URL;
@@ -68,6 +91,7 @@ export class Management {
   /** Definitions are for administrators; lists are for every user of the interface. */
   #lists = false;
   #cluster: string | undefined;
+  #keepsRates: boolean | undefined;
 
   /** Throws `BusError` `failed` when the URL is none. */
   constructor({ url, vhost, username, password, ca }: ManagementOptions) {
@@ -92,6 +116,29 @@ export class Management {
     const raw = this.#lists ? undefined : await this.#get(`definitions/${this.#vhost}`, RawDefinitions);
     this.#lists ||= raw === undefined;
     return toDefinitions(raw ?? (await this.#readLists()));
+  }
+
+  /** What it knows of one queue, up to some seconds old. Rejects with `ManagementError`, also where it knows no such queue. */
+  async readUse(cluster: string | undefined, queue: string): Promise<QueueUse> {
+    await this.#sameBroker(cluster);
+    this.#keepsRates ??= await this.#readRates();
+    const columns = ['publish', 'deliver_get', 'get_empty'].map((name) => `message_stats.${name}_details`).join(',');
+    const span = `msg_rates_age=${LATELY_S}&msg_rates_incr=${SAMPLED_EVERY_S}`;
+    const path = `queues/${this.#vhost}/${encodeURIComponent(queue)}?columns=consumers,messages_unacknowledged,${columns}&${span}`;
+    const raw = await this.#get(path, orEmptyList(RawUse));
+    if (raw === undefined) throw this.#refused();
+    const { consumers, messages_unacknowledged: unacked, message_stats = {} } = raw;
+    return {
+      consumers,
+      ...(unacked === undefined ? {} : { unacked }),
+      ...(this.#keepsRates ? { lately: toTraffic(message_stats) } : { unread: NO_RATES }),
+    };
+  }
+
+  async #readRates(): Promise<boolean> {
+    const told = await this.#get('overview?columns=rates_mode,disable_stats', RawRates);
+    if (told === undefined) throw this.#refused();
+    return told.rates_mode !== 'none' && told.disable_stats !== true;
   }
 
   async #sameBroker(cluster: string | undefined): Promise<void> {
@@ -153,6 +200,20 @@ function toDefinitions({ exchanges, queues, bindings }: RawDefinitions): Definit
         arguments: toValues(values),
       })),
   };
+}
+
+function toTraffic({ publish_details, deliver_get_details, get_empty_details }: z.infer<typeof RawStats>): QueueTraffic {
+  return {
+    seconds: LATELY_S,
+    came: grownBy(publish_details),
+    taken: grownBy(deliver_get_details),
+    asked_in_vain: grownBy(get_empty_details),
+  };
+}
+
+function grownBy({ samples }: RawSamples = { samples: [] }): number {
+  const counts = samples.map(({ sample }) => sample);
+  return counts.length === 0 ? 0 : Math.max(...counts) - Math.min(...counts);
 }
 
 function toExchangeState({ name, type, durable, auto_delete, internal }: z.infer<typeof RawExchange>): ExchangeState {

@@ -1,7 +1,14 @@
 import type { Channel } from 'amqplib';
 import type { Binding, Exchange, Queue } from '../../../shared/contract/profile.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
-import { BusError, type ExchangeState, type QueueState, type Topology, type TopologyNames } from '../../../shared/ports/event-bus.ts';
+import {
+  BusError,
+  type ExchangeState,
+  type QueueState,
+  type QueueUse,
+  type Topology,
+  type TopologyNames,
+} from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import { bindingKey } from '../../../shared/reconcile/broker-diff.ts';
 import { messageOf } from '../../thrown.ts';
@@ -15,6 +22,7 @@ type State = Omit<Topology, 'confirms'>;
 
 const HOW = 'the management interface (RABBITMQ_MANAGEMENT_URL) can tell';
 const UNREAD = `AMQP alone says only that it exists, ${HOW} what it is`;
+const USE_UNREAD = `AMQP alone tells only of consumers, ${HOW} whether anybody takes messages without being one (basic.get)`;
 const BINDINGS_UNREAD = `AMQP alone can't list bindings, ${HOW} whether it exists`;
 
 export interface TopologyParts {
@@ -82,6 +90,14 @@ export class BrokerTopology {
     return (await this.#parts.pool.use(`queue ${name}`, (channel) => channel.checkQueue(name))).messageCount;
   }
 
+  /** Consumers by the broker itself, now; the rest by the management interface, where it answers. */
+  async use(name: string): Promise<QueueUse> {
+    const { consumerCount } = await this.#parts.pool.use(`queue ${name}`, (channel) => channel.checkQueue(name));
+    const found = await this.#managed((management, cluster) => management.readUse(cluster, name));
+    if (found === undefined) return { consumers: consumerCount, unread: USE_UNREAD };
+    return { ...found, consumers: Math.max(consumerCount, found.consumers) };
+  }
+
   /** RabbitMQ takes what is not there for removed. */
   async unbind(binding: Binding): Promise<void> {
     const { exchange, queue, key, arguments: values } = binding;
@@ -100,14 +116,20 @@ export class BrokerTopology {
   }
 
   async #readManaged(wanted: TopologyNames): Promise<State | undefined> {
+    const all = await this.#managed((management, cluster) => management.read(cluster));
+    return all && pick(wanted, all);
+  }
+
+  /** Undefined where the management interface does not answer, or there is none. */
+  async #managed<T>(ask: (management: Management, cluster: string | undefined) => Promise<T>): Promise<T | undefined> {
     const { link, management, log } = this.#parts;
     if (management === undefined) return undefined;
     // Asked for first: a broker that is away is said to be away, whatever its management interface does.
     const { cluster_name } = (await link.model()).connection.serverProperties;
     try {
-      const all = await management.read(typeof cluster_name === 'string' ? cluster_name : undefined);
+      const found = await ask(management, typeof cluster_name === 'string' ? cluster_name : undefined);
       this.#complaint = undefined;
-      return pick(wanted, all);
+      return found;
     } catch (error) {
       const message = messageOf(error);
       if (this.#complaint !== message) log.warn('What RabbitMQ holds is told by AMQP alone', { error: message });

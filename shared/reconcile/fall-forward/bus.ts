@@ -10,6 +10,7 @@ import {
   type EmbeddedBus,
   type EventBus,
   type OutgoingMessage,
+  type QueueUse,
   type ReceiveOptions,
   type RemoveQueueOptions,
   type Topology,
@@ -49,7 +50,7 @@ export interface ForwardBusDeps extends ForwardDeps<EventBus> {
  * - `receive` and consumers get what waits here while the broker is away. What they settle is done and never goes over.
  *   With nothing here `receive` rejects with `backend_away`, after its `wait_ms`.
  * - What is declared while the broker is away goes over before the messages do.
- * - `queueStats`, `readTopology` and removals are the broker's, and reject with `backend_away` without it; until all has
+ * - `queueStats`, `queueUse`, `readTopology` and removals are the broker's, and reject with `backend_away` without it; until all has
  *   gone over `queueStats` counts what waits here too.
  *
  * `close` of the port closes both buses.
@@ -232,6 +233,11 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
     if (this.#gate.isOver) return there;
     const here = (await this.fallback.holdings()).find((holding) => holding.queue === queue);
     return { ready: there.ready + (here?.ready ?? 0), unacked: there.unacked + (here?.unacked ?? 0) };
+  }
+
+  async queueUse(queue: string): Promise<QueueUse> {
+    refuseReserved(queue);
+    return await this.#presence.call(() => this.external.queueUse(queue));
   }
 
   async close(): Promise<void> {

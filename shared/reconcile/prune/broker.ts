@@ -2,7 +2,7 @@ import { OVERLAY } from '../../contract/data.ts';
 import type { Made } from '../../contract/made.ts';
 import type { Binding, BrokerProfile, Exchange, Queue } from '../../contract/profile.ts';
 import type { PruneEvidence, PruneKept } from '../../contract/prune.ts';
-import type { BusCapabilities, EventBus, ExchangeState, QueueState, Topology } from '../../ports/event-bus.ts';
+import type { BusCapabilities, EventBus, ExchangeState, QueueState, QueueUse, Topology } from '../../ports/event-bus.ts';
 import { type BrokerAction, bindingSubject, exchangeSubject, queueSubject, ttlSubject } from '../broker-actions.ts';
 import { bindingKey, diffBroker } from '../broker-diff.ts';
 import { mapFew } from './each.ts';
@@ -194,8 +194,14 @@ function asMade({ name }: QueueState): Queue {
 }
 
 async function evidenceOf(bus: EventBus, queue: string): Promise<PruneEvidence> {
-  const { ready, unacked } = await bus.queueStats(queue);
-  return { empty: ready + unacked === 0, holds: { messages: ready, unacked } };
+  const [{ ready, unacked: handed }, { unacked: told = 0, ...use }] = await Promise.all([bus.queueStats(queue), bus.queueUse(queue)]);
+  const unacked = Math.max(handed, told);
+  return { empty: ready + unacked === 0, ...(isUsed(use) ? { used: true } : {}), use, holds: { messages: ready, unacked } };
+}
+
+/** Messages that come alone show no use: what nobody takes is what would be lost, and it is counted. */
+function isUsed({ consumers, lately }: QueueUse): boolean {
+  return consumers > 0 || (lately !== undefined && lately.taken + lately.asked_in_vain > 0);
 }
 
 function removeExchange(

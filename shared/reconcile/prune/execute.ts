@@ -95,7 +95,8 @@ async function remove(
   }
 }
 
-function refuseLoss({ empty, unguarded }: PruneEvidence): void {
+function refuseLoss({ empty, used, unguarded }: PruneEvidence): void {
+  if (used === true) throw new StaysError('somebody uses it, or did so lately, and that was not approved');
   if (!empty) throw new StaysError('it is not empty, and that was not approved');
   if (unguarded === true) throw new StaysError('its backend can’t make sure that it is empty as it goes, and that was not approved');
 }

@@ -92,7 +92,7 @@ async function look(
 
 /**
  * SHA-256 over the canonical JSON of what is approved: this node, the profile, every backend with its identity and
- * whether it could be looked at, and every action as it is shown. Of the evidence only whether a thing is empty: a
+ * whether it could be looked at, and every action as it is shown. Of the evidence only whether a thing is empty, and used: a
  * queue that was approved as empty must not go when messages have come, and one in which messages come all the time
  * would never hold its hash.
  */
@@ -102,7 +102,14 @@ async function hashOf(node_id: string, { generation, hash }: Desired<unknown>, p
     backend,
     identity,
     is_open: failed === undefined && closed === undefined && reconciled_by === undefined,
-    actions: actions.map(({ kind, subject, before, after, evidence }) => ({ kind, subject, before, after, empty: evidence.empty })),
+    actions: actions.map(({ kind, subject, before, after, evidence }) => ({
+      kind,
+      subject,
+      before,
+      after,
+      empty: evidence.empty,
+      used: evidence.used,
+    })),
   }));
   return sha256Hex(textOf({ purpose: 'prune', node_id, generation, profile: hash, backends }));
 }

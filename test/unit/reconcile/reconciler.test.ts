@@ -260,6 +260,44 @@ describe('failures', () => {
     expect(backends.bus.everything().bindings).toHaveLength(1);
   });
 
+  test('an action that fails in the same way each time is counted, and told at the 1st, 10th and 100th time', async () => {
+    let fault: BusError | undefined = new BusError('unauthorized', 'access refused');
+    const { reconciler, events, log } = startReconciler(backends, { bus: ({ method }) => (method === 'ensureQueue' ? fault : undefined) });
+    const desired = await desiredProfile(PROFILE);
+    for (let time = 1; time <= 120; time += 1) {
+      await reconciler.apply(desired);
+      await backends.clock.advance(60_000);
+    }
+    const ofBroker = (action: string) => events.filter((event) => event.component === 'broker' && event.action === action);
+    expect(ofBroker('ensure-queue queue frames').map(({ message }) => message)).toEqual([
+      'access refused (unauthorized)',
+      expect.stringMatching(/^access refused \(unauthorized\) \(10 times since 20.*Z\)$/),
+      expect.stringMatching(/^access refused \(unauthorized\) \(100 times since 20.*Z\)$/),
+    ]);
+    // The first run turned confirms on and made the exchange, so what stands is told once more after the second.
+    expect(ofBroker('reconcile').length).toBeLessThan(6);
+    expect(log.lines.filter(({ level }) => level === 'warn').length).toBeLessThan(12);
+    expect(reconciler.status().broker).toMatchObject({ status: 'failed', message: expect.stringMatching(/ \(1\d\d times since 20.*Z\)$/) });
+    fault = new BusError('full', 'the disk is full');
+    await reconciler.apply(desired);
+    expect(ofBroker('ensure-queue queue frames').at(-1)).toMatchObject({ message: 'the disk is full (full)' });
+    fault = undefined;
+    expect((await reconciler.apply(desired)).broker).toMatchObject({ status: 'applied' });
+    expect(ofBroker('reconcile').at(-1)).toMatchObject({ status: 'applied' });
+    fault = new BusError('unauthorized', 'access refused');
+    backends.bus.dropQueue('frames');
+    await reconciler.apply(desired);
+    expect(ofBroker('ensure-queue queue frames').at(-1)).toMatchObject({ message: 'access refused (unauthorized)' });
+  });
+
+  test('a state that can not be read is told once, and its status counts how often', async () => {
+    const { reconciler, events } = startReconciler(backends, { storage: () => away });
+    const desired = await desiredProfile(PROFILE);
+    for (let time = 0; time < 10; time += 1) await reconciler.apply(desired);
+    expect(reconciles(events).filter(({ component }) => component === 'storage')).toHaveLength(1);
+    expect(reconciler.status().storage?.message).toMatch(/ \(10 times since 20.*Z\)$/);
+  });
+
   test('lifecycle rules are not added while versioning, which should keep what expires, could not be enabled', async () => {
     const fault = ({ method }: { method: string }) => (method === 'ensureVersioning' ? new StorageError('failed', 'no') : undefined);
     const { reconciler, writes } = startReconciler(backends, { storage: fault });

@@ -1,0 +1,26 @@
+/** How often in a row the same was found, this time included. */
+export interface Repeated {
+  readonly what: string;
+  readonly times: number;
+  /** When it was found first, in words for people. */
+  readonly since: string;
+}
+
+/** `before`: what was found the last time; undefined when nothing was. */
+export function repeatedAfter(before: Repeated | undefined, what: string, now: string): Repeated {
+  if (before?.what !== what) return { what, times: 1, since: now };
+  return { ...before, times: before.times + 1 };
+}
+
+/**
+ * The same trouble at each interval is counted. It is told at the 1st, 10th, 100th time and so on: that it lasts is news
+ * ever less often, and what else happens is not lost among its repetitions.
+ */
+export function isWorthTelling({ times }: Repeated): boolean {
+  return /^10*$/.test(String(times));
+}
+
+/** The message with how often, where that was more than once. */
+export function withCount(message: string | undefined, { times, since }: Repeated): string | undefined {
+  return message === undefined || times === 1 ? message : `${message} (${times} times since ${since})`;
+}
