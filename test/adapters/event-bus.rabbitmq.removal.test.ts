@@ -31,7 +31,7 @@ describe.skipIf(why !== undefined)(`removals on RabbitMQ${why === undefined ? ''
     for (const queue of [polled, polled]) await others.receive(queue);
     for (const _ of [1, 2]) await send(taken);
     const [delivery] = await until('a message', async () => {
-      const found = await others.receive(taken);
+      const found = await others.receive(taken, { visibility_ms: 600_000 });
       return found.length > 0 && found;
     });
     // Of a new queue its management interface tells nothing but the name at first, and of what went through some seconds later.

@@ -160,7 +160,7 @@ export class Machine {
       log: this.log,
       files: this.files,
       fleetKeys: keys,
-      credential: await keys.nodeCredential(identity.node_id),
+      credential: await keys.nodeCredential((deps.identity ?? identity).node_id),
       fetch: async (request) => {
         if (new URL(request.url).hostname !== new URL(CLOUD).hostname)
           throw new TypeError('fetch failed', { cause: new Error('connect ECONNREFUSED') });
