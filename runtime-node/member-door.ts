@@ -33,13 +33,13 @@ export interface UnvouchedParts {
 }
 
 /**
- * A call of somebody else at a node without the fleet key, which can't tell who that is: it goes to the leader with the caller's own
- * credential, but not over a wire where others could read that.
+ * A call of somebody else at a node without the fleet key, which can't tell who that is: it goes to a leader on this machine with the
+ * caller's own credential, and to nobody else: any node of the fleet can prove itself as a leader, also one that is in wrong hands.
  */
 export async function passUnvouched({ identity, cloud }: UnvouchedParts, request: Request, now: Decider): Promise<Response> {
   const who = `node ${identity.node_id} has joined without the fleet key and can not tell whose this credential is`;
   if (now.kind !== 'leader') return refusal('no_leader', `${who}; it knows no leader to ask now: try again in a moment`);
-  const { origin, protocol } = new URL(now.url);
-  if (protocol === 'https:' || isLoopback(origin)) return (await cloud(request, now.url)).response;
-  return refusal('misdirected', `${who}, nor send it over plain http: ask the leader at ${origin}`, 421, { location: origin });
+  const { origin } = new URL(now.url);
+  if (isLoopback(origin)) return (await cloud(request, now.url)).response;
+  return refusal('misdirected', `${who}, and shows it to nobody: ask the leader at ${origin}`, 421, { location: origin });
 }

@@ -86,8 +86,11 @@ const MemberFile = z.object({ member: Member });
 
 /** What a node has that joined without the fleet key; undefined for any other. The node itself says what is wrong with a damaged file. */
 export async function findMember(dataDir: string): Promise<Member | undefined> {
-  const file = MemberFile.safeParse(parseJson((await readOptional(join(dataDir, 'member.json'))) ?? ''));
-  return file.success ? file.data.member : undefined;
+  for (const name of ['member.json', 'member.copy.json']) {
+    const file = MemberFile.safeParse(parseJson((await readOptional(join(dataDir, name))) ?? ''));
+    if (file.success) return file.data.member;
+  }
+  return undefined;
 }
 
 /** A credential in plain text may travel inside this machine only. */

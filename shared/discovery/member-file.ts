@@ -24,13 +24,14 @@ export async function readMember(deps: FileDeps): Promise<Member | undefined> {
   if (typeof found === 'object') return found;
   const copy = await readOne(deps, COPY);
   if (found === undefined && copy === undefined) return undefined;
-  if (typeof copy !== 'object') throw new MemberFileError(`${MEMBER_FILE} can't be used: ${found ?? copy}; ${AGAIN}`);
+  if (typeof copy !== 'object') throw new MemberFileError(`${MEMBER_FILE} can't be used: ${found ?? copy}; ${JOIN_AGAIN}`);
   if (found !== undefined) await setAside(deps, MEMBER_FILE, `${found}; its copy is used`);
   await writeMember(deps, copy).catch((error: unknown) => deps.log.warn(`${MEMBER_FILE} can't be written: ${messageOf(error)}`));
   return copy;
 }
 
-const AGAIN =
+/** What a person does for a node that nobody lets in any more. Goes on from a sentence. */
+export const JOIN_AGAIN =
   'have a join key made for this node alone (`bootplane keys create join --max-uses 1`) and join with it again (`bootplane join`)';
 
 /** As it was when the file was written. A string says why it can't be used. */

@@ -11,7 +11,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import { boundedFetch } from './bounded-fetch.ts';
 import { type FileDeps, messageOf } from './json-file.ts';
-import { writeMember } from './member-file.ts';
+import { JOIN_AGAIN, writeMember } from './member-file.ts';
 import type { OwnToken } from './own-token.ts';
 
 const DAY_MS = 86_400_000;
@@ -58,7 +58,9 @@ export async function createMembership(given: Member, deps: MembershipDeps): Pro
     if (issued_key !== undefined && isPrivate(url)) return issued_key;
     if (keys.hasOldKey(new URL(url).origin) && previous?.credential !== undefined) return previous.credential;
     if (credential !== undefined) return credential;
-    throw new Error(`${new URL(url).origin} is plain http, where others can read what this node would have to show`);
+    const { origin } = new URL(url);
+    if (isPrivate(url)) throw new Error('this node has joined with a JWT and has none now: set BOOTPLANE_TOKEN_FILE');
+    throw new Error(`${origin} is plain http, where others can read what this node would have to show`);
   };
   const take = async (answer: JoinAnswer, from: string) => {
     if (answer.node_id !== member.node_id || answer.fleet !== member.fleet) {
@@ -81,8 +83,9 @@ export async function createMembership(given: Member, deps: MembershipDeps): Pro
   /** True when somebody has answered. */
   const renew = async (signal: AbortSignal): Promise<boolean> => {
     const failed: string[] = [];
-    // Whoever was found on the LAN is not asked: any member can prove itself there, and would name keys of its own.
-    for (const url of new Set([member.joined_at, ...(deps.cloud_url === undefined ? [] : [deps.cloud_url])])) {
+    // Whoever was found on the LAN is not asked: any member can prove itself there, and would name keys of its own. The cloud
+    // comes first, since a fleet key is replaced there before any leader has the new one.
+    for (const url of new Set([...(deps.cloud_url === undefined ? [] : [deps.cloud_url]), member.joined_at])) {
       try {
         await ask(url, signal);
         told = undefined;
@@ -123,5 +126,6 @@ function isPrivate(url: string): boolean {
 function explain(error: unknown): string {
   if (!(error instanceof ApiError)) return messageOf(error);
   const { status, code, detail } = error.problem;
-  return `it answered ${status} ${code}: ${detail}`;
+  const advice = code === 'unauthenticated' ? `; was the fleet key replaced? Then ${JOIN_AGAIN}` : '';
+  return `it answered ${status} ${code}: ${detail}${advice}`;
 }

@@ -13,11 +13,11 @@ export function repeatedAfter(before: Repeated | undefined, what: string, now: s
 }
 
 /**
- * The same trouble at each interval is counted. It is told at the 1st, 10th, 100th time and so on: that it lasts is news
- * ever less often, and what else happens is not lost among its repetitions.
+ * The same trouble at each interval is counted. It is told at the 1st, 10th and 100th time and at each 60th, which is once an
+ * hour by default: what else happens is not lost among its repetitions, and a leader that is new hears of it.
  */
 export function isWorthTelling({ times }: Repeated): boolean {
-  return /^10*$/.test(String(times));
+  return times === 1 || times === 10 || times === 100 || times % 60 === 0;
 }
 
 /** The message with how often, where that was more than once. */

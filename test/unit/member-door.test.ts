@@ -44,8 +44,14 @@ describe('a node that has joined without the fleet key', () => {
     expect(world.sent).toEqual([]);
   });
 
-  it('passes such a call on as it is where nobody can read it, and the leader says what it allows', async () => {
+  it('shows it to no leader over https either: any node of the fleet could pose as one', async () => {
     world.decider = { kind: 'leader', url: LEADER.replace('http:', 'https:'), epoch: 1, node_id: 'b' };
+    expect((await world.call('GET /v1/nodes')).status).toBe(421);
+    expect(world.sent).toEqual([]);
+  });
+
+  it('passes such a call on as it is inside the machine, and the leader says what it allows', async () => {
+    world.decider = { kind: 'leader', url: 'http://127.0.0.1:7421', epoch: 1, node_id: 'b' };
     expect((await world.call('GET /v1/nodes')).status).toBe(200);
     const strange = await world.call('GET /v1/nodes', { headers: { authorization: 'Bearer bpi~default~k~secret' } });
     expect(strange.status).toBe(401);

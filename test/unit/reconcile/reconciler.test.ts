@@ -260,7 +260,7 @@ describe('failures', () => {
     expect(backends.bus.everything().bindings).toHaveLength(1);
   });
 
-  test('an action that fails in the same way each time is counted, and told at the 1st, 10th and 100th time', async () => {
+  test('an action that fails in the same way each time is counted, and told at the 1st, 10th and 100th time and at each 60th', async () => {
     let fault: BusError | undefined = new BusError('unauthorized', 'access refused');
     const { reconciler, events, log } = startReconciler(backends, { bus: ({ method }) => (method === 'ensureQueue' ? fault : undefined) });
     const desired = await desiredProfile(PROFILE);
@@ -272,11 +272,13 @@ describe('failures', () => {
     expect(ofBroker('ensure-queue queue frames').map(({ message }) => message)).toEqual([
       'access refused (unauthorized)',
       expect.stringMatching(/^access refused \(unauthorized\) \(10 times since 20.*Z\)$/),
+      expect.stringMatching(/^access refused \(unauthorized\) \(60 times since 20.*Z\)$/),
       expect.stringMatching(/^access refused \(unauthorized\) \(100 times since 20.*Z\)$/),
+      expect.stringMatching(/^access refused \(unauthorized\) \(120 times since 20.*Z\)$/),
     ]);
     // The first run turned confirms on and made the exchange, so what stands is told once more after the second.
-    expect(ofBroker('reconcile').length).toBeLessThan(6);
-    expect(log.lines.filter(({ level }) => level === 'warn').length).toBeLessThan(12);
+    expect(ofBroker('reconcile').length).toBeLessThan(8);
+    expect(log.lines.filter(({ level }) => level === 'warn').length).toBeLessThan(16);
     expect(reconciler.status().broker).toMatchObject({ status: 'failed', message: expect.stringMatching(/ \(1\d\d times since 20.*Z\)$/) });
     fault = new BusError('full', 'the disk is full');
     await reconciler.apply(desired);
