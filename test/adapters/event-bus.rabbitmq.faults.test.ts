@@ -54,7 +54,8 @@ describe.skipIf(why !== undefined)('faults of a real RabbitMQ', () => {
 
     const found = new Set<string>();
     for (;;) {
-      const taken = await bus.receive(stored, { limit: 500 });
+      // Its connection is another one than that of the publishes, and may come back later.
+      const taken = await until('an answer', () => bus.receive(stored, { limit: 500 }));
       if (taken.length === 0) break;
       for (const { message_id } of taken) found.add(message_id);
     }
