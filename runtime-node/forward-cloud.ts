@@ -1,6 +1,6 @@
 import type { Fetch } from '../shared/client.ts';
 import { FORWARDED_HEADER, PASSED_ON } from '../shared/contract/forward.ts';
-import { isLoopback } from '../shared/contract/loopback.ts';
+import { isPrivateWire } from '../shared/contract/loopback.ts';
 import { PROBLEM_JSON } from '../shared/contract/problem.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { withoutHopHeaders } from './forward-call.ts';
@@ -26,7 +26,7 @@ export interface Unreached {
  * comes, since nobody may have looked at the credential yet. Never rejects.
  */
 export async function passToCloud(fetch: Fetch, clock: Clock, request: Request, cloud_url: string): Promise<CloudAnswer> {
-  if (!cloud_url.startsWith('https:') && !isLoopback(cloud_url)) {
+  if (!isPrivateWire(cloud_url)) {
     const why = `${cloud_url}, which this node follows, is not proved by https: ask it directly`;
     return { response: refusal('unavailable', why), unreached: { why, isNotSent: true } };
   }

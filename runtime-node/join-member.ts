@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { toBase64Url } from '../shared/contract/base64url.ts';
 import { Id, toTimestamp } from '../shared/contract/ids.ts';
 import type { JoinAnswer } from '../shared/contract/join.ts';
-import { isLoopback } from '../shared/contract/loopback.ts';
+import { isPrivateWire } from '../shared/contract/loopback.ts';
 import { type Member, retiredKeys } from '../shared/contract/member.ts';
 import { memberKeys } from '../shared/contract/member-keys.ts';
 import { boundedFetch } from '../shared/discovery/bounded-fetch.ts';
@@ -86,7 +86,7 @@ interface Target {
 /** Throws `FleetKeyError` where nobody is named who may be shown a credential. */
 function whomToAsk({ cloud_url, peers }: Settings): Target {
   if (cloud_url !== undefined) return { url: cloud_url, is_cloud: true };
-  const url = peers.find((peer) => peer.startsWith('https:') || isLoopback(peer));
+  const url = peers.find(isPrivateWire);
   if (url !== undefined) return { url, is_cloud: false };
   throw new FleetKeyError(
     `joining without the fleet key asks the cloud (--cloud-url URL) or the leader of a site (--peers URL) over https: ${peers.length === 0 ? 'neither is named' : `${peers.join(', ')} is plain http, where others could read the answer`}`,

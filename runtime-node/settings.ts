@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { MIN_FLEET_KEY_LENGTH } from '../shared/contract/fleet-keys.ts';
 import { Id } from '../shared/contract/ids.ts';
-import { isLoopback } from '../shared/contract/loopback.ts';
+import { isPrivateWire } from '../shared/contract/loopback.ts';
 import { CREDENTIAL_PER_SECOND } from '../shared/contract/rate-limit.ts';
 import { RETENTION_DEFAULTS, RETENTION_LIMITS, type RetentionSettings } from '../shared/decide/retention.ts';
 import { WRITE_BUDGET_LIMITS, WRITE_BUDGETS } from '../shared/decide/stretch.ts';
@@ -69,7 +69,7 @@ const origin = z.string().transform((value, context) => {
 });
 
 const securedOrigin = origin.refine(
-  (value) => value.startsWith('https:') || isLoopback(value),
+  isPrivateWire,
   'must start with https:// (plain http only to this machine), since the certificate is what proves the cloud',
 );
 

@@ -1,5 +1,5 @@
 import type { Fetch } from '../shared/client.ts';
-import { isLoopback } from '../shared/contract/loopback.ts';
+import { isPrivateWire } from '../shared/contract/loopback.ts';
 import type { OwnToken } from '../shared/discovery/own-token.ts';
 
 export interface TokenFetchParts {
@@ -20,11 +20,7 @@ export function createTokenFetch(fetch: Fetch, { fleet, node_id, token, insecure
   return async (request) => {
     const isOwn = request.headers.get('authorization')?.startsWith(own) === true;
     // The request itself, since a copy of it would not hear of an abort once the first one is garbage.
-    if (isOwn && (insecure_http || isPrivate(request.url))) request.headers.set('authorization', `Bearer ${await token.current()}`);
+    if (isOwn && (insecure_http || isPrivateWire(request.url))) request.headers.set('authorization', `Bearer ${await token.current()}`);
     return fetch(request);
   };
-}
-
-function isPrivate(url: string): boolean {
-  return url.startsWith('https:') || isLoopback(url);
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { type Client, type ClientOptions, createClient } from '../../shared/client.ts';
 import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
-import { isLoopback } from '../../shared/contract/loopback.ts';
+import { isPrivateWire } from '../../shared/contract/loopback.ts';
 import { Member } from '../../shared/contract/member.ts';
 import type { Settings } from '../config.ts';
 import { FLEET_KEY_FILE } from '../fleet-key.ts';
@@ -95,7 +95,7 @@ export async function findMember(dataDir: string): Promise<Member | undefined> {
 
 /** A credential in plain text may travel inside this machine only. */
 export function refuseOpenWire(url: string): void {
-  if (url.startsWith('https:') || isLoopback(url) || isOwnAddress(new URL(url).hostname)) return;
+  if (isPrivateWire(url) || isOwnAddress(new URL(url).hostname)) return;
   throw new CommandError(
     'config',
     `${url} is plain http to another machine, where the fleet key could be read on the way`,

@@ -1,7 +1,7 @@
 import { ApiError, type Fetch } from '../client.ts';
 import { toTimestamp } from '../contract/ids.ts';
 import type { JoinAnswer } from '../contract/join.ts';
-import { isLoopback } from '../contract/loopback.ts';
+import { isPrivateWire } from '../contract/loopback.ts';
 import { type Member, renewed } from '../contract/member.ts';
 import { type FollowingKeys, memberKeys } from '../contract/member-keys.ts';
 import { backoffMs } from '../decide/backoff.ts';
@@ -54,12 +54,12 @@ export async function createMembership(given: Member, deps: MembershipDeps): Pro
   let told: string | undefined;
   const credentialFor = async (url: string): Promise<string> => {
     const { credential, issued_key, previous } = member;
-    if (token !== undefined && (insecure_http || isPrivate(url))) return token.current();
-    if (issued_key !== undefined && isPrivate(url)) return issued_key;
+    if (token !== undefined && (insecure_http || isPrivateWire(url))) return token.current();
+    if (issued_key !== undefined && isPrivateWire(url)) return issued_key;
     if (keys.hasOldKey(new URL(url).origin) && previous?.credential !== undefined) return previous.credential;
     if (credential !== undefined) return credential;
     const { origin } = new URL(url);
-    if (isPrivate(url)) throw new Error('this node has joined with a JWT and has none now: set BOOTPLANE_TOKEN_FILE');
+    if (isPrivateWire(url)) throw new Error('this node has joined with a JWT and has none now: set BOOTPLANE_TOKEN_FILE');
     throw new Error(`${origin} is plain http, where others can read what this node would have to show`);
   };
   const take = async (answer: JoinAnswer, from: string) => {
@@ -117,10 +117,6 @@ export async function createMembership(given: Member, deps: MembershipDeps): Pro
       }
     },
   };
-}
-
-function isPrivate(url: string): boolean {
-  return url.startsWith('https:') || isLoopback(url);
 }
 
 function explain(error: unknown): string {
