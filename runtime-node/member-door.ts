@@ -1,13 +1,14 @@
 import type { MemberKeys } from '../shared/contract/fleet-keys.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
+import { presentedCredential } from '../shared/supervisor/identity/presented-key.ts';
 import type { Decider } from './followed.ts';
 import type { CloudAnswer } from './forward-cloud.ts';
 import { refusal } from './forward-errors.ts';
 
 /** The owner of this node speaks to the fleet as this node: more is not for a node to give. */
 export async function asThisNode({ isLocalKey, local_credential }: MemberKeys, request: Request): Promise<Request> {
-  const presented = credentialOf(request);
+  const presented = presentedCredential(request.headers);
   if (presented === undefined || (presented !== local_credential && !(await isLocalKey(presented)))) return request;
   const headers = new Headers(request.headers);
   headers.delete('x-api-key');
@@ -19,12 +20,7 @@ export async function asThisNode({ isLocalKey, local_credential }: MemberKeys, r
 }
 
 export function isOfThisNode({ local_credential }: MemberKeys, request: Request): boolean {
-  return credentialOf(request) === local_credential;
-}
-
-function credentialOf({ headers }: Request): string | undefined {
-  const authorization = headers.get('authorization');
-  return (authorization === null ? headers.get('x-api-key') : /^bearer (.+)$/i.exec(authorization)?.[1]) ?? undefined;
+  return presentedCredential(request.headers) === local_credential;
 }
 
 export interface UnvouchedParts {

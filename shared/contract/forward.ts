@@ -1,5 +1,6 @@
 import { fromBase64Url, toBase64Url } from './base64url.ts';
 import type { FleetKeys } from './fleet-keys.ts';
+import { SUBJECT } from './jwt.ts';
 
 /** On every request that a node passes on: it goes one hop and no further. */
 export const FORWARDED_HEADER = 'Bootplane-Forwarded';
@@ -66,8 +67,6 @@ export interface ForwardedRequest {
 /** Ends the sender in the nonce of a request that names a subject. */
 const WITH_SUBJECT = '-s';
 const NAMES_SUBJECT = /-s\.\d+$/;
-/** As the claim that it comes from: it is shown to people and signed into documents. */
-const SUBJECT = /^\P{C}{1,240}$/u;
 
 /** A nonce that was not used before, where `counter` was not. Says whether the claims name a subject. */
 export function forwardNonce(instance_id: string, counter: number, caller: KnownCaller | KeyHolder): string {

@@ -14,6 +14,9 @@ export function carriesJwt(headers: Headers): boolean {
   return ['authorization', 'x-api-key'].some((name) => (headers.get(name) ?? '').split(/[\s,]+/).some(isJwt));
 }
 
+/** The claim `sub`, as far as this project takes one: it is shown to people and signed into documents. */
+export const SUBJECT = /^\P{C}{1,240}$/u;
+
 const Times = z.object({ iat: z.number().optional(), nbf: z.number().optional(), exp: z.number() });
 export type JwtTimes = z.infer<typeof Times>;
 

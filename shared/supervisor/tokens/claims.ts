@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { Id } from '../../contract/ids.ts';
+import { SUBJECT } from '../../contract/jwt.ts';
 import type { FleetCaller } from '../auth.ts';
 
 /** What a token says of its holder, checked. */
@@ -17,10 +18,9 @@ const SCOPES = ['admin', 'operator', 'viewer', 'node'] as const satisfies readon
 const Claims = z.object({
   fleet: z.string('must name the fleet').pipe(Id).optional(),
   scope: z.string(`must be there and hold ${SCOPES.join(', ')} or several of them, with blanks between (RFC 8693, section 4.2)`).max(4096),
-  // It is shown to people and signed into documents.
   sub: z
     .string('must be there and say whose the token is')
-    .regex(/^\P{C}{1,240}$/u, 'must have 1 to 240 characters, none of them a control character'),
+    .regex(SUBJECT, 'must have 1 to 240 characters, none of them a control character'),
 });
 
 /** The holder, or in words what is wrong with the claims. They are of a token whose signature holds. */
