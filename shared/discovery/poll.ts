@@ -1,4 +1,4 @@
-import type { Client } from '../client.ts';
+import type { Answer, Client } from '../client.ts';
 import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import type { NodePlan } from '../contract/plan.ts';
 import { nameOf } from '../decide/emergency.ts';
@@ -14,6 +14,8 @@ import type { Exchange } from './sync-exchange.ts';
 
 /** A version may be published between two calls; then the plan is asked for again, this often at most. */
 const MAX_ASKS = 3;
+/** Services may come up one after the other while the plan is asked for; this often at most that is told before its answer counts. */
+const MAX_HEARTBEATS = 16;
 
 /**
  * One look at what is desired here: the plan answer, the Cluster Plan that it was made from, and the
@@ -26,17 +28,12 @@ export async function poll(node: NodeContext, client: Client, exchange: Exchange
   let desired: DesiredGenerations = {};
   let isSettled = false;
   for (let ask = 1; !isSettled && ask <= MAX_ASKS; ask += 1) {
-    const { told } = node.standing;
-    const answer = await client.plan(node.deps.identity.node_id);
+    const answer = await askForPlan(node, client);
     desired = answer.desired;
     if (isOfAnother(node, answer.body)) throw new OutdatedError(`its plan answers are of ${answer.body.leader_node_id}, who leads by now`);
     if (isOutdated(node, answer.body)) {
       if (ask < MAX_ASKS) continue;
       throw new OutdatedError(`its plan answers are of epoch ${answer.body.epoch}, though it is known to be past that`);
-    }
-    if (ask < MAX_ASKS && takesUntold(node, answer.body, told)) {
-      await sendHeartbeat(node, client);
-      continue;
     }
     await follow(node, answer.body);
     isSettled = await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, answer.body);
@@ -73,6 +70,16 @@ function isOutdated({ standing: { located, token } }: NodeContext, { epoch }: No
  */
 function isOfAnother({ standing: { located } }: NodeContext, { leader_node_id }: NodePlan): boolean {
   return located?.leader !== undefined && isOnLan(located) && located.leader.node_id !== leader_node_id;
+}
+
+/** The answer of a control plane that has been told what runs here: one that takes away what it could not know of is asked for again. */
+async function askForPlan(node: NodeContext, client: Client): Promise<Answer<NodePlan>> {
+  for (let heartbeats = 0; ; heartbeats += 1) {
+    const { told } = node.standing;
+    const answer = await client.plan(node.deps.identity.node_id);
+    if (heartbeats === MAX_HEARTBEATS || !takesUntold(node, answer.body, told)) return answer;
+    await sendHeartbeat(node, client);
+  }
 }
 
 /**
