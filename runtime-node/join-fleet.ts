@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { fleetOfKey } from '../shared/contract/fleet-keys.ts';
 import { Id } from '../shared/contract/ids.ts';
+import { MEMBER_COPY, MEMBER_FILE } from '../shared/discovery/member-file.ts';
 import { CLUSTER_FILE } from '../shared/discovery/recall.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import type { Log } from '../shared/ports/log.ts';
@@ -51,6 +52,7 @@ export async function joinFleet(request: JoinRequest, clock: Clock = createNodeC
   const lock = lockDataDir(data_dir, clock);
   const files = createStateFiles({ folder: data_dir, clock });
   try {
+    refuseMember(data_dir);
     const path = join(data_dir, FLEET_KEY_FILE);
     const found = await readFleetKey(path);
     const own = found === '' ? undefined : found;
@@ -65,6 +67,14 @@ export async function joinFleet(request: JoinRequest, clock: Clock = createNodeC
     await files.idle();
     lock.release();
   }
+}
+
+/** A node that was to have no fleet key does not get one by a slip. Of a damaged file, too, nobody knows what it was to be. */
+function refuseMember(data_dir: string): void {
+  if (![MEMBER_FILE, MEMBER_COPY].some((name) => existsSync(join(data_dir, name)))) return;
+  throw new FleetKeyError(
+    `${data_dir} is of a node that has joined without the fleet key: nothing was changed; give a node that holds the key a directory of its own with --data-dir`,
+  );
 }
 
 /** The fleet of the directory, where the key is known to be another one of it. Throws `FleetKeyError` where it can't be. */

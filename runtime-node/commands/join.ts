@@ -4,7 +4,7 @@ import { refuseUnusable, type Settings } from '../config.ts';
 import type { Joined } from '../join-fleet.ts';
 import type { JoinedMember } from '../join-member.ts';
 import type { Define } from './command.ts';
-import { findLocalNode, findMember } from './connect.ts';
+import { findLocalNode } from './connect.ts';
 import { CommandError } from './errors.ts';
 import { oneLine } from './format.ts';
 import { type Input, type Io, printLines } from './io.ts';
@@ -59,7 +59,6 @@ export const define: Define = (command, run) => {
           printLines(io, tellMember(settings, member, flagsOfStart(command), start));
           return start ? runNode(io, settings) : undefined;
         }
-        await refuseMember(settings);
         const joined = await io.joinFleet({ data_dir: settings.data_dir, key, replace, same_fleet });
         if (joined.outcome === 'rotated') {
           printLines(io, tellRotated(settings, joined));
@@ -102,13 +101,6 @@ const JOIN_ALONE = 'Names are flags, as --fleet NAME and --site NAME; `bootplane
 function refuseNothing({ token_file }: Settings): void {
   if (token_file !== undefined) return;
   throw new CommandError('usage', 'missing argument: the key of the fleet or an issued key', JOIN_ALONE);
-}
-
-/** A node that was to have no fleet key does not get one by a slip. */
-async function refuseMember({ data_dir }: Settings): Promise<void> {
-  if ((await findMember(data_dir)) === undefined) return;
-  const hint = 'Give a node that holds the key a directory of its own with --data-dir.';
-  throw new CommandError('refused', `${data_dir} is of a node that has joined without the fleet key: nothing was changed`, hint);
 }
 
 /** The flags of this command line that the next start needs too, but those that are told anyway. */

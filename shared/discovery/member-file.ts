@@ -6,7 +6,7 @@ import { type FileDeps, messageOf, parseJson, setAside, textOf } from './json-fi
 /** Of the data directory. */
 export const MEMBER_FILE = 'member.json';
 /** The same once more: without it a node whose disk has spoilt one block would have to be let in anew, by a person. */
-const COPY = 'member.copy.json';
+export const MEMBER_COPY = 'member.copy.json';
 
 /** The file is there and can't be used; `message` says what to do. */
 export class MemberFileError extends Error {
@@ -22,7 +22,7 @@ const MemberFile = z.object({ sha256: z.string(), member: z.unknown() });
 export async function readMember(deps: FileDeps): Promise<Member | undefined> {
   const found = await readOne(deps, MEMBER_FILE);
   if (typeof found === 'object') return found;
-  const copy = await readOne(deps, COPY);
+  const copy = await readOne(deps, MEMBER_COPY);
   if (found === undefined && copy === undefined) return undefined;
   if (typeof copy !== 'object') throw new MemberFileError(`${MEMBER_FILE} can't be used: ${found ?? copy}; ${JOIN_AGAIN}`);
   if (found !== undefined) await setAside(deps, MEMBER_FILE, `${found}; its copy is used`);
@@ -54,6 +54,6 @@ async function readOne({ files }: FileDeps, name: string): Promise<Member | stri
 /** Both files, each whole or not at all, mode 0600. Rejects with `StateFilesError` when the disk refuses. */
 export async function writeMember({ files }: FileDeps, member: Member): Promise<void> {
   const text = textOf({ sha256: await documentHash(member), member });
-  await files.write(COPY, text);
+  await files.write(MEMBER_COPY, text);
   await files.write(MEMBER_FILE, text);
 }

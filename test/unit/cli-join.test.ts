@@ -53,6 +53,20 @@ describe('join', () => {
     expect(ran.out + ran.err).not.toContain(KEY);
   });
 
+  it.each(['member.json', 'member.copy.json'])(
+    'gives no fleet key to a node that was to have none, by its %s, also a damaged one',
+    async (name) => {
+      await mkdir(dir);
+      await writeFile(join(dir, name), '{');
+      for (const more of [[], ['--replace']]) {
+        const ran = await joinWith([KEY, '--no-start', ...more]);
+        expect(ran.code).not.toBe(0);
+        expect(ran.err).toContain('of a node that has joined without the fleet key: nothing was changed');
+      }
+      expect(existsSync(join(dir, 'fleet.key'))).toBe(false);
+    },
+  );
+
   it('tells a command that a shell reads as it was given', async () => {
     dir = join(folder, "the owner's state");
     const { out } = await joinWith([KEY, '--no-start', '--capabilities', 'gpu, scanner', '--site', 'lab']);

@@ -3,6 +3,7 @@ import { createHub } from '../../../shared/supervisor/hub.ts';
 import { call, FLEET_KEY, register } from '../../runtime/harness.ts';
 import { startOnNode } from '../../runtime/node-harness.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
+import { claimsAt, makeKey, sign } from '../../support/token-issuer.ts';
 
 type Started = Awaited<ReturnType<typeof startOnNode>>;
 
@@ -62,6 +63,16 @@ describe('event streams under a simulated clock', () => {
     expect([issued.ended, forGood.ended]).toEqual([true, false]);
     expect((await call(harness, 'GET /v1/events', { as: key })).status).toBe(401);
     await forGood.leave();
+  });
+
+  it.each(['admin', 'admin_of_fleet'] as const)('of a JWT end after half a minute, too, where it is of an %s', async (rests_on) => {
+    const { keys } = harness;
+    const tokens = { verify: () => ({ fleet: 'default', keys, scope: 'operator', subject: 'jane', rests_on }) as const };
+    await harness.close();
+    harness = await startOnNode({ poll_ms: 2000, tokens });
+    const seen = await open('/v1/events', await sign(await makeKey('one', 'EdDSA'), claimsAt(0)));
+    for (let waited = 0; waited < 30_000; waited += 2000) await harness.clock.advance(2000);
+    expect(seen.ended).toBe(true);
   });
 
   it('read on without waiting while there is more than one read gives', async () => {
