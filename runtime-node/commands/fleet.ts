@@ -67,6 +67,12 @@ function defineCreate(command: Command, run: Runner): void {
     );
 }
 
+/** Nodes that joined without the fleet key ask for the new keys once a day, and a try may fail. */
+const MEMBERS_NEED_SECONDS = 2 * 86_400;
+const MEMBERS_LEFT = [
+  'Nodes that joined without the fleet key ask for what is new once a day: with an overlap below 2d some may have to join again, with a join key.',
+];
+
 function defineRotate(command: Command, run: Runner): void {
   withOutput(withTarget(command.command('rotate <name>').description('replaces the fleet key')))
     .option('--overlap <DURATION>', 'how long the old key holds beside the new one (7d): 14d, 12h, 0s')
@@ -91,6 +97,7 @@ function defineRotate(command: Command, run: Runner): void {
           ...(rotated.key === undefined ? [] : ONCE),
           'Machines that have the old one need the new one by then. Until they have it they take no new documents; what runs there goes on.',
           'On each: stop the node, `bootplane join - --replace < KEYFILE` (or the new key in BOOTPLANE_API_KEY), start it as before.',
+          ...((body.overlap_seconds ?? Number.POSITIVE_INFINITY) < MEMBERS_NEED_SECONDS ? MEMBERS_LEFT : []),
         ]);
       }),
     );

@@ -138,6 +138,7 @@ describe('bootplane fleet', () => {
     expect((await admin(['fleet', 'list'])).out).toMatch(/shops +open +\d.* ago +[\w-]{16} +-\n/);
     const rotated = await admin(['fleet', 'rotate', 'shops', '--overlap', '12h']);
     expect(rotated.out).toMatch(/^bpk~shops~.*\n\nthe key of shops is replaced; the old one holds until 20/);
+    expect(rotated.out).toContain('with an overlap below 2d some may have to join again');
     const [next = ''] = rotated.out.split('\n');
     for (const one of [key, next]) expect((await cloud.as(one, 'GET /v1/nodes')).status).toBe(200);
     expect(await admin(['fleet', 'close', 'shops'])).toMatchObject({ code: 64, err: expect.stringContaining('needs --yes') });
