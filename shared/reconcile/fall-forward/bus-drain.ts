@@ -18,11 +18,17 @@ export interface Drain {
 
 /**
  * Sends what is ready in a queue, in its order, two batches at a time. A message is settled when it and all before it are
- * sent, so that after a failure the rest goes once more in its order. Rejects with the first failure.
+ * sent, so that after a failure the rest goes once more in its order. Nothing is sent any more once one is known to have failed: the
+ * line may be there again by then, and what is behind would arrive first. Rejects with the first failure.
  */
 export async function drain(task: Drain): Promise<void> {
   const { bus, queue, window, limit, signal, send } = task;
   let before: Promise<void> = Promise.resolve();
+  let hasFailed = false;
+  const note = (error: unknown): Failure => {
+    hasFailed = true;
+    return { error };
+  };
   try {
     for (let left = limit; left > 0 && !signal.aborted; ) {
       const size = Math.min(window(), left);
@@ -30,8 +36,13 @@ export async function drain(task: Drain): Promise<void> {
       if (size === 1) await earlier;
       const batch = await bus.receive(queue, { limit: size, visibility_ms: LEASE_MS });
       if (batch.length === 0) return;
+      if (hasFailed) {
+        // Behind those that failed, which go back first.
+        await earlier.catch(() => undefined);
+        return await putBack(bus, queue, batch);
+      }
       left -= batch.length;
-      const sending = Promise.all(batch.map((delivery) => send(delivery).then(() => undefined, toFailure)));
+      const sending = Promise.all(batch.map((delivery) => send(delivery).then(() => undefined, note)));
       before = finish(task, batch, sending, earlier);
       before.catch(() => undefined);
       // The next one is on its way while this one is confirmed and written down.
@@ -67,10 +78,6 @@ async function finish(
 
 interface Failure {
   readonly error: unknown;
-}
-
-function toFailure(error: unknown): Failure {
-  return { error };
 }
 
 async function settleAll(bus: EventBus, queue: string, deliveries: readonly Delivery[]): Promise<void> {
