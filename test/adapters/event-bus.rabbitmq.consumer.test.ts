@@ -7,9 +7,12 @@ import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
 
-/** A link whose channels are lost as `fates` say: with the answer to the subscription, right after it, or not at all. */
-function fatefulLink(fates: ('with the answer' | 'right after' | 'never')[]) {
+type Fate = 'with the answer' | 'right after' | 'unanswered' | 'never';
+
+/** A link whose channels are lost as `fates` say: with the answer to the subscription, right after it, or not at all, also without an answer. */
+function fatefulLink(fates: Fate[]) {
   const opened: string[] = [];
+  const closed: string[] = [];
   const channels: EventEmitter[] = [];
   const createChannel = async () => {
     const fate = fates.shift() ?? 'never';
@@ -19,27 +22,27 @@ function fatefulLink(fates: ('with the answer' | 'right after' | 'never')[]) {
     const consume = () => {
       if (fate === 'with the answer') queueMicrotask(() => channel.emit('close'));
       if (fate === 'right after') queueMicrotask(() => queueMicrotask(() => queueMicrotask(() => channel.emit('close'))));
-      return Promise.resolve({ consumerTag: fate });
+      return fate === 'unanswered' ? new Promise(() => undefined) : Promise.resolve({ consumerTag: fate });
     };
     return Object.assign(channel, {
       prefetch: async () => ({}),
       consume,
       cancel: async () => ({}),
-      close: async () => undefined,
+      close: async () => void closed.push(fate),
     }) as unknown as Channel;
   };
   const link: Pick<Link, 'model' | 'onOpen'> = {
     model: async () => ({ createChannel }) as unknown as ChannelModel,
     onOpen: () => () => undefined,
   };
-  return { link: link as Link, opened, lose: () => channels[0]?.emit('close') };
+  return { link: link as Link, opened, closed, lose: () => channels[0]?.emit('close') };
 }
 
-test.each(['with the answer', 'right after'] as const)(
-  'a consumer whose channel is lost %s to its subscription subscribes again',
+test.each(['with the answer', 'right after', 'unanswered'] as const)(
+  'a consumer whose subscription is lost (%s) subscribes again',
   async (fate) => {
     const clock = new SimulatedClock();
-    const { link, opened, lose } = fatefulLink(['never', fate, fate]);
+    const { link, opened, closed, lose } = fatefulLink(['never', fate, fate]);
     const consumer = new RabbitConsumer({
       queue: 'frames',
       prefetch: 1,
@@ -51,8 +54,9 @@ test.each(['with the answer', 'right after'] as const)(
     });
     await consumer.start();
     lose();
-    await clock.advance(60_000);
+    await clock.advance(120_000);
     expect(opened).toEqual(['never', fate, fate, 'never']);
+    if (fate === 'unanswered') expect(closed).toEqual([fate, fate]);
     await consumer.stop();
   },
 );

@@ -82,6 +82,24 @@ describe.skipIf(why !== undefined)('faults of a real RabbitMQ', () => {
     await proxy.stop();
   });
 
+  test('what is published at once and cut in the middle arrives from the first on without a gap, however much of it had to wait', async () => {
+    const proxy = await startAmqpProxy(rabbit.server.port);
+    const bus = rabbit.open({ url: rabbit.server.url({ port: proxy.port }) });
+    const long = await queue(bus, 'long');
+    const all = Array.from({ length: 20_000 }, (_, index) => send(bus, long, `${index}`));
+    const outcomes = Promise.allSettled(all);
+    await until('some', async () => (proxy.counts()['basic.publish'] ?? 0) > 1000);
+    proxy.cut();
+    const taken = (await outcomes).map(({ status }) => status === 'fulfilled');
+    expect(taken.lastIndexOf(true)).toBeLessThan(taken.indexOf(false));
+    // What was on its way then and was not confirmed may be there, too.
+    const { ready } = await rabbit.open().queueStats(long);
+    expect(ready).toBeGreaterThanOrEqual(taken.indexOf(false));
+    expect(ready).toBeLessThan(taken.indexOf(false) + 4097);
+    await bus.close();
+    await proxy.stop();
+  });
+
   test('short of disk: publishes are refused as full, the rest goes on, and with room they are taken again', async () => {
     const bus = rabbit.open();
     const full = await queue(bus, 'disk');

@@ -1,10 +1,8 @@
 import type { Channel } from 'amqplib';
 import type { Clock } from '../../../shared/ports/clock.ts';
-import { BusError } from '../../../shared/ports/event-bus.ts';
 import { toBusError } from './amqp-error.ts';
+import { closeQuietly, inTime, openChannel } from './in-time.ts';
 import type { Link } from './link.ts';
-
-const CALL_LIMIT_MS = 30_000;
 
 /**
  * A bounded number of channels for calls that the broker may refuse. A refusal costs the channel it came on (AMQP 0-9-1,
@@ -29,8 +27,8 @@ export class ChannelPool {
     await this.#turn();
     let channel: Channel | undefined;
     try {
-      channel = this.#idle.pop() ?? (await this.#open());
-      const answer = await this.#limited(subject, channel, work);
+      channel = this.#idle.pop() ?? (await this.#open(subject));
+      const answer = await inTime(this.#clock, subject, work(channel));
       this.#idle.push(channel);
       return answer;
     } catch (error) {
@@ -48,8 +46,8 @@ export class ChannelPool {
     this.#taken += 1;
   }
 
-  async #open(): Promise<Channel> {
-    const channel = await (await this.#link.model()).createChannel();
+  async #open(subject: string): Promise<Channel> {
+    const channel = await openChannel({ link: this.#link, clock: this.#clock }, subject, (model) => model.createChannel());
     // The call on it rejects with the same; without a listener the event would end the process.
     channel.on('error', () => {});
     channel.on('close', () => {
@@ -57,27 +55,5 @@ export class ChannelPool {
       if (at >= 0) this.#idle.splice(at, 1);
     });
     return channel;
-  }
-
-  async #limited<T>(subject: string, channel: Channel, work: (channel: Channel) => Promise<T>): Promise<T> {
-    const over = new AbortController();
-    const late = this.#clock.sleep(CALL_LIMIT_MS, over.signal).then((): never => {
-      throw new BusError('backend_away', `${subject}: RabbitMQ did not answer within ${CALL_LIMIT_MS / 1000} s`);
-    });
-    try {
-      return await Promise.race([work(channel), late]);
-    } finally {
-      late.catch(() => {});
-      over.abort();
-    }
-  }
-}
-
-/** Closes a channel that may be closed already. */
-export function closeQuietly(channel: Channel): void {
-  try {
-    channel.close().catch(() => {});
-  } catch {
-    // It was closed before: that is what is wanted.
   }
 }

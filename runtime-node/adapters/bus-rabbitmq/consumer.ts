@@ -5,7 +5,7 @@ import type { Log } from '../../../shared/ports/log.ts';
 import type { Random } from '../../../shared/ports/random.ts';
 import { messageOf } from '../../thrown.ts';
 import { toBusError } from './amqp-error.ts';
-import { closeQuietly } from './channel-pool.ts';
+import { closeQuietly, inTime, openChannel } from './in-time.ts';
 import type { Link } from './link.ts';
 import { toDelivery } from './message.ts';
 
@@ -54,23 +54,31 @@ export class RabbitConsumer implements Consumer {
 
   /** Rejects where the queue is not there or the broker is away. */
   async start(): Promise<void> {
-    const { link, queue, prefetch } = this.#parts;
+    const { clock, queue, prefetch } = this.#parts;
+    const subject = `queue ${queue}`;
+    let opened: Channel | undefined;
     try {
-      const channel = await (await link.model()).createChannel();
+      const channel = await openChannel(this.#parts, subject, (model) => model.createChannel());
+      opened = channel;
       let isClosed = false;
       channel.on('error', () => {});
       channel.on('close', () => {
         isClosed = true;
         this.#lost(channel);
       });
-      await channel.prefetch(prefetch);
-      const { consumerTag } = await channel.consume(queue, (message) => this.#arrived(channel, message));
+      await inTime(clock, subject, channel.prefetch(prefetch));
+      const { consumerTag } = await inTime(
+        clock,
+        subject,
+        channel.consume(queue, (message) => this.#arrived(channel, message)),
+      );
       // It may be lost together with the answer that it was waiting for: nobody would tell of it again.
       if (isClosed) throw new BusError('backend_away', `the channel of queue ${queue} was closed as soon as it was subscribed`);
       this.#tag = consumerTag;
       this.#channel = channel;
     } catch (error) {
-      throw toBusError(error, `queue ${queue}`);
+      if (opened !== undefined) closeQuietly(opened);
+      throw toBusError(error, subject);
     }
   }
 

@@ -4,6 +4,7 @@ import { BusError, type OutgoingMessage } from '../../../shared/ports/event-bus.
 import { Alarm } from '../bus-local/alarm.ts';
 import { exchangeNamedBy, replyCode, toBusError } from './amqp-error.ts';
 import { Fifo } from './fifo.ts';
+import { openChannel } from './in-time.ts';
 import type { Link } from './link.ts';
 import { toOptions } from './message.ts';
 
@@ -172,7 +173,7 @@ export class Publisher {
   async #openChannel(): Promise<void> {
     let channel: ConfirmChannel;
     try {
-      channel = await (await this.#parts.link.model()).createConfirmChannel();
+      channel = await openChannel(this.#parts, 'publisher confirms', (model) => model.createConfirmChannel());
     } catch (error) {
       throw toBusError(error, 'publisher confirms');
     }
@@ -188,7 +189,10 @@ export class Publisher {
     this.#channel = channel;
   }
 
-  /** The refusal of one message costs the channel: that one is told, and the others are sent again on the next. */
+  /**
+   * The refusal of one message costs the channel: that one is told, and the others are sent again on the next. Where the line is
+   * gone all are told, those that wait here too: they came behind, and would arrive before what has to be published again.
+   */
   #lost(channel: ConfirmChannel, reason: unknown): void {
     if (this.#channel !== channel) return;
     this.#channel = undefined;
@@ -203,6 +207,7 @@ export class Publisher {
       if (!repeat) this.#settle(entry, toBusError(reason ?? unconfirmed(), `message ${entry.message.message_id}`));
       return repeat;
     });
+    if (replyCode(reason) === undefined) this.#failWaiting(reason ?? unsent());
     this.#waiting.putBack(again);
     this.#pump();
   }
@@ -231,6 +236,10 @@ function refusedByQueue({ message_id }: OutgoingMessage): BusError {
 
 function unconfirmed(): Error {
   return new Error('it was not confirmed, and may be there: publish it again with the same message_id');
+}
+
+function unsent(): Error {
+  return new Error('it was not sent: publish it again');
 }
 
 function late({ message_id }: OutgoingMessage, blocked: string | undefined): BusError {

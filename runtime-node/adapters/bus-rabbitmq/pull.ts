@@ -4,7 +4,7 @@ import { BusError, type Delivery } from '../../../shared/ports/event-bus.ts';
 import { Alarm } from '../bus-local/alarm.ts';
 import { Leases } from '../bus-local/leases.ts';
 import { toBusError } from './amqp-error.ts';
-import { closeQuietly } from './channel-pool.ts';
+import { closeQuietly, inTime, openChannel } from './in-time.ts';
 import type { Link } from './link.ts';
 import { toDelivery } from './message.ts';
 
@@ -37,6 +37,8 @@ interface QueueChannel {
   busy: number;
   held: number;
   flushing: Promise<unknown> | undefined;
+  /** Another one has its place, or will. */
+  isLost: boolean;
 }
 
 interface Held {
@@ -73,14 +75,16 @@ export class Pull {
     const from = await this.#channel(queue);
     from.busy += 1;
     try {
-      const messages = await take(from, limit);
+      const messages = await this.#take(from, limit);
       const ends = AbortSignal.any([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
       if (messages.length === 0 && wait_ms > 0 && !ends.aborted) {
         const first = await this.#arrival(from, wait_ms, ends);
-        if (first !== undefined) messages.push(first, ...(await take(from, limit - 1)));
+        if (first !== undefined) messages.push(first, ...(await this.#take(from, limit - 1)));
       }
       return messages.map((message) => this.#grant(from, message, visibility_ms));
     } catch (error) {
+      // What was taken for this call goes back. A channel on which no answer comes does not say either that it is closed.
+      this.#giveUp(from);
       throw toBusError(error, `queue ${queue}`);
     } finally {
       from.busy -= 1;
@@ -101,8 +105,9 @@ export class Pull {
     this.#release(lease.number);
     try {
       send(held, how);
-      await flush(held.from);
+      await inTime(this.#parts.clock, `queue ${queue}`, flush(held.from));
     } catch (error) {
+      this.#giveUp(held.from);
       throw toBusError(error, `queue ${queue}`);
     }
   }
@@ -123,6 +128,16 @@ export class Pull {
     this.#closing.abort();
     await Promise.allSettled(this.#underWay);
     await this.#alarm.stop();
+  }
+
+  async #take({ channel, queue }: QueueChannel, limit: number): Promise<Message[]> {
+    const taken: GetMessage[] = [];
+    while (taken.length < limit) {
+      const message = await inTime(this.#parts.clock, `queue ${queue}`, channel.get(queue));
+      if (message === false) break;
+      taken.push(message);
+    }
+    return taken;
   }
 
   #grant(from: QueueChannel, message: Message, visibility_ms: number): Delivery {
@@ -160,17 +175,18 @@ export class Pull {
     let came: Message | undefined;
     const over = new AbortController();
     const end = () => over.abort();
-    const { consumerTag } = await channel.consume(queue, (message) => {
+    const subscribing = channel.consume(queue, (message) => {
       came ??= message ?? undefined;
       end();
     });
+    const { consumerTag } = await inTime(this.#parts.clock, `queue ${queue}`, subscribing);
     channel.once('close', end);
     if (came === undefined) await this.#parts.clock.sleep(wait_ms, AbortSignal.any([over.signal, ends]));
     channel.off('close', end);
-    const inTime = came !== undefined || !ends.aborted;
+    const isInTime = came !== undefined || !ends.aborted;
     // One may still come until the broker has taken the consumer away.
-    await channel.cancel(consumerTag);
-    if (inTime || came === undefined) return came;
+    await inTime(this.#parts.clock, `queue ${queue}`, channel.cancel(consumerTag));
+    if (isInTime || came === undefined) return came;
     channel.nack(came, false, true);
     return undefined;
   }
@@ -186,24 +202,32 @@ export class Pull {
   }
 
   async #open(queue: string): Promise<QueueChannel> {
-    let channel: Channel;
+    let channel: Channel | undefined;
     try {
-      channel = await (await this.#parts.link.model()).createChannel();
+      channel = await openChannel(this.#parts, `queue ${queue}`, (model) => model.createChannel());
       channel.on('error', () => {});
-      await channel.prefetch(PREFETCH);
+      await inTime(this.#parts.clock, `queue ${queue}`, channel.prefetch(PREFETCH));
     } catch (error) {
+      if (channel !== undefined) closeQuietly(channel);
       throw toBusError(error, `queue ${queue}`);
     }
-    const from: QueueChannel = { queue, channel, busy: 0, held: 0, flushing: undefined };
+    const from: QueueChannel = { queue, channel, busy: 0, held: 0, flushing: undefined, isLost: false };
     channel.on('close', () => this.#lost(from));
     return from;
   }
 
   /** The broker puts back what was handed out on a channel that is gone. */
   #lost(from: QueueChannel): void {
+    if (from.isLost) return;
+    from.isLost = true;
     this.#channels.delete(from.queue);
     for (const [number, held] of [...this.#held]) if (held.from === from) this.#held.delete(number);
     from.held = 0;
+  }
+
+  #giveUp(from: QueueChannel): void {
+    this.#lost(from);
+    closeQuietly(from.channel);
   }
 
   async #trim(): Promise<void> {
@@ -211,20 +235,9 @@ export class Pull {
     for (const opening of [...this.#channels.values()]) {
       const from = await opening.catch(() => undefined);
       if (from === undefined || from.busy + from.held > 0) continue;
-      this.#channels.delete(from.queue);
-      closeQuietly(from.channel);
+      this.#giveUp(from);
     }
   }
-}
-
-async function take({ channel, queue }: QueueChannel, limit: number): Promise<Message[]> {
-  const taken: GetMessage[] = [];
-  while (taken.length < limit) {
-    const message = await channel.get(queue);
-    if (message === false) break;
-    taken.push(message);
-  }
-  return taken;
 }
 
 function send({ from, message }: Held, how: 'ack' | 'drop' | 'requeue'): void {

@@ -5,6 +5,7 @@ import type { BrokerAddress } from './address.ts';
 import { replyCode, toBusError } from './amqp-error.ts';
 import type { ChannelPool } from './channel-pool.ts';
 import { dial } from './dial.ts';
+import { inTime } from './in-time.ts';
 
 export interface RemovalParts {
   readonly pool: ChannelPool;
@@ -13,8 +14,7 @@ export interface RemovalParts {
   readonly clock: Clock;
 }
 
-/** For the connection and the removal on it. */
-const LIMIT_MS = 30_000;
+const CONNECT_LIMIT_MS = 30_000;
 const NOT_IMPLEMENTED = 540;
 
 interface Found {
@@ -70,26 +70,20 @@ export class QueueRemoval {
   /** False where the broker knows no such conditions for this kind of queue. */
   async #deleteIf(queue: string, { if_empty = false, if_unused = false }: RemoveQueueOptions): Promise<boolean> {
     const { address, ca, clock } = this.#parts;
-    const limits = { timeout_ms: LIMIT_MS, heartbeat_s: 10 };
+    const limits = { timeout_ms: CONNECT_LIMIT_MS, heartbeat_s: 10 };
     const model = await dial({ address, name: 'bootplane removal', ...limits, ...(ca === undefined ? {} : { ca }) });
     let ended: unknown;
     // Tells why the broker ended it; without a listener it would end the process.
     model.on('error', (error) => {
       ended = error;
     });
-    const over = new AbortController();
-    const late = clock.sleep(LIMIT_MS, over.signal).then((): never => {
-      throw new BusError('backend_away', `queue ${queue}: RabbitMQ did not answer within ${LIMIT_MS / 1000} s`);
-    });
     try {
-      await Promise.race([deleteOn(model, queue, { ifEmpty: if_empty, ifUnused: if_unused }), late]);
+      await inTime(clock, `queue ${queue}`, deleteOn(model, queue, { ifEmpty: if_empty, ifUnused: if_unused }));
       return true;
     } catch (error) {
       if (replyCode(ended) === NOT_IMPLEMENTED) return false;
       throw toBusError(ended ?? error, `queue ${queue}`);
     } finally {
-      late.catch(() => {});
-      over.abort();
       model.close().catch(() => {});
     }
   }
