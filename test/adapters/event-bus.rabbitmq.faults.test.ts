@@ -18,9 +18,14 @@ describe.skipIf(why !== undefined)('faults of a real RabbitMQ', () => {
     return name;
   };
   const send = (bus: EventBus, key: string, message_id: string) => bus.publish({ exchange: '', key, message_id, body: encode(message_id) });
-  /** Publishes a message until it is confirmed. */
+  /** Publishes a message until a queue has it. */
   const insist = (bus: EventBus, key: string, message_id: string) =>
-    until(`the confirm of ${message_id}`, () => send(bus, key, message_id).then(() => true));
+    until(`the confirm of ${message_id}`, async () => (await send(bus, key, message_id)).routed || undefined);
+  /** What is to be known where something did not come. */
+  const outlook = async () => {
+    const queues = await rabbit.server.ctl('list_queues', 'name', 'messages_ready', 'messages_unacknowledged', 'consumers');
+    return `${queues}\n${JSON.stringify(rabbit.lines.slice(-20))}`;
+  };
 
   test('killed and started again in the middle of publishing: nothing confirmed is lost, consumers go on', async () => {
     const bus = rabbit.open();
@@ -62,7 +67,9 @@ describe.skipIf(why !== undefined)('faults of a real RabbitMQ', () => {
     expect(confirmed.filter((id) => !found.has(id))).toEqual([]);
 
     await insist(bus, handled, 'after the restart');
-    await until('the consumer', async () => seen.has('after the restart'));
+    await until('the consumer', async () => seen.has('after the restart')).catch(async (error) => {
+      throw new Error(`${error.message}\n${await outlook()}`);
+    });
     await consumer.stop();
   });
 
