@@ -24,8 +24,9 @@ import { createStaleReads, type StaleReads } from './stale-reads.ts';
 const OWN_PATHS = new Set([
   ...['/v1/openapi.json', '/v1/news', '/v1/reconcile/diff', '/v1/reconcile/prune'],
   ...['/v1/backlog/conflicts', '/v1/backlog/conflicts/resolve', '/v1/backlog/move'],
-  // Its answer holds keys, and only who is asked sees whether others can read it on its way.
+  // The answer of the one holds keys, the question of the other a credential: only who is asked sees whether others can read it on its way.
   '/v1/nodes/join',
+  '/v1/introspect',
 ]);
 /** A read that the leader has not answered after this long, milliseconds, is answered from what is kept. */
 const STALE_AFTER_MS = 1000;

@@ -1,5 +1,6 @@
 import { type Answer, type Call, type ClientOptions, request } from './client.ts';
 import { CreatedFleet, type CreateFleetRequest, FLEET_HEADER, FleetList, FleetRecord, type RotateFleetRequest } from './contract/fleet.ts';
+import { IntrospectAnswer } from './contract/introspect.ts';
 import { JoinAnswer, type JoinRequest } from './contract/join.ts';
 import { CreatedKey, type CreateKeyRequest, IssuedKey, KeyList } from './contract/key.ts';
 
@@ -21,6 +22,8 @@ export function createIdentityClient(options: ClientOptions, fleet?: string) {
     revokeKey: (key_id: string) => send({ method: 'DELETE', path: key(key_id), schema: IssuedKey }),
     /** What a node needs to be of the fleet without the fleet key; with a join key, or the node's own credential. */
     join: (body: JoinRequest) => send({ method: 'POST', path: '/v1/nodes/join', body, schema: JoinAnswer }),
+    /** Whose a credential is, as far as it is a node's of the own fleet. */
+    introspect: (token: string) => send({ method: 'POST', path: '/v1/introspect', body: { token }, schema: IntrospectAnswer }),
     fleets: (after?: string) => send({ method: 'GET', path: '/v1/fleets', query: { after }, schema: FleetList }),
     createFleet: (body: CreateFleetRequest) => send({ method: 'POST', path: '/v1/fleets', body, schema: CreatedFleet }),
     closeFleet: (name: string) => send({ method: 'DELETE', path: named(name), schema: FleetRecord }),

@@ -14,6 +14,7 @@ export * from './fleet-keys.ts';
 export * from './forward.ts';
 export * from './headers.ts';
 export * from './ids.ts';
+export * from './introspect.ts';
 export * from './join.ts';
 export * from './key.ts';
 export * from './leader.ts';

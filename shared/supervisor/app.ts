@@ -19,6 +19,7 @@ import { eventRoutes } from './routes/events.ts';
 import { fleetRoutes } from './routes/fleets.ts';
 import { healthRoutes } from './routes/health.ts';
 import { heartbeatRoutes } from './routes/heartbeats.ts';
+import { introspectRoutes } from './routes/introspect.ts';
 import { joinRoutes } from './routes/join.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { leaderRoutes } from './routes/leader.ts';
@@ -91,7 +92,6 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const app = new Hono({ router: new TrieRouter() });
   // Imported when somebody asks: few do, and every start would pay for it.
   const document = async () => (await import('./openapi.ts')).openApiDocument(routes, options.version);
-  const routes: readonly Route[] = [...NOUNS.flatMap((noun) => noun(context)), openApiRoute(document)];
   const issued = createKeyVerifier(context.keys);
   const authenticate = createAuthenticator(options.fleets, {
     memory: context.callers,
@@ -99,6 +99,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     tokens: options.tokens,
     issued,
   });
+  const routes: readonly Route[] = [
+    ...NOUNS.flatMap((noun) => noun(context)),
+    ...introspectRoutes(context, authenticate),
+    openApiRoute(document),
+  ];
   const limited = limitCallers(authenticate, options.limits);
   for (const route of routes) app.on(route.method.toUpperCase(), honoPath(route.path), serve(context, limited, route));
   app.notFound((c) => problemResponse(noRoute(routes, c.req.method, c.req.path)));

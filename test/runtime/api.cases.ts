@@ -10,6 +10,7 @@ import { errorCases } from './errors.cases.ts';
 import { eventCases } from './events.cases.ts';
 import { fleetCases } from './fleets.cases.ts';
 import type { Start } from './harness.ts';
+import { introspectCases } from './introspect.cases.ts';
 import { keyCases } from './keys.cases.ts';
 import { leaderCases } from './leader.cases.ts';
 import { newsCases } from './news.cases.ts';
@@ -33,6 +34,7 @@ export function apiCases(start: Start): void {
   errorCases(start);
   fleetCases(start);
   keyCases(start);
+  introspectCases(start);
   crossFleetCases(start);
   nodeCases(start);
   leaderCases(start);

@@ -1,12 +1,11 @@
 import { toTimestamp } from '../../contract/ids.ts';
 import { JoinAnswer, JoinRequest } from '../../contract/join.ts';
-import { isLoopback } from '../../contract/loopback.ts';
 import { type FleetCaller, holdsFleetKey, type JoinCaller, requireSelf } from '../auth.ts';
 import type { Context } from '../context.ts';
 import { requireKeyHolder } from '../identity/key-holder.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
-import { refusePassedOn } from './own-calls.ts';
+import { refuseOpenWire, refusePassedOn } from './own-calls.ts';
 
 export function joinRoutes(context: Context): Route[] {
   return [join(context)];
@@ -22,7 +21,7 @@ function join(context: Context): Route {
     answers: { 200: { description: 'To be kept by the node, readable by nobody else.', schema: JoinAnswer } },
     problems: ['https_required', 'key_used_up', 'misdirected'],
     async handle({ caller, body: { node_id, site: asked }, request }) {
-      refuseOpenWire(context, request);
+      refuseOpenWire(context, request, 'the answer would hold keys, and anybody on the way could read it');
       refusePassedOn(request, 'joining is asked of the Supervisor itself: a node between would see the keys');
       if (caller.scope === 'service') throw new TypeError('joining was mounted without its scope');
       if (caller.scope === 'join') await takeUse(context, caller, node_id);
@@ -46,13 +45,6 @@ function join(context: Context): Route {
 /** A node's derived credential has no end: who comes with something that has one does not get it. */
 function mayHaveCredential(caller: FleetCaller | JoinCaller): boolean {
   return caller.scope === 'join' || caller.rests_on !== undefined || holdsFleetKey(caller);
-}
-
-/** Where the request comes from is known on a node; elsewhere its address says it. */
-function refuseOpenWire({ options: { data } }: Context, request: Request): void {
-  const isHere = data === undefined ? isLoopback(request.url) : data.isFromHere(request);
-  if (isHere || new URL(request.url).protocol === 'https:') return;
-  throw new ProblemError('https_required', 'the answer would hold keys, and anybody on the way could read it: ask over https');
 }
 
 /**

@@ -2,6 +2,7 @@ import { createScheduledController } from 'cloudflare:test';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Bindings } from '../../../functions/compose.ts';
 import worker from '../../../functions/worker.ts';
+import { deriveFleetKeys } from '../../../shared/contract/fleet-keys.ts';
 import { bootstrapEvent } from '../events.cases.ts';
 import { FLEET_KEY, heartbeat, registration } from '../harness.ts';
 import { uplinkNode } from '../uplink.cases.ts';
@@ -65,6 +66,11 @@ const beat = (node_id: string, more: object = {}, headers = {}) =>
 const plan = (node_id: string) => call('POST /v1/nodes/plan', { node_id });
 const uplink = (seq: number, more: object = {}) =>
   call('POST /v1/sites/uplink', { node_id: 'default-0', url: 'http://default-0.test:1', epoch: 1, session: 's1', seq, ...more });
+const introspect = (token: string) => {
+  const headers = { authorization: `Bearer ${FLEET_KEY}`, 'content-type': 'application/json' };
+  const request = new Request('https://worker.test/v1/introspect', { method: 'POST', headers, body: JSON.stringify({ token }) });
+  return worker.fetch(request as Parameters<typeof worker.fetch>[0], given);
+};
 const report = (node_id: string, idempotency_key: string) =>
   call('POST /v1/bootstrap/events', bootstrapEvent(node_id, { idempotency_key, attempt: 1, generation: 1 }));
 
@@ -106,6 +112,11 @@ beforeAll(async () => {
   await count('nodes: a page of 10', 200, () => call('GET /v1/nodes?site=default&limit=10'));
   await count('events: nothing new', 200, () => call('GET /v1/events?after=1000000'));
   await count('state of a site', 200, () => call('GET /v1/state?site=default'));
+  const { nodeCredential } = await deriveFleetKeys('default', FLEET_KEY);
+  const { key } = (await call('POST /v1/keys', { scope: 'node', node_id: 'default-1' })).body;
+  await count('introspect: derived', 200, async () => introspect(await nodeCredential('default-1')));
+  await count('introspect: an issued key', 200, () => introspect(key));
+  await count('introspect: forged', 200, () => introspect('bpn~default~default-1~AAAA'));
   await count('register: a new node', 200, () => register('late'));
   await count('register: again', 200, () => register('late'));
   await count('leave', 204, () => call('POST /v1/nodes/leave', { node_id: 'late' }));
@@ -144,6 +155,9 @@ const LIMITS: Readonly<Record<string, Cost>> = {
   'nodes: a page of 10': { batches: 1, statements: 2, rows_read: 80, rows_written: 0 },
   'events: nothing new': { batches: 1, statements: 1, rows_read: 2, rows_written: 0 },
   'state of a site': { batches: 5, statements: 12, rows_read: 40 * NODES, rows_written: 0 },
+  'introspect: derived': { batches: 0, statements: 0, rows_read: 0, rows_written: 0 },
+  'introspect: an issued key': { batches: 1, statements: 2, rows_read: 4, rows_written: 1 },
+  'introspect: forged': { batches: 0, statements: 0, rows_read: 0, rows_written: 0 },
   'register: a new node': { batches: 2, statements: 3, rows_read: 12, rows_written: 4 },
   'register: again': { batches: 2, statements: 3, rows_read: 14, rows_written: 4 },
   leave: { batches: 2, statements: 3, rows_read: 12, rows_written: 3 },

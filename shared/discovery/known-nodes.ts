@@ -1,0 +1,190 @@
+import { sha256Hex } from '../contract/canonical.ts';
+import { fromTimestamp } from '../contract/ids.ts';
+import type { IntrospectAnswer } from '../contract/introspect.ts';
+import { jittered } from '../decide/jitter.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Random } from '../ports/random.ts';
+import { type FileDeps, messageOf } from './json-file.ts';
+import { type KnownNode, readKnownNodes, writeKnownNodes } from './known-nodes-file.ts';
+
+/** What is known is asked again after about this long, milliseconds: so long a credential that was taken back may count on. */
+export const ASK_AGAIN_MS = 3_600_000;
+/** After an ask that came to nothing. Meanwhile what is known counts. */
+const RETRY_MS = 60_000;
+/** What is no credential of a node is not asked about again for so long. */
+const REFUSED_MS = 60_000;
+/** So long nobody is asked after the cloud has not answered, milliseconds: whoever calls would wait for it in vain. */
+const AWAY_MS = 5_000;
+/** Credentials, the longest-known of them is forgotten first. */
+const MOST_KNOWN = 4096;
+const MOST_REFUSED = 1024;
+/** Asked about at one time. */
+const MOST_AT_ONCE = 64;
+/** Of credentials that are not known: as many a second for good, and after a pause at once. A guesser does not become a load on the cloud. */
+const ASKS = { per_second: 20, burst: 200 };
+
+/** Between two writes of the file: a site that boots is learned in a few. */
+const WRITE_GAP_MS = 1000;
+
+export interface KnownNodesDeps extends FileDeps {
+  readonly clock: Clock;
+  readonly random: Pick<Random, 'next'>;
+  readonly fleet: string;
+  /** Asks who holds the fleet key, in bounded time. Rejects when it can't be told. */
+  ask(credential: string): Promise<IntrospectAnswer>;
+  /** False: only what is known already is told. */
+  mayAsk(): boolean;
+}
+
+/** `expires_at`: milliseconds since the Unix epoch; absent: the credential has no end of its own. `away`: why it can't be told now, in words. */
+export type WhoseCredential = { readonly node_id: string; readonly expires_at?: number } | { readonly away: string } | undefined;
+
+/** Whose the credentials of other nodes are, as who holds the fleet key has told. */
+export interface KnownNodes {
+  /** Undefined for one that is not a good one of a node of this fleet. Never rejects. */
+  nodeOf(credential: string): Promise<WhoseCredential>;
+}
+
+interface Known extends KnownNode {
+  /** When to ask again, by the monotonic clock. */
+  due_at: number;
+}
+
+/**
+ * The memory of a leader without the fleet key: it asks once for each credential, keeps a hash of it, and goes on with what it
+ * knows while the cloud is away. A file makes that outlive a restart.
+ */
+export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
+  const { clock, random, log } = deps;
+  const known = new Map<string, Known>();
+  const refused = new Map<string, number>();
+  const asking = new Map<string, Promise<WhoseCredential>>();
+  const mayAskAnew = createRation(clock);
+  const store = createStore(deps, known);
+  let away: { readonly why: string; readonly until: number } | undefined;
+
+  const keep = (sha256: string, node: KnownNode) => {
+    const before = known.get(sha256);
+    known.delete(sha256);
+    const oldest = known.size >= MOST_KNOWN ? known.keys().next().value : undefined;
+    if (oldest !== undefined) known.delete(oldest);
+    known.set(sha256, { ...node, due_at: clock.monotonic() + jittered(ASK_AGAIN_MS, random.next()) });
+    if (before?.node_id !== node.node_id || before.expires_at !== node.expires_at) store.changed();
+  };
+  const refuse = (sha256: string) => {
+    if (known.delete(sha256)) store.changed();
+    refused.delete(sha256);
+    const oldest = refused.size >= MOST_REFUSED ? refused.keys().next().value : undefined;
+    if (oldest !== undefined) refused.delete(oldest);
+    refused.set(sha256, clock.monotonic() + jittered(REFUSED_MS, random.next()));
+  };
+  const tell = (why: string) => {
+    if (away?.why !== why) log.warn(`whose credentials of other nodes are can't be asked at the cloud: ${why}; nodes that are known go on`);
+    away = { why, until: clock.monotonic() + AWAY_MS };
+    return { away: why };
+  };
+  const ask = async (sha256: string, credential: string): Promise<WhoseCredential> => {
+    try {
+      const answer = await deps.ask(credential);
+      away = undefined;
+      const node = nodeIn(answer);
+      if (node === undefined) refuse(sha256);
+      else keep(sha256, node);
+      return node;
+    } catch (error) {
+      return tell(messageOf(error));
+    } finally {
+      asking.delete(sha256);
+    }
+  };
+  /** One at a time for each credential. Undefined while too many are under way. */
+  const askOnce = (sha256: string, credential: string): Promise<WhoseCredential> | undefined => {
+    const running = asking.get(sha256);
+    if (running !== undefined || asking.size >= MOST_AT_ONCE) return running;
+    const asked = ask(sha256, credential);
+    asking.set(sha256, asked);
+    return asked;
+  };
+  const isAway = () => away !== undefined && clock.monotonic() < away.until;
+  return {
+    async nodeOf(credential) {
+      const sha256 = await sha256Hex(credential);
+      await store.loaded();
+      const one = known.get(sha256);
+      if (one !== undefined && !isOver(clock, one)) {
+        if (clock.monotonic() >= one.due_at && deps.mayAsk() && !isAway()) {
+          one.due_at = clock.monotonic() + jittered(RETRY_MS, random.next());
+          void askOnce(sha256, credential);
+        }
+        return toNode(one);
+      }
+      if (!deps.mayAsk() || clock.monotonic() < (refused.get(sha256) ?? 0)) return undefined;
+      const running = asking.get(sha256);
+      if (running !== undefined) return running;
+      if (away !== undefined && isAway()) return { away: away.why };
+      if (!mayAskAnew()) return TOO_MANY;
+      return askOnce(sha256, credential) ?? TOO_MANY;
+    },
+  };
+}
+
+const TOO_MANY = { away: 'too many credentials that are not known came at once' };
+
+function nodeIn(answer: IntrospectAnswer): KnownNode | undefined {
+  if (!answer.active) return undefined;
+  const { node_id, expires_at } = answer;
+  return { node_id, ...(expires_at === undefined ? {} : { expires_at: fromTimestamp(expires_at) }) };
+}
+
+function toNode({ node_id, expires_at }: KnownNode): KnownNode {
+  return { node_id, ...(expires_at === undefined ? {} : { expires_at }) };
+}
+
+/** A clock that can't be believed ends nothing. */
+function isOver(clock: Clock, { expires_at }: KnownNode): boolean {
+  return expires_at !== undefined && clock.trusted() && clock.now() >= expires_at;
+}
+
+/** A token bucket. */
+function createRation(clock: Pick<Clock, 'monotonic'>): () => boolean {
+  let left = ASKS.burst;
+  let at = clock.monotonic();
+  return () => {
+    const now = clock.monotonic();
+    left = Math.min(ASKS.burst, left + ((now - at) / 1000) * ASKS.per_second);
+    at = now;
+    if (left < 1) return false;
+    left -= 1;
+    return true;
+  };
+}
+
+/** The file behind `known`: read once, before the first question, and written after each change, one write at a time. */
+function createStore(deps: KnownNodesDeps, known: Map<string, Known>) {
+  const { fleet, clock } = deps;
+  let [isDirty, isWriting] = [false, false];
+  let loading: Promise<void> | undefined;
+  const write = async () => {
+    isWriting = true;
+    for (; isDirty; await clock.sleep(WRITE_GAP_MS)) {
+      isDirty = false;
+      await writeKnownNodes(deps, { fleet, nodes: [...known].map(([sha256, one]) => ({ sha256, ...toNode(one) })) });
+    }
+    isWriting = false;
+  };
+  const load = async () => {
+    const kept = await readKnownNodes(deps, fleet);
+    // Asked again at the first chance: nobody knows for how long this node was away.
+    for (const { sha256, ...node } of kept.slice(-MOST_KNOWN)) known.set(sha256, { ...node, due_at: clock.monotonic() });
+  };
+  return {
+    loaded(): Promise<void> {
+      loading ??= load();
+      return loading;
+    },
+    changed(): void {
+      isDirty = true;
+      if (!isWriting) void write();
+    },
+  };
+}
