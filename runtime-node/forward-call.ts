@@ -78,6 +78,18 @@ export function isFleetPublish(call: Named & Pick<Call, 'search'>): boolean {
   return isPublish(call) && !isBreakGlass(call);
 }
 
+/** An emergency version for the site, which its leader signs. */
+export function isEmergencyPublish(call: Named & Pick<Call, 'search'>): boolean {
+  return isPublish(call) && isBreakGlass(call);
+}
+
+/** Calls by which a node speaks to the leader of its site: nobody else can answer them in its place. */
+const OF_NODES = /^\/v1\/(?:nodes\/(?:register|plan|heartbeats?|leave)|bootstrap\/events|leader\/\w+|sites\/\w+)$/;
+
+export function isOfNode({ method, pathname }: Named): boolean {
+  return method === 'POST' && OF_NODES.test(pathname);
+}
+
 function isBreakGlass({ search }: Pick<Call, 'search'>): boolean {
   return new URLSearchParams(search).get('break_glass') === 'true';
 }

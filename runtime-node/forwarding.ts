@@ -2,7 +2,7 @@ import type { Fetch } from '../shared/client.ts';
 import { linkedAbort } from '../shared/discovery/waker.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { type Decider, type FollowedLeader, isSameDecider } from './followed.ts';
-import { type AnyCall, isRepeatable, isUpload, toRequest } from './forward-call.ts';
+import { type AnyCall, isOfNode, isRepeatable, isUpload, toRequest } from './forward-call.ts';
 import { refusal } from './forward-errors.ts';
 import type { Attempt, Send } from './forward-send.ts';
 
@@ -24,6 +24,8 @@ export interface ForwardingParts {
   readonly own: Fetch;
   /** Passes a call on to the cloud, with the caller's own credential. */
   readonly toCloud: (call: AnyCall, url: string) => Promise<Response>;
+  /** Of this node's own settings. Absent: a leader that points to a cloud points in vain. */
+  readonly cloud_url?: string;
   readonly clock: Clock;
 }
 
@@ -84,11 +86,23 @@ async function passOn(parts: ForwardingParts, watch: Watch, call: AnyCall, { hol
     if (next.kind === 'own') return { response: await parts.own(toRequest(call, OWN_ORIGIN)) };
     if (next.kind === 'cloud') return { response: await parts.toCloud(call, next.url) };
     const attempt = await whileItLeads(parts, watch, call, next, within_ms);
+    const elsewhere = await sendElsewhere(parts, call, attempt);
+    if (elsewhere !== undefined) return { response: elsewhere };
     const done = isFinal(call, attempt);
     last = outcomeOf(attempt, last);
     if (done || isUpload(call)) return last;
     tried = next;
   }
+}
+
+/**
+ * A leader without the fleet key can't tell that a call was passed on by a node of the fleet, and names the cloud: the call goes there with the
+ * caller's own credential, and to the cloud of this node's own settings alone.
+ */
+async function sendElsewhere({ cloud_url, toCloud }: ForwardingParts, call: AnyCall, attempt: Attempt): Promise<Response | undefined> {
+  if (attempt.outcome !== 'answered' || attempt.response.status !== 421 || cloud_url === undefined || isOfNode(call)) return undefined;
+  if (!(call.body instanceof ReadableStream)) return toCloud(call, cloud_url);
+  return refusal('unavailable', `the leader has no fleet key and took none of the body: send it again, to the cloud (${cloud_url})`);
 }
 
 /** Only its path is looked at: a request in process is not dialled. */

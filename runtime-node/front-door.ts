@@ -9,7 +9,17 @@ import { type Authenticate, type FleetCaller, isOfService, presentsIssuedKey, ty
 import { presentedKey } from '../shared/supervisor/identity/presented-key.ts';
 import { problemResponse, toProblem } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
-import { type AnyCall, type Call, isArtifactRead, isFleetPublish, isPublish, readCall, toRequest } from './forward-call.ts';
+import {
+  type AnyCall,
+  type Call,
+  isArtifactRead,
+  isEmergencyPublish,
+  isFleetPublish,
+  isOfNode,
+  isPublish,
+  readCall,
+  toRequest,
+} from './forward-call.ts';
 import { type CloudAnswer, passToCloud } from './forward-cloud.ts';
 import { refusal } from './forward-errors.ts';
 import { type BringIssued, createBringIssued } from './forward-issued.ts';
@@ -17,7 +27,7 @@ import { publishedBefore } from './forward-publish.ts';
 import { createSend } from './forward-send.ts';
 import { createForwarding, type Forwarding } from './forwarding.ts';
 import { createGateway, type Gateway } from './gateway.ts';
-import { asThisNode, isOfThisNode, passUnvouched } from './member-door.ts';
+import { answerKeyless, asThisNode, isOfThisNode, isVouched, passUnvouched, signsNothing } from './member-door.ts';
 import { createStaleReads, type StaleReads } from './stale-reads.ts';
 
 /** About this node itself, whoever leads. */
@@ -78,7 +88,8 @@ function furnish(parts: FrontDoorParts): Inside {
   const { own, fetch, clock, decider } = parts;
   const cloud = (request: Request, url: string) => passToCloud(fetch, clock, request, url);
   const toCloud = async (call: AnyCall, url: string) => (await cloud(toRequest(call, url), url)).response;
-  const forwarding = createForwarding({ decider, send: createSend(parts), own, toCloud, clock });
+  const cloud_url = parts.cloud_url === undefined ? {} : { cloud_url: parts.cloud_url };
+  const forwarding = createForwarding({ decider, send: createSend(parts), own, toCloud, clock, ...cloud_url });
   const { keys } = parts;
   const gateway = parts.isGateway && isKeyHolder(keys) ? createGateway({ ...parts, keys, forwarding }) : undefined;
   const stale = createStaleReads({ own, clock, ...(gateway === undefined ? {} : { cache: gateway.cache }) });
@@ -96,10 +107,13 @@ async function answer(inside: Inside, given: Request): Promise<Response> {
   if (isHere) return own(given);
   const request = isKeyHolder(keys) ? given : await asThisNode(keys, given);
   const named = { method: request.method, pathname: asked.pathname, search: asked.search };
+  const leadsKeyless = !isKeyHolder(keys) && now.kind === 'own';
+  if (leadsKeyless && isEmergencyPublish(named)) return signsNothing(inside.identity);
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
+  if (leadsKeyless && !isOfThisNode(keys, request) && !KEYS.test(named.pathname)) return answerKeyless(inside, request);
   if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
-  if (!isKeyHolder(keys) && now.kind !== 'cloud' && !isOfThisNode(keys, request)) return passUnvouched(inside, request, now);
+  if (!isKeyHolder(keys) && now.kind !== 'cloud' && !isOfThisNode(keys, request)) return passUnvouched(inside, request, { now, named });
   const holder = now.kind === 'leader' || now.kind === 'nobody' ? await presentedKey(request, inside.keys.fleet) : undefined;
   // The leader alone knows it. What this node could answer itself is not for who is not known here.
   if (holder !== undefined) return inside.bringIssued(request, holder);
@@ -153,10 +167,20 @@ function isPassedOn(who: Who): who is FleetCaller {
 type Named = Pick<Call, 'method' | 'pathname' | 'search'>;
 
 /** One hop: what another node has passed on is answered here or by nobody. */
-function answerForwarded({ own, identity, cloud_url }: Inside, request: Request, named: Named, now: Decider): Response | Promise<Response> {
+function answerForwarded(
+  { own, identity, cloud_url, keys }: Inside,
+  request: Request,
+  named: Named,
+  now: Decider,
+): Response | Promise<Response> {
   if (now.kind !== 'own') return refusal('misdirected', `node ${identity.node_id} does not lead`, 421);
-  if (cloud_url === undefined || !isFleetPublish(named)) return own(request);
-  return refusal('misdirected', `the cloud decides about the documents: publish at ${cloud_url}`, 421, { location: cloud_url });
+  if (cloud_url === undefined) return own(request);
+  const elsewhere = (why: string) => refusal('misdirected', why, 421, { location: cloud_url });
+  if (isFleetPublish(named)) return elsewhere(`the cloud decides about the documents: publish at ${cloud_url}`);
+  if (isKeyHolder(keys) || !isVouched(request)) return own(request);
+  return elsewhere(
+    `node ${identity.node_id} leads without the fleet key and can not tell for whom a call is passed on: ask at ${cloud_url}`,
+  );
 }
 
 /** With a cloud, whoever leads, it alone publishes. Its leader is told to look there at once. */
@@ -191,7 +215,7 @@ async function bringToLeader(inside: Inside, call: Call): Promise<Response> {
   if (batched !== undefined) return batched;
   if (stale.covers(call)) {
     const quick = await forwarding.pass(call, { hold_ms: 0, within_ms: STALE_AFTER_MS });
-    if (quick !== undefined && quick.status !== 503) return stale.heard(call, quick);
+    if (quick !== undefined && quick.status !== 503 && quick.status !== 421) return stale.heard(call, quick);
     const kept = await stale.find(call);
     if (kept !== undefined) return kept;
   }
@@ -200,14 +224,12 @@ async function bringToLeader(inside: Inside, call: Call): Promise<Response> {
 
 async function insist(forwarding: Forwarding, call: AnyCall): Promise<Response> {
   const response = await forwarding.insist(call);
-  return isPublish(call) ? settlePublish(forwarding, call, response) : response;
-}
-
-async function settlePublish(forwarding: Forwarding, call: AnyCall, response: Response): Promise<Response> {
-  if (response.status === 412) return (await publishedBefore(forwarding, call)) ?? response;
-  const elsewhere = response.status === 421 ? response.headers.get('location') : null;
+  if (response.status === 412 && isPublish(call)) return (await publishedBefore(forwarding, call)) ?? response;
+  const elsewhere = response.status === 421 && !isOfNode(call) ? response.headers.get('location') : null;
   if (elsewhere === null) return response;
   // No credential of a caller goes to an address that only another node has told of.
-  const why = `the cloud decides about the documents, and this node has no BOOTPLANE_CLOUD_URL: publish at ${elsewhere}`;
-  return refusal('unavailable', why);
+  const why = isPublish(call)
+    ? 'the cloud decides about the documents'
+    : 'the leader has no fleet key, so the cloud says what a caller may';
+  return refusal('unavailable', `${why}, and this node has no BOOTPLANE_CLOUD_URL: ${isPublish(call) ? 'publish' : 'ask'} at ${elsewhere}`);
 }

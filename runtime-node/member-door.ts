@@ -1,8 +1,11 @@
+import type { Fetch } from '../shared/client.ts';
 import type { MemberKeys } from '../shared/contract/fleet-keys.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
+import type { Authenticate } from '../shared/supervisor/auth.ts';
 import { presentedCredential } from '../shared/supervisor/identity/presented-key.ts';
 import type { Decider } from './followed.ts';
+import { type Call, isEmergencyPublish, isOfNode } from './forward-call.ts';
 import type { CloudAnswer } from './forward-cloud.ts';
 import { refusal } from './forward-errors.ts';
 
@@ -23,19 +26,80 @@ export function isOfThisNode({ local_credential }: MemberKeys, request: Request)
   return presentedCredential(request.headers) === local_credential;
 }
 
+/** True for a call that a node passes on with a signature of its own, which takes the fleet key to verify. */
+export function isVouched(request: Request): boolean {
+  return presentedCredential(request.headers)?.startsWith('bpf~') === true;
+}
+
 export interface UnvouchedParts {
   readonly identity: Pick<Identity, 'node_id'>;
+  readonly cloud_url?: string;
   cloud(request: Request, url: string): Promise<CloudAnswer>;
 }
 
+export interface Asked {
+  readonly now: Decider;
+  readonly named: Pick<Call, 'method' | 'pathname' | 'search'>;
+}
+
 /**
- * A call of somebody else at a node without the fleet key, which can't tell who that is: it goes to a leader on this machine with the
- * caller's own credential, and to nobody else: any node of the fleet can prove itself as a leader, also one that is in wrong hands.
+ * A call of somebody else at a node without the fleet key, which can't tell who that is. With the caller's own credential it goes to the cloud of
+ * this node's settings, or to a leader on this machine, and to nobody else: any node of the fleet can prove itself as a leader,
+ * also one that is in wrong hands.
  */
-export async function passUnvouched({ identity, cloud }: UnvouchedParts, request: Request, now: Decider): Promise<Response> {
+export async function passUnvouched(parts: UnvouchedParts, request: Request, { now, named }: Asked): Promise<Response> {
+  const { identity, cloud, cloud_url } = parts;
   const who = `node ${identity.node_id} has joined without the fleet key and can not tell whose this credential is`;
-  if (now.kind !== 'leader') return refusal('no_leader', `${who}; it knows no leader to ask now: try again in a moment`);
+  const away = cloud_url !== undefined && isForCloud(request, named) ? await cloud(request, cloud_url) : undefined;
+  if (away !== undefined && away.unreached === undefined) return away.response;
+  const why = away?.unreached === undefined ? '' : `; the cloud can't be reached: ${away.unreached.why}`;
+  if (now.kind !== 'leader') return refusal('no_leader', `${who}${why}; it knows no leader to ask now: try again in a moment`);
   const { origin } = new URL(now.url);
-  if (isLoopback(origin)) return (await cloud(request, now.url)).response;
-  return refusal('misdirected', `${who}, and shows it to nobody: ask the leader at ${origin}`, 421, { location: origin });
+  // What had a body is sent no second time: it went with the first.
+  if (isLoopback(origin) && !(away !== undefined && request.body !== null)) return (await cloud(request, now.url)).response;
+  return refusal('misdirected', `${who}${why}, and shows it to nobody else: ask the leader at ${origin}`, 421, { location: origin });
+}
+
+/** Nodes find their own way to who decides about them; and what a leader alone does is not asked of the cloud. */
+function isForCloud(request: Request, named: Asked['named']): boolean {
+  return !isOfDerived(request) && !isOfNode(named) && !isEmergencyPublish(named);
+}
+
+function isOfDerived(request: Request): boolean {
+  return presentedCredential(request.headers)?.startsWith('bpn~') === true;
+}
+
+export interface KeylessParts extends UnvouchedParts {
+  readonly own: Fetch;
+  readonly authenticate: Authenticate;
+}
+
+/**
+ * A call of somebody else at a leader without the fleet key: of a node that it can tell it answers itself, of whoever else may be
+ * somebody to the cloud the cloud does.
+ */
+export async function answerKeyless({ own, cloud, cloud_url, identity, authenticate }: KeylessParts, request: Request): Promise<Response> {
+  const isAnonymous = presentedCredential(request.headers) === undefined;
+  // With a derived credential nobody is more than a node: what is wrong with it the own Supervisor says.
+  if (cloud_url === undefined || isAnonymous || isOfDerived(request) || (await isTold(authenticate, request))) return own(request);
+  const { response, unreached } = await cloud(request, cloud_url);
+  if (unreached === undefined) return response;
+  const who = `node ${identity.node_id} leads without the fleet key and can not tell whose this credential is`;
+  const instead = 'The key of its own directory is good here, for what a node may see';
+  return refusal('unavailable', `${who}; the cloud, which can, can't be reached: ${unreached.why}. ${instead}`);
+}
+
+async function isTold(authenticate: Authenticate, request: Request): Promise<boolean> {
+  try {
+    return (await authenticate(request)) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Nobody on this node can make what an emergency version needs. */
+export function signsNothing({ node_id }: Pick<Identity, 'node_id'>): Response {
+  const why = `node ${node_id} leads without the fleet key, and an emergency version has to be signed`;
+  const advice = `publish at the cloud; or, where a node of this site holds the fleet key, stop ${node_id} or start it with --no-lead, so that the other one leads`;
+  return refusal('forbidden', `${why}: ${advice}`, 403);
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { isPrivateWire } from '../shared/contract/loopback.ts';
 import type { Member } from '../shared/contract/member.ts';
 import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { MEMBER_FILE, readMember } from '../shared/discovery/member-file.ts';
@@ -59,14 +60,16 @@ function asMember(config: Config, member: Member, log: Log): Config {
   // Who let it in is asked first, beside those that are set.
   const peers = member.is_cloud ? config.peers : [...new Set([...config.peers, member.joined_at])];
   const isProxy = capabilities.includes(PROXY_CAPABILITY);
+  // Else nobody could tell it whose the credentials of other nodes are.
+  const mayLead = config.lead && cloud_url !== undefined && isPrivateWire(cloud_url);
   log.info(
-    'this node has joined without the fleet key: it verifies what the fleet signs and acts as itself alone, so it never leads, is no proxy and vouches for nobody; another node of its site has to hold the key',
+    `this node has joined without the fleet key: it verifies what the fleet signs and acts as itself alone, so it is no proxy and vouches for nobody; ${mayLead ? `it may lead its site, since ${cloud_url} tells it whose a credential is and signs the documents` : 'it never leads: another node of its site has to'}`,
   );
   if (isProxy)
     log.warn(`the capability ${PROXY_CAPABILITY} is left out: a proxy checks the credentials of others, which takes the fleet key`);
   if (Object.keys(seeds).length > 0) {
     log.warn(
-      'the plan and the profile to start with are not laid down: this node signs no documents; publish them at the cloud or a leader',
+      'the plan and the profile to start with are not laid down: this node signs no documents; publish them at the cloud, or at a leader that holds the fleet key',
     );
   }
   return {
@@ -74,7 +77,7 @@ function asMember(config: Config, member: Member, log: Log): Config {
     fleet: member.fleet,
     site: member.site ?? config.site,
     node_id: member.node_id,
-    lead: false,
+    lead: mayLead,
     capabilities: capabilities.filter((one) => one !== PROXY_CAPABILITY),
     peers,
     seeds: {},

@@ -34,6 +34,7 @@ import { openTokenVerifier } from './jwt.ts';
 import { createMemberFetch } from './member-fetch.ts';
 import { createNodeArtifacts } from './node-artifacts.ts';
 import { createNodeFetch } from './node-fetch.ts';
+import { createNodeFinder } from './node-finder.ts';
 import { nodeHealth } from './node-health.ts';
 import { createNodePrune, type NodePrune } from './node-prune.ts';
 import { createOverlay } from './overlay.ts';
@@ -227,6 +228,7 @@ async function buildSupervisor(
     ...(config.rate_limit === 0 ? {} : { limits: { ...inMemoryLimits(machine.clock, config.rate_limit), addressOf: strangerOf(origins) } }),
     fleets: keyringOf(parts),
     ...(parts.tokens === undefined ? {} : { tokens: parts.tokens }),
+    ...createNodeFinder({ ...parts, fetch: parts.surroundings.fetch, leads: () => state()?.leads === true }),
     version: packageVersion(),
     ttl_seconds: config.ttl_seconds,
     write_budget: config.write_budget,

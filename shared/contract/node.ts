@@ -40,6 +40,8 @@ export const RegisterRequest = z
     services_running: z.array(ServiceReport).max(256).optional(),
     /** False for a node that may not lead its site: it is never a successor. */
     lead: z.boolean().default(true),
+    /** True for a node without the fleet key that may lead: it comes after all successors that hold the key, since those can sign. */
+    leads_last: z.boolean().optional(),
     desired: z.object({ plan: Count.optional(), profile: Count.optional() }).optional(),
   })
   .meta({ id: 'RegisterRequest' });

@@ -25,6 +25,12 @@ export function bootWaitMs(rank: number, random: number): number {
   return rank === 0 ? 0 : Math.min(rank, MAX_BOOT_RANK) * BOOT_STEP_MS + random * BOOT_SPREAD_MS;
 }
 
+/**
+ * So long a node without the fleet key waits beside that, milliseconds: those that hold it can sign an emergency version, and the
+ * first of them have elected themselves by then.
+ */
+export const BEHIND_HOLDERS_MS = 1000;
+
 /** What the one before needs to ask the cloud, to claim there and to say so on the LAN, milliseconds. */
 const CLOUD_STEP_MS = 500;
 /** Who is far behind asks by then anyway: the first ones may be cut off from the cloud. */

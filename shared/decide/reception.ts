@@ -37,12 +37,14 @@ export interface Reception {
 
 /**
  * Decides what becomes of offered versions: which are kept, which is current, which are conflicts.
- * To do it and to be offered the same again changes nothing. `decider`: see `merge`.
+ * To do it and to be offered the same again changes nothing. `decider`: see `merge`. `signs`: false where nothing can be published
+ * again. Then ours stays as it is, and theirs is a conflict for who can.
  */
-export function receive(store: Repository, offered: Offered, decider: Side): Reception {
+export function receive(store: Repository, offered: Offered, decider: Side, signs = true): Reception {
   const all = union(store.versions, offered.versions);
   const [ours, theirs] = [lineOf(all, store.head), lineOf(all, offered.current)];
-  const decided: Merge = offered.current === undefined ? { action: 'keep' } : merge(ours, theirs, decider);
+  const merged: Merge = offered.current === undefined ? { action: 'keep' } : merge(ours, theirs, decider);
+  const decided: Merge = merged.action === 'republish' && !signs ? { action: 'keep', conflict: merged.conflict } : merged;
   const head = headAfter(decided, headOf(ours));
   const after = head === undefined || all.some((one) => isSame(one, head)) ? all : [...all, head];
   const line = new Set(lineOf(after, head).map(keyOf));

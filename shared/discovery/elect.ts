@@ -1,4 +1,5 @@
-import { beforeAtBoot, beforeInSuccession, bootWaitMs, cloudWaitMs, takeoverWaitMs } from '../decide/election.ts';
+import { isKeyHolder } from '../contract/fleet-keys.ts';
+import { BEHIND_HOLDERS_MS, beforeAtBoot, beforeInSuccession, bootWaitMs, cloudWaitMs, takeoverWaitMs } from '../decide/election.ts';
 import type { Candidate } from './candidate.ts';
 import { foremost, lookLast } from './last-look.ts';
 import type { Takeover } from './located.ts';
@@ -31,10 +32,11 @@ export function turnOf(context: StepContext): Turn {
 function turnAtBoot({ deps, round }: StepContext): Turn {
   const proved = [...round.proved.values()];
   const before = beforeHere({ deps, round });
+  const behind_ms = isKeyHolder(deps.fleetKeys) ? 0 : BEHIND_HOLDERS_MS;
   const isLed = proved.some(({ leads }) => leads !== undefined);
   const asked = [...proved.filter(({ leads }) => leads !== undefined), ...before.slice(0, ASKED_LAST)];
   return {
-    wait_ms: Math.max(isLed ? LOWER_LEADER_MS : 0, bootWaitMs(before.length, deps.random.next())),
+    wait_ms: Math.max(isLed ? LOWER_LEADER_MS : 0, bootWaitMs(before.length, deps.random.next()) + behind_ms),
     before: asked.map(({ url, node_id }) => ({ url, node_id, via: 'peer' })),
     timeout_ms: BOOT_LOOK_MS,
     looks: BOOT_LOOKS,

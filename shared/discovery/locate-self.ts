@@ -6,12 +6,13 @@ import { foremost, lookLast } from './last-look.ts';
 import { claimOwn, leadBy } from './own-supervisor.ts';
 import type { StepContext, StepResult } from './round.ts';
 
-const KEYLESS = 'this node has joined without the fleet key: it can not sign documents nor tell whose a credential is, so it never leads';
+const KEYLESS =
+  'this node has joined without the fleet key and has no cloud: nobody could tell it whose a credential is, and nobody would sign documents, so it never leads';
 
 /** Elects this node: waits for its turn, looks a last time, and claims in its own Supervisor above every epoch that it has ever seen. */
 export async function locateSelf(context: StepContext): Promise<StepResult> {
   const { deps, signal } = context;
-  if (!isKeyHolder(deps.fleetKeys)) return { outcome: 'off', detail: KEYLESS };
+  if (!isKeyHolder(deps.fleetKeys) && deps.config.cloud_url === undefined) return { outcome: 'off', detail: KEYLESS };
   if (!deps.config.lead) return { outcome: 'off', detail: 'BOOTPLANE_LEAD is off, so this node does not elect itself' };
   const turn = turnOf(context);
   const until = deps.clock.monotonic() + turn.wait_ms;

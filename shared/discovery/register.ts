@@ -1,11 +1,12 @@
 import type { Client } from '../client.ts';
+import { isKeyHolder } from '../contract/fleet-keys.ts';
 import { holdingPlaces } from '../decide/placement.ts';
 import type { NodeContext } from './context.ts';
 import { reportsOf } from './heartbeat.ts';
 
 /** Registers this boot of the node, with what it holds, so that a Supervisor that knows less can learn of it. */
 export async function register({ deps, documents, standing }: NodeContext, client: Client): Promise<void> {
-  const { config, identity, services, clock, log } = deps;
+  const { config, identity, services, clock, log, fleetKeys } = deps;
   const began = clock.monotonic();
   const plan = documents.plan?.held.document.meta.generation;
   const profile = documents.profile?.document.meta.generation;
@@ -18,6 +19,7 @@ export async function register({ deps, documents, standing }: NodeContext, clien
     ...deps.host(),
     versions: { ...config.versions },
     lead: config.lead,
+    ...(config.lead && !isKeyHolder(fleetKeys) ? { leads_last: true } : {}),
     services_running,
     desired: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
   });

@@ -98,6 +98,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     forwarded: options.self && createForwardVerifier(options.fleets, options.self, issued),
     tokens: options.tokens,
     issued,
+    finder: options.finder,
   });
   const routes: readonly Route[] = [
     ...NOUNS.flatMap((noun) => noun(context)),

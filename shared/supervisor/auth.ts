@@ -40,6 +40,12 @@ export interface KeyVerifier {
   verify(key: string, name: IssuedKeyName, keys: NodeKeys): Promise<Caller | EndedKey | undefined>;
 }
 
+/** Tells whose the credentials of nodes are that this Supervisor can't check itself: it has not the fleet key. */
+export interface NodeFinder {
+  /** Undefined for one that is not a good one of a node of this fleet; `away`: why it can't be told now, in words. */
+  nodeOf(credential: string): Promise<{ readonly node_id: string; readonly expires_at?: number } | { readonly away: string } | undefined>;
+}
+
 /** A key that was good once. */
 export interface EndedKey {
   /** Which one it is and since when it is not good, in words. */
@@ -55,12 +61,17 @@ export interface AuthenticatorParts {
   readonly tokens?: TokenVerifier | undefined;
   /** Absent: issued keys are not taken. */
   readonly issued?: KeyVerifier | undefined;
+  /** Absent: of other nodes only those credentials are taken that follow from the keys in the keyring. */
+  readonly finder?: NodeFinder | undefined;
 }
 
 const LONGEST = 1024;
+const LONGEST_JWT = 8192;
 const BEARER = 'bearer ';
 /** How the credential of a request starts that a node passes on for a caller. */
 const FORWARD = 'bpf~';
+/** Derived credentials and issued keys, of which those of nodes can be asked about. */
+const MAYBE_NODES = /^bp[ni]~/;
 /** The other forms of credentials say themselves which fleet they are of. */
 const NAMES_FLEET = /^bp[a-z]~/;
 
@@ -68,7 +79,8 @@ const NAMES_FLEET = /^bp[a-z]~/;
  * Tells who calls: undefined without a credential. Throws the problem `unauthenticated` for one that
  * is not of a fleet in the keyring, and `unknown_fleet` to an admin who names one that is not there.
  */
-export function createAuthenticator(fleets: Keyring, { memory, forwarded, tokens, issued }: AuthenticatorParts): Authenticate {
+export function createAuthenticator(fleets: Keyring, parts: AuthenticatorParts): Authenticate {
+  const { memory, forwarded, tokens } = parts;
   return (request) => {
     const credential = readCredential(request.headers);
     if (credential === undefined) return undefined;
@@ -81,7 +93,7 @@ export function createAuthenticator(fleets: Keyring, { memory, forwarded, tokens
     const identity =
       tokens !== undefined && isJwt(credential)
         ? tokens.verify(credential, request)
-        : memory.recall(fleet === null ? credential : `${fleet}\n${credential}`, () => verify(fleets, issued, credential, fleet));
+        : memory.recall(fleet === null ? credential : `${fleet}\n${credential}`, () => verify(fleets, parts, credential, fleet));
     if (fleet === null) return identity;
     return identity instanceof Promise ? identity.then((one) => inFleet(fleets, one, fleet)) : inFleet(fleets, identity, fleet);
   };
@@ -129,8 +141,13 @@ function readCredential(headers: Headers): string | undefined {
 }
 
 /** `named`: the fleet in the header of the request, for a key that names none itself. */
-async function verify(fleets: Keyring, issued: KeyVerifier | undefined, credential: string, named: string | null): Promise<Identity> {
-  if (credential.length > LONGEST) throw unauthenticated('the credential is too long to be one');
+async function verify(
+  fleets: Keyring,
+  { issued, finder }: Pick<AuthenticatorParts, 'issued' | 'finder'>,
+  credential: string,
+  named: string | null,
+): Promise<Identity> {
+  if (credential.length > (isJwt(credential) ? LONGEST_JWT : LONGEST)) throw unauthenticated('the credential is too long to be one');
   const claimed = fleetOfCredential(credential);
   if (claimed === undefined && (await fleets.isAdmin?.(credential)) === true) return { scope: 'admin' };
   const name = parseIssuedKey(credential);
@@ -138,10 +155,21 @@ async function verify(fleets: Keyring, issued: KeyVerifier | undefined, credenti
   const keys = Id.safeParse(fleet).success ? await fleets.keysOf(fleet) : undefined;
   if (keys === undefined) throw notOfThisFleet();
   const caller =
-    name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys);
+    (name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys)) ??
+    (await find(finder, keys, credential));
   if (caller === undefined) throw isJwt(credential) ? takesNoJwt() : isKeyHolder(keys) ? notOfThisFleet() : notKnownToMember();
   if ('ended' in caller) throw unauthenticated(caller.ended);
   return caller;
+}
+
+/** What is no node's is never shown to anybody. Throws `unavailable` while nobody can tell: that says nothing about the credential. */
+async function find(finder: NodeFinder | undefined, keys: NodeKeys, credential: string): Promise<FleetCaller | undefined> {
+  if (finder === undefined || isKeyHolder(keys) || !(MAYBE_NODES.test(credential) || isJwt(credential))) return undefined;
+  const found = await finder.nodeOf(credential);
+  if (found === undefined) return undefined;
+  if (!('away' in found)) return { fleet: keys.fleet, keys, scope: 'node', ...found };
+  const detail = `this node leads without the fleet key, and whose the credential is can't be asked at the cloud now: ${found.away}`;
+  throw new ProblemError('unavailable', detail, {}, { 'retry-after': '5' });
 }
 
 /** A JWT comes here only where there is nothing to check it with. */

@@ -13,7 +13,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Database } from '../ports/database.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
-import type { Keyring, TokenVerifier } from './auth.ts';
+import type { Keyring, NodeFinder, TokenVerifier } from './auth.ts';
 import type { DataPorts } from './data/ports.ts';
 import { createHub, type Hub } from './hub.ts';
 import { type CallerMemory, createCallerMemory } from './identity/caller-memory.ts';
@@ -94,6 +94,8 @@ export interface SupervisorOptions {
   readonly registry?: FleetRegistry;
   /** JWT mode. Absent: a JWT is no credential here. */
   readonly tokens?: TokenVerifier;
+  /** Where this Supervisor has not the fleet key. Absent: it takes no credentials of other nodes then. */
+  readonly finder?: NodeFinder;
   /** One for all, or that of each fleet. Absent: then the routes of artifacts say so. */
   readonly artifacts?: ArtifactStore | ((fleet: string) => ArtifactStore);
   /** What the node gives to its services. Absent where there is no node: then the routes of the data API are not there either. */

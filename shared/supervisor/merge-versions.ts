@@ -9,7 +9,7 @@ import {
   type VersionName,
   type VersionsOffer,
 } from '../contract/document.ts';
-import type { NodeKeys } from '../contract/fleet-keys.ts';
+import { isKeyHolder, type NodeKeys } from '../contract/fleet-keys.ts';
 import type { Side, Version } from '../decide/merge.ts';
 import { type Reception, receive } from '../decide/reception.ts';
 import type { Context } from './context.ts';
@@ -77,7 +77,7 @@ async function mergeOnce(context: Context, given: GivenVersions, offered: readon
   };
 }
 
-function decide(state: VersionsState, { offer, decider }: GivenVersions, offered: readonly SignedDocument[]): Reception {
+function decide(state: VersionsState, { offer, decider, keys }: GivenVersions, offered: readonly SignedDocument[]): Reception {
   const versions = state.versions.map((row) => ({ ...toVersion(row), mark: row.conflict }));
   const metas = offered.map(({ meta }) => meta);
   const { current: name, conflicts } = offer;
@@ -85,7 +85,7 @@ function decide(state: VersionsState, { offer, decider }: GivenVersions, offered
   if (name !== undefined && current === undefined) {
     throw refuseOffer('/current', `generation ${name.generation} is neither offered nor known here: offer it, too`);
   }
-  return receive({ versions, head: state.head }, { versions: metas, current, conflicts }, decider);
+  return receive({ versions, head: state.head }, { versions: metas, current, conflicts }, decider, isKeyHolder(keys));
 }
 
 interface Decided {

@@ -6,6 +6,7 @@ import { PROXY_CAPABILITY, roleOf } from '../decide/roles.ts';
 import { livenessOf } from '../decide/ttl.ts';
 import type { Reachable } from './store/desired-schema.ts';
 import type { AskingNode, LiveLease, MemberRow, NewPlacement, PlacementRow } from './store/placement.ts';
+import { LEADS } from './store/schema.ts';
 
 export type Services = Pick<ClusterPlan, 'services'>;
 
@@ -47,7 +48,7 @@ export function isFresh(row: PlacementRow, { node, lease, plan, plan_hash, ttl_s
 /** False for a node that the line of succession has room for, or names at another address than it has now. */
 function isRanked({ successors }: PlacementRow, { node_id, url, lead }: AskingNode, lease: LiveLease): boolean {
   const place = successors.find((one) => one.node_id === node_id);
-  if (url === null || lead === 0 || node_id === lease.node_id) return place === undefined;
+  if (url === null || lead === LEADS.never || node_id === lease.node_id) return place === undefined;
   return place === undefined ? successors.length >= MAX_SUCCESSORS : place.url === url;
 }
 
@@ -74,12 +75,20 @@ export function placeSite(task: PlacementTask, members: readonly MemberRow[], be
     takeover: takeover ? 1 : 0,
     placed,
     proxies: pick(`proxies of ${node.site}`, proxies, MAX_PROXIES),
-    successors: pick(
-      `successors of ${node.site}`,
-      others.filter(({ lead }) => lead === 1),
+    successors: successorsOf(node.site, others),
+  };
+}
+
+/** Who can sign comes first. */
+function successorsOf(site: string, others: readonly (Reachable & Pick<MemberRow, 'lead'>)[]): Reachable[] {
+  const ranked = [LEADS.may, LEADS.last].flatMap((rank) =>
+    pick(
+      `successors of ${site}`,
+      others.filter(({ lead }) => lead === rank),
       MAX_SUCCESSORS,
     ),
-  };
+  );
+  return ranked.slice(0, MAX_SUCCESSORS);
 }
 
 function look(member: MemberRow, task: PlacementTask): PlacementNode {

@@ -70,6 +70,7 @@ export function createCallerMemory(clock: Pick<Clock, 'now' | 'monotonic'>) {
 function endsOf(identity: Identity): number[] {
   if (identity.scope === 'admin') return [];
   const { replaces_until } = identity.keys;
-  const expires_at = 'issued' in identity ? identity.issued?.expires_at : undefined;
-  return [replaces_until, expires_at].filter((end) => end !== undefined);
+  const issued_until = 'issued' in identity ? identity.issued?.expires_at : undefined;
+  const told = 'expires_at' in identity ? identity.expires_at : undefined;
+  return [replaces_until, issued_until, told].filter((end) => end !== undefined);
 }

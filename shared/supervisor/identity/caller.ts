@@ -40,6 +40,8 @@ export interface FleetCaller {
    * admin of this fleet and no other. Absent for all others.
    */
   readonly rests_on?: 'fleet_key' | 'admin' | 'admin_of_fleet';
+  /** When the credential ends, milliseconds since the Unix epoch, where who holds the fleet key has told it. */
+  readonly expires_at?: number;
 }
 
 export interface ServiceCaller {

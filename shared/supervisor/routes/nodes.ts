@@ -8,6 +8,7 @@ import { PageQuery, pageOf } from '../paging.ts';
 import { ProblemError } from '../problem.ts';
 import { empty, json, type Route, route } from '../route.ts';
 import { isClone, type NodeView } from '../store/nodes.ts';
+import { LEADS } from '../store/schema.ts';
 import { duplicateNode, unknownNode } from './refusals.ts';
 
 export function nodeRoutes(context: Context): Route[] {
@@ -110,7 +111,7 @@ function toRecord(node: NodeView): NodeRecord {
     versions: node.versions,
     ...(devices.length === 0 ? {} : { devices }),
     liveness: livenessOf(node),
-    ...(node.lead === 0 ? { lead: false } : {}),
+    ...(node.lead === LEADS.never ? { lead: false } : {}),
     services_running: node.services_running,
     ...(metrics === null ? {} : { metrics }),
     registered_at: toTimestamp(node.registered_at),

@@ -12,6 +12,7 @@ import { PageQuery, pageOf } from '../paging.ts';
 import { ProblemError } from '../problem.ts';
 import { json, type Route, route } from '../route.ts';
 import { type NodeView, refusalOf } from '../store/nodes.ts';
+import { LEADS } from '../store/schema.ts';
 import type { StatusRow } from '../store/status.ts';
 import { createUplinkStore, type Renewed, type UplinkedEvent, type UplinkStore } from '../store/uplink.ts';
 import { settleClaim } from './leader.ts';
@@ -151,7 +152,7 @@ function toUplinkNode(node: NodeView, components: readonly StatusRow[]): UplinkN
     ...(url === null ? {} : { url }),
     versions,
     ...(devices.length === 0 ? {} : { devices }),
-    ...(node.lead === 0 ? { lead: false } : {}),
+    ...(node.lead === LEADS.never ? { lead: false } : {}),
     services_running,
     registered_ms: Math.max(0, now - node.registered_at),
     ...(isOnline ? {} : { silent_ms: Math.max(0, node.silent_ms) }),

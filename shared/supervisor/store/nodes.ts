@@ -3,6 +3,7 @@ import type { HeartbeatRequest, RegisterRequest } from '../../contract/node.ts';
 import type { Database, Statement } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
 import { compileNodeQueries, type NodeView } from './nodes-sql.ts';
+import { LEADS } from './schema.ts';
 import type { Prepared } from './sql.ts';
 import type { Timing } from './timing.ts';
 
@@ -116,7 +117,7 @@ function registration(body: RegisterRequest) {
     versions: JSON.stringify(body.versions),
     devices: JSON.stringify(body.devices ?? []),
     services_running: body.services_running === undefined ? null : JSON.stringify(body.services_running),
-    lead: body.lead === false ? 0 : 1,
+    lead: body.lead === false ? LEADS.never : body.leads_last === true ? LEADS.last : LEADS.may,
   };
 }
 

@@ -8,6 +8,9 @@ import type { Component, ComponentOutcome, Incompatible } from '../../contract/s
  * The tables of `migrations/0001_registry.sql`, with what later migrations add to them. The migrations are the source: a test compares the two.
  * Properties are named as their columns, so that a row is read without renaming.
  */
+/** What `nodes.lead` holds: whether a node may lead its site, and whether before or after the others. */
+export const LEADS = { never: 0, may: 1, last: 2 } as const;
+
 export const nodes = sqliteTable(
   'nodes',
   {
@@ -29,6 +32,7 @@ export const nodes = sqliteTable(
     registered_at: integer().notNull(),
     heard_at: integer().notNull(),
     left_at: integer(),
+    /** One of `LEADS`. */
     lead: integer().notNull(),
     uplink_epoch: integer(),
     ttl_seconds: real(),
