@@ -11,7 +11,7 @@ export interface NodeFinderParts {
   readonly config: Pick<Config, 'cloud_url' | 'lead' | 'fleet'>;
   readonly machine: Pick<Machine, 'files' | 'log' | 'clock' | 'random'>;
   /** Absent: this node holds the fleet key, and checks credentials itself. */
-  readonly membership?: Pick<Membership, 'keys'>;
+  readonly membership?: { readonly keys: Pick<Membership['keys'], 'local_credential'> };
   /** Shows the cloud what this node has for it. */
   readonly fetch: Fetch;
   leads(): boolean;

@@ -27,9 +27,9 @@ export function bootWaitMs(rank: number, random: number): number {
 
 /**
  * So long a node without the fleet key waits beside that, milliseconds: those that hold it can sign an emergency version, and the
- * first of them have elected themselves by then.
+ * first of them have had their turn by then, at a cloud that does not answer too.
  */
-export const BEHIND_HOLDERS_MS = 1000;
+export const BEHIND_HOLDERS_MS = 4500;
 
 /** What the one before needs to ask the cloud, to claim there and to say so on the LAN, milliseconds. */
 const CLOUD_STEP_MS = 500;

@@ -1,4 +1,5 @@
 import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
+import { createNodeFinder } from '../../../runtime-node/node-finder.ts';
 import { createClient, type Fetch } from '../../../shared/client.ts';
 import { isKeyHolder, type NodeKeys } from '../../../shared/contract/fleet-keys.ts';
 import { createDiscovery } from '../../../shared/discovery/discovery.ts';
@@ -7,7 +8,7 @@ import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
 import type { Discovery, DiscoveryConfig } from '../../../shared/discovery/types.ts';
 import type { Database } from '../../../shared/ports/database.ts';
 import type { Lan } from '../../../shared/ports/lan.ts';
-import { createSupervisor } from '../../../shared/supervisor/app.ts';
+import { createSupervisor, type SupervisorOptions } from '../../../shared/supervisor/app.ts';
 import { migrations } from '../../runtime/node-harness.ts';
 import { drain } from '../../support/drain.ts';
 import { MemoryLan } from '../../support/memory-lan.ts';
@@ -280,7 +281,16 @@ export class FleetMachine {
     const services = recordingServices(this.trace, reports.report, identity.node_id);
     const late: { discovery?: Discovery } = {};
     const own = this.#kit.keys ?? keys;
-    const supervisor = this.#createSupervisor(identity, () => late.discovery);
+    const fetch = (this.#kit.wrap ?? ((given: Fetch) => given))((request) => this.#fleet.fetchFrom(this.address)(request));
+    const { lead = true, cloud_url } = this.#config;
+    const finder = createNodeFinder({
+      config: { fleet: 'default', lead, ...(cloud_url === undefined ? {} : { cloud_url }) },
+      machine: shared,
+      ...(isKeyHolder(own) ? {} : { membership: { keys: own } }),
+      fetch,
+      leads: () => late.discovery?.state().leads === true,
+    });
+    const supervisor = this.#createSupervisor(identity, () => late.discovery, finder);
     const lan = this.#kit.multicast === false ? undefined : this.#fleet.lan.join(this.address);
     const discovery = createDiscovery({
       ...shared,
@@ -298,7 +308,7 @@ export class FleetMachine {
       identity,
       fleetKeys: own,
       credential: isKeyHolder(own) ? await own.nodeCredential(identity.node_id) : own.local_credential,
-      fetch: (this.#kit.wrap ?? ((fetch: Fetch) => fetch))((request) => this.#fleet.fetchFrom(this.address)(request)),
+      fetch,
       self: { url: this.url, fetch: supervisor.fetch },
       ...(lan === undefined ? {} : { lan }),
       host: () => ({ host: this.name, ip: this.address }),
@@ -343,13 +353,18 @@ export class FleetMachine {
     return this.log.lines.filter((line) => line.level === level).map(({ message }) => message);
   }
 
-  #createSupervisor(identity: { node_id: string; instance_id: string }, discovery: () => Discovery | undefined) {
+  #createSupervisor(
+    identity: { node_id: string; instance_id: string },
+    discovery: () => Discovery | undefined,
+    finder: Pick<SupervisorOptions, 'finder'>,
+  ) {
     return createSupervisor({
       database: this.#database,
       clock: this.#fleet.clock,
       random: this.#random,
       log: this.log,
       fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? (this.#kit.keys ?? keys) : undefined) },
+      ...finder,
       version: '0.0.0-test',
       ttl_seconds: TTL_MS / 1000,
       emit: (topic) => {
