@@ -3,7 +3,7 @@ import { createFrontDoor } from '../../runtime-node/front-door.ts';
 import type { Fetch } from '../../shared/client.ts';
 import type { DesiredGenerations } from '../../shared/contract/document.ts';
 import type { MemberKeys } from '../../shared/contract/fleet-keys.ts';
-import type { Authenticate } from '../../shared/supervisor/auth.ts';
+import type { Authenticate, NodeFinder } from '../../shared/supervisor/auth.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
 import { memoryArtifactStore } from '../support/memory-artifact-store.ts';
@@ -34,12 +34,15 @@ export interface FrontDoor {
 /** `member`: the keys of a node `me` that has joined without the fleet key. */
 export async function startFrontDoor({
   member,
+  finder,
   ...options
 }: {
   isGateway?: boolean;
   cloud_url?: string;
   authenticate?: Authenticate;
   member?: MemberKeys;
+  /** What a node without the fleet key that leads is told of other nodes. */
+  finder?: NodeFinder;
 } = {}): Promise<FrontDoor> {
   const self = {
     ...{ node_id: 'b', instance_id: 'boot-b', origins: () => [LEADER], provisional: () => false, confirmed: () => false },
@@ -50,7 +53,11 @@ export async function startFrontDoor({
   };
   const leader = await startOnNode({ self, artifacts: memoryArtifactStore() });
   const fleets = { default_fleet: 'default', keysOf: async () => member };
-  const own = await startOnNode({ artifacts: memoryArtifactStore(), ...(member === undefined ? {} : { fleets }) });
+  const own = await startOnNode({
+    artifacts: memoryArtifactStore(),
+    ...(member === undefined ? {} : { fleets }),
+    ...(finder === undefined ? {} : { finder }),
+  });
   const sent: Request[] = [];
   const published: DesiredGenerations[] = [];
   const world: FrontDoor = {
