@@ -354,6 +354,22 @@ export function planCases(start: Start): void {
         expect((await ask('n0')).body.gateway_url).toBe(urlOf('p2'));
       });
 
+      it('successors without the fleet key come after all others, and never where they may not lead', async () => {
+        for (const node_id of ['a', 'k1', 'k2']) await join(node_id);
+        for (const node_id of ['m1', 'm2', 'm3']) await join(node_id, { leads_last: true });
+        await join('never', { leads_last: true, lead: false });
+        await claim('a');
+        const ids = (await ask('k1')).body.successors.map(({ node_id }: { node_id: string }) => node_id);
+        expect(ids.slice(0, 2).sort()).toEqual(['k1', 'k2']);
+        expect(ids.slice(2).sort()).toEqual(['m1', 'm2', 'm3']);
+        const { nodes } = (await call(harness, 'GET /v1/nodes')).body;
+        const may = nodes.map(({ node_id, lead }: { node_id: string; lead?: false }) => (lead === false ? `${node_id} not` : node_id));
+        expect(may).toEqual(['a', 'k1', 'k2', 'm1', 'm2', 'm3', 'never not']);
+        // It got the key, and registers anew.
+        await join('m1');
+        expect((await ask('m1')).body.successors.slice(0, 3).map(({ node_id }: { node_id: string }) => node_id)).toContain('m1');
+      });
+
       it('successors are the other online nodes that can be reached, the same list for everybody', async () => {
         for (const node_id of ['a', 'b', 'c', 'd']) await join(node_id);
         await join('no-url', { url: undefined });

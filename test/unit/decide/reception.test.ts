@@ -42,6 +42,21 @@ describe('what a store does with offered versions', () => {
     expect(reception.marks.map(({ generation, hash, mark }) => `${generation}:${hash}=${mark}`).sort()).toEqual([...marks].sort());
   });
 
+  test('a store that signs nothing keeps what is current, and what it would have to publish above is a conflict for who can', () => {
+    const diverged = { versions: versions('2:C<A 3:E<C'), current: versions('3:E<C').at(-1), conflicts: [] };
+    const store = { versions: kept('1:A< 2:B<A'), head: kept('2:B<A').at(-1) };
+    const reception = receive(store, diverged, 'ours', false);
+    expect(reception).toMatchObject({ merge: { action: 'keep' }, head: { generation: 2, hash: 'B' } });
+    expect(reception.keeps).toHaveLength(2);
+    expect(reception.marks).toEqual([{ generation: 3, hash: 'E', mark: 1 }]);
+    // The same again changes nothing.
+    const after = { versions: kept('1:A< 2:B<A 2:C<A 3:E<C!'), head: store.head };
+    expect(receive(after, diverged, 'ours', false)).toMatchObject({ merge: { action: 'keep' }, marks: [] });
+    // What lies above it is adopted as ever.
+    const next = { ...diverged, versions: versions('3:D<B'), current: versions('3:D<B').at(-1) };
+    expect(receive(after, next, 'ours', false)).toMatchObject({ merge: { action: 'adopt' }, head: { hash: 'D' } });
+  });
+
   test('a seed is kept only as what is current or was published on', () => {
     expect(meet('1:A<', '0:T<', 'ours').keeps).toEqual([]);
     expect(meet('', '0:S< 1:A<S', 'ours').keeps.map(({ hash }) => hash)).toEqual(['S', 'A']);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ClusterPlan } from '../../../shared/contract/plan.ts';
 import { isFresh, type PlacementTask, placeSite } from '../../../shared/supervisor/site-placement.ts';
 import type { MemberRow, PlacementRow } from '../../../shared/supervisor/store/placement.ts';
+import { LEADS } from '../../../shared/supervisor/store/schema.ts';
 
 const plan = ClusterPlan.parse({
   services: [
@@ -120,6 +121,19 @@ describe('a new placement', () => {
     expect(successors).toHaveLength(8);
     const few = placeSite(task(), members.slice(19), undefined).successors;
     expect(few).toEqual([{ node_id: 'n19', url: 'http://n19:7420' }]);
+  });
+
+  test('names those that can sign before those without the fleet key, and has room for the first', () => {
+    const last = Array.from({ length: 9 }, (_, n) => member(`m${n}`, { lead: LEADS.last }));
+    const { successors } = placeSite(task(), [...last, member('k1'), member('k2'), member('never', { lead: LEADS.never })], undefined);
+    expect(successors).toHaveLength(8);
+    expect(
+      successors
+        .slice(0, 2)
+        .map(({ node_id }) => node_id)
+        .toSorted(),
+    ).toEqual(['k1', 'k2']);
+    expect(successors.slice(2).every(({ node_id }) => node_id.startsWith('m'))).toBe(true);
   });
 
   test('a takeover lasts as long as its epoch, also when it is placed again', () => {
