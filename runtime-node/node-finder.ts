@@ -11,7 +11,7 @@ export interface NodeFinderParts {
   readonly config: Pick<Config, 'cloud_url' | 'lead' | 'fleet'>;
   readonly machine: Pick<Machine, 'files' | 'log' | 'clock' | 'random'>;
   /** Absent: this node holds the fleet key, and checks credentials itself. */
-  readonly membership?: { readonly keys: Pick<Membership['keys'], 'local_credential'> };
+  readonly membership?: { readonly keys: Pick<Membership['keys'], 'local_credential' | 'documents'> };
   /** Shows the cloud what this node has for it. */
   readonly fetch: Fetch;
   leads(): boolean;
@@ -28,5 +28,5 @@ export function createNodeFinder(parts: NodeFinderParts): Pick<SupervisorOptions
   const signal = new AbortController().signal;
   const fetch = boundedFetch({ fetch: parts.fetch, clock: machine.clock, timeout_ms: () => TOLD_WITHIN_MS, signal });
   const { introspect } = createIdentityClient({ url: cloud_url, credential: membership.keys.local_credential, fetch });
-  return { finder: createKnownNodes({ ...machine, fleet, ask: introspect, mayAsk: leads }) };
+  return { finder: createKnownNodes({ ...machine, fleet, keys: membership.keys, ask: introspect, mayAsk: leads }) };
 }

@@ -40,6 +40,7 @@ import { createNodePrune, type NodePrune } from './node-prune.ts';
 import { createOverlay } from './overlay.ts';
 import { ownAddress } from './own-address.ts';
 import { packageVersion } from './package-root.ts';
+import { createProofFetch } from './proof-fetch.ts';
 import { createServiceEnvironment } from './service-environment.ts';
 import { reconciledBy, sharedBackends } from './shared-backends.ts';
 import { createTokenFetch } from './token-fetch.ts';
@@ -155,7 +156,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   const fleetKeys = await keysOf(given);
   const around = given.surroundings ?? THIS_MACHINE;
   const ownToken = membership === undefined ? openToken(given) : membership.token;
-  const surroundings = { ...around, fetch: showing(around.fetch, given, ownToken) };
+  const surroundings = { ...around, fetch: showing(around.fetch, given, { fleetKeys, ownToken }) };
   const tokens = await openTokenVerifier({ config, clock, log, fetch: around.fetch, fleets: keyringOf({ config, fleetKeys }) });
   const ip = () => surroundings.host().ip;
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback, keys: fleetKeys };
@@ -204,10 +205,15 @@ function openToken({ config, machine }: NodeParts): OwnToken | undefined {
   return config.token_file === undefined ? undefined : createOwnToken(watchedFile(config.token_file), machine);
 }
 
-/** A fetch that shows the other side what this node has for it. */
-function showing(fetch: Fetch, { config, identity, fleetKey }: NodeParts, token: OwnToken | undefined): Fetch {
+/** A fetch that shows the other side what this node has for it. Without a cloud no leader of its site lacks the fleet key. */
+function showing(
+  fetch: Fetch,
+  { config, identity, fleetKey }: NodeParts,
+  { fleetKeys, ownToken }: { readonly fleetKeys: NodeKeys; readonly ownToken: OwnToken | undefined },
+): Fetch {
   if (typeof fleetKey !== 'string') return createMemberFetch(fetch, fleetKey);
-  return token === undefined ? fetch : createTokenFetch(fetch, { ...config, ...identity, token });
+  const shown = ownToken === undefined ? fetch : createTokenFetch(fetch, { ...config, ...identity, token: ownToken });
+  return config.cloud_url === undefined || !isKeyHolder(fleetKeys) ? shown : createProofFetch(shown, fleetKeys, identity.node_id);
 }
 
 async function buildSupervisor(

@@ -131,6 +131,12 @@ export function fleetOfCredential(credential: string): string | undefined {
   return (CREDENTIAL.exec(credential) ?? SERVICE_TOKEN.exec(credential))?.[1];
 }
 
+/** The node and the fleet that a derived credential claims to be of; says nothing about whether it is genuine. */
+export function nodeOfCredential(credential: string): { readonly fleet: string; readonly node_id: string } | undefined {
+  const [, fleet, node_id] = CREDENTIAL.exec(credential) ?? [];
+  return fleet === undefined || node_id === undefined ? undefined : { fleet, node_id };
+}
+
 /**
  * A fleet key that says which fleet it is of, so that a Supervisor of many finds it: `random` (32 bytes) behind
  * the name. The whole text is the key.

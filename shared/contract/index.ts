@@ -6,6 +6,7 @@ export * from './backlog-conflict.ts';
 export * from './base64.ts';
 export * from './base64url.ts';
 export * from './canonical.ts';
+export * from './credential-proof.ts';
 export * from './data.ts';
 export * from './document.ts';
 export * from './event.ts';

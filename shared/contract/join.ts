@@ -33,6 +33,8 @@ export const JoinAnswer = z
      * rotation of the fleet key.
      */
     credential: z.string().max(1024).optional(),
+    /** With `credential`: proves it to a leader that has not the fleet key (`credential-proof.ts`). */
+    credential_proof: z.string().max(128).optional(),
     /** When what was given under the fleet key of before ends to hold; absent while none is being replaced. */
     replaces_until: Timestamp.optional(),
     /** The HMAC-SHA256 key of adverts and leader proofs. */

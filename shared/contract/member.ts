@@ -14,6 +14,8 @@ export const Member = z.object({
   is_cloud: z.boolean(),
   /** What this node shows to others (`bpn~…`). Absent for one that has a JWT or an issued key instead. */
   credential: z.string().max(1024).optional(),
+  /** Proves that to a leader which has not the fleet key. Absent: who let it in does not know of it yet, or there is no such credential. */
+  credential_proof: z.string().max(128).optional(),
   /** The issued key of this node (`bpi~…`): goes over https or inside this machine only. */
   issued_key: z.string().max(1024).optional(),
   discovery_key: Bytes32,
@@ -22,7 +24,14 @@ export const Member = z.object({
   /** Public keys of before, for what this node has verified and kept itself. Nothing new is believed by them. */
   retired_document_keys: z.array(Bytes32).max(8),
   /** Of a fleet key that is being replaced, for who still has that one. */
-  previous: z.object({ discovery_key: Bytes32, credential: z.string().max(1024).optional(), until: Timestamp }).optional(),
+  previous: z
+    .object({
+      discovery_key: Bytes32,
+      credential: z.string().max(1024).optional(),
+      credential_proof: z.string().max(128).optional(),
+      until: Timestamp,
+    })
+    .optional(),
   /** 32 random bytes that never leave this machine: the tokens of its services, and its owner's key, follow from them. */
   local_key: Bytes32,
   /** When the answer came. */
@@ -43,21 +52,27 @@ export function retiredKeys(member: Pick<Member, 'document_keys' | 'retired_docu
  * says, so that a site whose leader has the new fleet key later is no other fleet meanwhile.
  */
 export function renewed(member: Member, answer: JoinAnswer, now: number, asked_at: string): Member {
-  const { credential = member.credential, discovery_key, document_keys, replaces_until } = answer;
-  const { previous: before, ...rest } = member;
+  const { discovery_key, document_keys, replaces_until } = answer;
+  const { previous: before, credential: _, credential_proof: __, ...rest } = member;
   const isReplaced = discovery_key !== member.discovery_key;
-  const old = isReplaced
-    ? { discovery_key: member.discovery_key, ...(member.credential === undefined ? {} : { credential: member.credential }) }
-    : before;
+  const old = isReplaced ? { discovery_key: member.discovery_key, ...shownBy(member) } : before;
   const until = isReplaced ? replaces_until : (replaces_until ?? before?.until);
   const previous = old !== undefined && until !== undefined && fromTimestamp(until) > now ? { ...old, until } : undefined;
   return {
     ...rest,
-    ...(credential === undefined ? {} : { credential }),
+    ...shownBy(answer.credential === undefined ? member : answer),
     discovery_key,
     document_keys,
     retired_document_keys: retiredKeys(member, document_keys),
     ...(previous === undefined ? {} : { previous }),
     asked_at,
   };
+}
+
+/** What a node shows to others and proves it with. */
+function shownBy({
+  credential,
+  credential_proof,
+}: Pick<Member, 'credential' | 'credential_proof'>): Pick<Member, 'credential' | 'credential_proof'> {
+  return { ...(credential === undefined ? {} : { credential }), ...(credential_proof === undefined ? {} : { credential_proof }) };
 }

@@ -1,4 +1,6 @@
 import { sha256Hex } from '../contract/canonical.ts';
+import { nodeProved } from '../contract/credential-proof.ts';
+import type { DocumentVerifier } from '../contract/fleet-keys.ts';
 import { fromTimestamp } from '../contract/ids.ts';
 import type { IntrospectAnswer } from '../contract/introspect.ts';
 import { jittered } from '../decide/jitter.ts';
@@ -30,6 +32,8 @@ export interface KnownNodesDeps extends FileDeps {
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
   readonly fleet: string;
+  /** The public keys by which nodes can prove their credentials themselves. */
+  readonly keys: { readonly documents: DocumentVerifier };
   /** Asks who holds the fleet key, in bounded time. Rejects when it can't be told. */
   ask(credential: string): Promise<IntrospectAnswer>;
   /** False: only what is known already is told. */
@@ -41,8 +45,8 @@ export type WhoseCredential = { readonly node_id: string; readonly expires_at?: 
 
 /** Whose the credentials of other nodes are, as who holds the fleet key has told. */
 export interface KnownNodes {
-  /** Undefined for one that is not a good one of a node of this fleet. Never rejects. */
-  nodeOf(credential: string): Promise<WhoseCredential>;
+  /** `proof`: what the node sent beside it. Undefined for one that is not a good one of a node of this fleet. Never rejects. */
+  nodeOf(credential: string, proof?: string): Promise<WhoseCredential>;
 }
 
 interface Known extends KnownNode {
@@ -51,8 +55,8 @@ interface Known extends KnownNode {
 }
 
 /**
- * The memory of a leader without the fleet key: it asks once for each credential, keeps a hash of it, and goes on with what it
- * knows while the cloud is away. A file makes that outlive a restart.
+ * The memory of a leader without the fleet key: what a node proves itself it believes, for any other credential it asks once, keeps a hash
+ * of it, and goes on with what it knows while the cloud is away. A file makes that outlive a restart.
  */
 export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   const { clock, random, log } = deps;
@@ -63,12 +67,13 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   const store = createStore(deps, known);
   let away: { readonly why: string; readonly until: number } | undefined;
 
-  const keep = (sha256: string, node: KnownNode) => {
+  /** What a node has proved itself is asked about soon: it does not say whether the credential was taken back. */
+  const keep = (sha256: string, node: KnownNode, due_ms: number) => {
     const before = known.get(sha256);
     known.delete(sha256);
     const oldest = known.size >= MOST_KNOWN ? known.keys().next().value : undefined;
     if (oldest !== undefined) known.delete(oldest);
-    known.set(sha256, { ...node, due_at: clock.monotonic() + jittered(ASK_AGAIN_MS, random.next()) });
+    known.set(sha256, { ...node, due_at: clock.monotonic() + due_ms });
     if (before?.node_id !== node.node_id || before.expires_at !== node.expires_at) store.changed();
   };
   const refuse = (sha256: string) => {
@@ -89,7 +94,7 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
       away = undefined;
       const node = nodeIn(answer);
       if (node === undefined) refuse(sha256);
-      else keep(sha256, node);
+      else keep(sha256, node, jittered(ASK_AGAIN_MS, random.next()));
       return node;
     } catch (error) {
       return tell(messageOf(error));
@@ -105,9 +110,13 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
     asking.set(sha256, asked);
     return asked;
   };
+  const prove = async (credential: string, proof: string): Promise<KnownNode | undefined> => {
+    const node_id = await nodeProved({ fleet: deps.fleet, documents: deps.keys.documents }, credential, proof);
+    return node_id === undefined ? undefined : { node_id };
+  };
   const isAway = () => away !== undefined && clock.monotonic() < away.until;
   return {
-    async nodeOf(credential) {
+    async nodeOf(credential, proof) {
       const sha256 = await sha256Hex(credential);
       await store.loaded();
       const one = known.get(sha256);
@@ -118,7 +127,14 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
         }
         return toNode(one);
       }
-      if (!deps.mayAsk() || clock.monotonic() < (refused.get(sha256) ?? 0)) return undefined;
+      if (clock.monotonic() < (refused.get(sha256) ?? 0)) return undefined;
+      // Of one that has ended nothing is believed but what the cloud says.
+      const proved = one !== undefined || proof === undefined ? undefined : await prove(credential, proof);
+      if (proved !== undefined) {
+        keep(sha256, proved, random.next() * RETRY_MS);
+        return proved;
+      }
+      if (!deps.mayAsk()) return undefined;
       const running = asking.get(sha256);
       if (running !== undefined) return running;
       if (away !== undefined && isAway()) return { away: away.why };

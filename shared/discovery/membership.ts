@@ -42,6 +42,8 @@ export interface Membership {
   readonly https_only: boolean;
   /** What this node shows to whom is at `url`. Rejects for a plain wire where it has nothing for one. */
   credentialFor(url: string): Promise<string>;
+  /** What goes beside one of those, so that a leader without the fleet key can tell it too; undefined for one that has nothing. */
+  proofOf(credential: string): string | undefined;
   /** Asks again what let this node in: at once, and then once a day. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -109,6 +111,7 @@ export async function createMembership(given: Member, deps: MembershipDeps): Pro
     token,
     https_only: given.credential === undefined && !(insecure_http && token !== undefined),
     credentialFor,
+    proofOf: (credential) => [member, member.previous].find((one) => one?.credential === credential)?.credential_proof,
     async run(signal) {
       for (let failures = 0; !signal.aborted; ) {
         failures = (await renew(signal)) ? 0 : failures + 1;

@@ -1,3 +1,4 @@
+import { PROOF_HEADER } from '../contract/credential-proof.ts';
 import { FLEET_HEADER } from '../contract/fleet.ts';
 import { fleetOfCredential, fleetOfKey, holdsServiceToken, isKeyHolder, isServiceToken, type NodeKeys } from '../contract/fleet-keys.ts';
 import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
@@ -42,8 +43,11 @@ export interface KeyVerifier {
 
 /** Tells whose the credentials of nodes are that this Supervisor can't check itself: it has not the fleet key. */
 export interface NodeFinder {
-  /** Undefined for one that is not a good one of a node of this fleet; `away`: why it can't be told now, in words. */
-  nodeOf(credential: string): Promise<{ readonly node_id: string; readonly expires_at?: number } | { readonly away: string } | undefined>;
+  /** `proof`: what came beside it (`credential-proof.ts`). Undefined for one that is not a good one of a node of this fleet; `away`: why it can't be told now, in words. */
+  nodeOf(
+    credential: string,
+    proof?: string,
+  ): Promise<{ readonly node_id: string; readonly expires_at?: number } | { readonly away: string } | undefined>;
 }
 
 /** A key that was good once. */
@@ -93,7 +97,9 @@ export function createAuthenticator(fleets: Keyring, parts: AuthenticatorParts):
     const identity =
       tokens !== undefined && isJwt(credential)
         ? tokens.verify(credential, request)
-        : memory.recall(fleet === null ? credential : `${fleet}\n${credential}`, () => verify(fleets, parts, credential, fleet));
+        : memory.recall(fleet === null ? credential : `${fleet}\n${credential}`, () =>
+            verify(fleets, { ...parts, proof: request.headers.get(PROOF_HEADER) ?? undefined }, credential, fleet),
+          );
     if (fleet === null) return identity;
     return identity instanceof Promise ? identity.then((one) => inFleet(fleets, one, fleet)) : inFleet(fleets, identity, fleet);
   };
@@ -143,7 +149,7 @@ function readCredential(headers: Headers): string | undefined {
 /** `named`: the fleet in the header of the request, for a key that names none itself. */
 async function verify(
   fleets: Keyring,
-  { issued, finder }: Pick<AuthenticatorParts, 'issued' | 'finder'>,
+  { issued, finder, proof }: Pick<AuthenticatorParts, 'issued' | 'finder'> & { readonly proof: string | undefined },
   credential: string,
   named: string | null,
 ): Promise<Identity> {
@@ -156,16 +162,21 @@ async function verify(
   if (keys === undefined) throw notOfThisFleet();
   const caller =
     (name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys)) ??
-    (await find(finder, keys, credential));
+    (await find(finder, keys, credential, proof));
   if (caller === undefined) throw isJwt(credential) ? takesNoJwt() : isKeyHolder(keys) ? notOfThisFleet() : notKnownToMember();
   if ('ended' in caller) throw unauthenticated(caller.ended);
   return caller;
 }
 
 /** What is no node's is never shown to anybody. Throws `unavailable` while nobody can tell: that says nothing about the credential. */
-async function find(finder: NodeFinder | undefined, keys: NodeKeys, credential: string): Promise<FleetCaller | undefined> {
+async function find(
+  finder: NodeFinder | undefined,
+  keys: NodeKeys,
+  credential: string,
+  proof: string | undefined,
+): Promise<FleetCaller | undefined> {
   if (finder === undefined || isKeyHolder(keys) || !(MAYBE_NODES.test(credential) || isJwt(credential))) return undefined;
-  const found = await finder.nodeOf(credential);
+  const found = await finder.nodeOf(credential, proof);
   if (found === undefined) return undefined;
   if (!('away' in found)) return { fleet: keys.fleet, keys, scope: 'node', ...found };
   const detail = `this node leads without the fleet key, and whose the credential is can't be asked at the cloud now: ${found.away}`;

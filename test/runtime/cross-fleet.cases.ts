@@ -15,6 +15,7 @@ const SERVICE = `service-${MARK}`;
 /** What differs from call to call, and from one made fleet to another. */
 const FRESH = new Set([
   'credential',
+  'credential_proof',
   'key',
   'key_id',
   'signature',

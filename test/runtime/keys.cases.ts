@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256Hex } from '../../shared/contract/canonical.ts';
+import { nodeProved } from '../../shared/contract/credential-proof.ts';
 import { FORWARDED_HEADER, PASSED_ON } from '../../shared/contract/forward.ts';
 import { type Fleets, startFleets } from './fleets.harness.ts';
 import { age, call, FLEET_KEY, heartbeat, register, registration, type Start } from './harness.ts';
@@ -177,9 +178,13 @@ export function keyCases(start: Start): void {
         fleet: 'default',
         site: 'berlin',
         credential: await keys.nodeCredential('a'),
+        credential_proof: expect.any(String),
         discovery_key: keys.discovery_key,
         document_keys: [keys.documents.public_key],
       });
+      const { fleet, credential, credential_proof } = body;
+      expect(await nodeProved({ fleet, documents: keys.documents }, credential, credential_proof)).toBe('a');
+      expect(await nodeProved({ fleet, documents: cloud.harness.foreign.documents }, credential, credential_proof)).toBeUndefined();
       expect((await cloud.as(body.credential, 'POST /v1/nodes/register', { body: registration('a') })).status).toBe(200);
     });
 
@@ -253,6 +258,7 @@ export function keyCases(start: Start): void {
       const answer = await join(issued, 'a');
       expect(answer).toMatchObject({ status: 200, body: { document_keys: [keys.documents.public_key] } });
       expect(answer.body).not.toHaveProperty('credential');
+      expect(answer.body).not.toHaveProperty('credential_proof');
       const viewer = (await cloud.as(FLEET_KEY, 'POST /v1/keys', { body: { scope: 'viewer' } })).body.key;
       expect((await join(viewer, 'a')).status).toBe(403);
     });

@@ -26,7 +26,8 @@ async function startMember(cloud_url: string | undefined = CLOUD): Promise<void>
   keys = await memberKeys({ ...given, discovery_key, document_keys: [documents.public_key], retired_document_keys: [] }, () => 0);
   const options = { member: keys, finder: { nodeOf: (credential: string) => finder(credential) } };
   world = await startFrontDoor({ ...options, ...(cloud_url === undefined ? {} : { cloud_url }) });
-  world.wire = (request, go) => createMemberFetch(go, { keys, credentialFor: async () => holder.nodeCredential('me') })(request);
+  world.wire = (request, go) =>
+    createMemberFetch(go, { keys, credentialFor: async () => holder.nodeCredential('me'), proofOf: () => undefined })(request);
 }
 const cut = () => {
   world.wire = async () => {

@@ -18,7 +18,7 @@ beforeEach(async () => {
   world = await startFrontDoor({ member: keys, isGateway: true });
   // As the node sends it.
   const credential = await holder.nodeCredential('me');
-  world.wire = (request, go) => createMemberFetch(go, { keys, credentialFor: async () => credential })(request);
+  world.wire = (request, go) => createMemberFetch(go, { keys, credentialFor: async () => credential, proofOf: () => undefined })(request);
 });
 afterEach(() => world.close());
 

@@ -1,3 +1,5 @@
+import { proveCredential } from '../../contract/credential-proof.ts';
+import type { FleetKeys } from '../../contract/fleet-keys.ts';
 import { toTimestamp } from '../../contract/ids.ts';
 import { JoinAnswer, JoinRequest } from '../../contract/join.ts';
 import { type FleetCaller, holdsFleetKey, type JoinCaller, requireSelf } from '../auth.ts';
@@ -32,7 +34,7 @@ function join(context: Context): Route {
         node_id,
         fleet: caller.fleet,
         ...(site === undefined ? {} : { site }),
-        ...(mayHaveCredential(caller) ? { credential: await keys.nodeCredential(node_id) } : {}),
+        ...(mayHaveCredential(caller) ? await credentialOf(keys, node_id) : {}),
         ...(keys.replaces_until === undefined ? {} : { replaces_until: toTimestamp(keys.replaces_until) }),
         discovery_key: keys.discovery_key,
         document_keys: [keys.documents, ...(keys.documents.others ?? [])].map(({ public_key }) => public_key),
@@ -40,6 +42,12 @@ function join(context: Context): Route {
       return json(answer, { 'cache-control': 'no-store' });
     },
   });
+}
+
+async function credentialOf(keys: FleetKeys, node_id: string): Promise<Pick<JoinAnswer, 'credential' | 'credential_proof'>> {
+  const credential = await keys.nodeCredential(node_id);
+  const credential_proof = await proveCredential(keys, credential);
+  return { credential, ...(credential_proof === undefined ? {} : { credential_proof }) };
 }
 
 /** A node's derived credential has no end: who comes with something that has one does not get it. */

@@ -1,5 +1,6 @@
 import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import { createNodeFinder } from '../../../runtime-node/node-finder.ts';
+import { createProofFetch } from '../../../runtime-node/proof-fetch.ts';
 import { createClient, type Fetch } from '../../../shared/client.ts';
 import { isKeyHolder, type NodeKeys } from '../../../shared/contract/fleet-keys.ts';
 import { createDiscovery } from '../../../shared/discovery/discovery.ts';
@@ -281,8 +282,9 @@ export class FleetMachine {
     const services = recordingServices(this.trace, reports.report, identity.node_id);
     const late: { discovery?: Discovery } = {};
     const own = this.#kit.keys ?? keys;
-    const fetch = (this.#kit.wrap ?? ((given: Fetch) => given))((request) => this.#fleet.fetchFrom(this.address)(request));
     const { lead = true, cloud_url } = this.#config;
+    const prove = (given: Fetch) => (isKeyHolder(own) && cloud_url !== undefined ? createProofFetch(given, own, identity.node_id) : given);
+    const fetch = (this.#kit.wrap ?? prove)((request) => this.#fleet.fetchFrom(this.address)(request));
     const finder = createNodeFinder({
       config: { fleet: 'default', lead, ...(cloud_url === undefined ? {} : { cloud_url }) },
       machine: shared,

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMemberFetch } from '../../../runtime-node/member-fetch.ts';
 import { createClient } from '../../../shared/client.ts';
+import { proveCredential } from '../../../shared/contract/credential-proof.ts';
 import { toTimestamp } from '../../../shared/contract/ids.ts';
 import type { Member } from '../../../shared/contract/member.ts';
 import { ASK_AGAIN_MS } from '../../../shared/discovery/known-nodes.ts';
@@ -23,10 +24,15 @@ afterEach(() => fleet.close());
 const cloud = () => createClient({ url: CLOUD, credential: FLEET_KEY, fetch: fleet.cloud.supervisor.fetch });
 const planOf = (names: readonly string[]) => ({ services: names.map((name) => ({ name, version: '1', command: ['sleep', '1'] })) });
 
-/** A machine whose node was let in by the cloud. */
-async function member(name: string, config: Partial<DiscoveryConfig> = {}): Promise<FleetMachine> {
+type Options = Partial<DiscoveryConfig> & { readonly is_old?: boolean };
+
+/** A machine whose node was let in by the cloud. `is_old`: by one of before, which did not prove credentials. */
+async function member(name: string, { is_old = false, ...config }: Options = {}): Promise<FleetMachine> {
+  const credential = await keys.nodeCredential(name);
+  const credential_proof = is_old ? undefined : await proveCredential(keys, credential);
   const given: Member = {
-    ...{ node_id: name, fleet: 'default', joined_at: CLOUD, is_cloud: true, credential: await keys.nodeCredential(name) },
+    ...{ node_id: name, fleet: 'default', joined_at: CLOUD, is_cloud: true, credential },
+    ...(credential_proof === undefined ? {} : { credential_proof }),
     ...{ discovery_key: keys.discovery_key, document_keys: [keys.documents.public_key], retired_document_keys: [] },
     ...{ local_key: name.repeat(43), asked_at: toTimestamp(0) },
   };
@@ -36,9 +42,9 @@ async function member(name: string, config: Partial<DiscoveryConfig> = {}): Prom
   return fleet.machine(name, { cloud_url: CLOUD, ...config }, { keys: membership.keys, wrap, documents_url: CLOUD });
 }
 
-async function site(names: readonly string[]): Promise<FleetMachine[]> {
+async function site(names: readonly string[], options: Options = {}): Promise<FleetMachine[]> {
   const machines: FleetMachine[] = [];
-  for (const name of names) machines.push(await member(name));
+  for (const name of names) machines.push(await member(name, options));
   for (const machine of machines) await machine.boot();
   await fleet.elapse(2 * TTL_MS);
   return machines;
@@ -72,12 +78,15 @@ describe('a site of nodes without the fleet key, with a cloud', () => {
     expectRunning(machines, ['bell', 'lamp']);
   });
 
-  it('asks the cloud once for each of its nodes, not at each of their calls, and tells no secret in its log', async () => {
+  it.each([
+    ['that prove themselves', false],
+    ['that do not', true],
+  ])('asks the cloud once for each of its nodes %s, not at each of their calls, and tells no secret in its log', async (_, is_old) => {
     let asked = 0;
     fleet.onRequest = (_from, to, request) => {
       if (to === CLOUD && new URL(request.url).pathname === '/v1/introspect') asked += 1;
     };
-    const machines = await site(['a', 'b', 'c']);
+    const machines = await site(['a', 'b', 'c'], { is_old });
     await fleet.elapse(20 * TTL_MS);
     expect(asked).toBe(2);
     const told = machines.flatMap(({ log }) => log.lines.map((line) => JSON.stringify(line))).join('\n');
@@ -105,9 +114,12 @@ describe('a site of nodes without the fleet key, with a cloud', () => {
     expect(machines.map(applied)).toEqual(before);
   });
 
-  it('a leader that starts again while the cloud is away still knows its nodes, by its file', async () => {
+  it.each([
+    ['that prove themselves', false],
+    ['that do not', true],
+  ])('a leader that starts again while the cloud is away still knows its nodes %s', async (_, is_old) => {
     await cloud().publish('plan', planOf(['bell']), { if_match: 0 });
-    const machines = await site(['a', 'b']);
+    const machines = await site(['a', 'b'], { is_old });
     const leader = theLeader();
     const [other] = others(machines);
     if (other === undefined) throw new Error(fleet.standing());
@@ -127,9 +139,32 @@ describe('a site of nodes without the fleet key, with a cloud', () => {
     expectRunning(machines, ['bell']);
   });
 
+  it('whose leader dies while the cloud is away is led by another, which knows its nodes by what they prove', async () => {
+    const counted = { services: [{ name: 'lamp', version: '1', command: ['sleep', '1'], placement: { count: 1 } }] };
+    await cloud().publish('plan', counted, { if_match: 0 });
+    const machines = await site(['a', 'b', 'c']);
+    fleet.cloud.reachable = false;
+    await fleet.elapse(TTL_MS);
+    // Where the service was, the power fails: it has to move, and there is nobody to ask.
+    const held = () => machines.filter(({ running }) => running?.services.running.includes('lamp'));
+    const [holder] = held();
+    expect(held()).toHaveLength(1);
+    holder?.kill();
+    if (holder !== undefined && fleet.leaders().length > 0) theLeader().kill();
+    await fleet.until(() => fleet.leaders().length === 1 && held().length === 1, 300_000, 500);
+    expect(theLeader().state).toMatchObject({ provisional: true });
+    const own = createClient({
+      url: theLeader().url,
+      credential: theLeader().name.repeat(43),
+      fetch: theLeader().running?.answer ?? fetch,
+    });
+    const online = (await own.nodes()).body.nodes.filter(({ liveness }) => liveness === 'online').map(({ node_id }) => node_id);
+    expect(online.sort()).toEqual(machines.filter(({ running }) => running !== undefined).map(({ name }) => name));
+  });
+
   it('whose leader dies while the cloud is away is led by another; a node that this one does not know keeps what it runs', async () => {
     await cloud().publish('plan', planOf(['bell']), { if_match: 0 });
-    const machines = await site(['a', 'b', 'c']);
+    const machines = await site(['a', 'b', 'c'], { is_old: true });
     const before = machines.map(applied);
     const first = theLeader();
     const [second, third] = others(machines);

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { proveCredential } from '../../../shared/contract/credential-proof.ts';
 import { toTimestamp } from '../../../shared/contract/ids.ts';
 import type { IntrospectAnswer } from '../../../shared/contract/introspect.ts';
 import { ASK_AGAIN_MS, createKnownNodes, type KnownNodes } from '../../../shared/discovery/known-nodes.ts';
@@ -9,6 +10,7 @@ import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
 import { until } from '../../support/until.ts';
+import { keys, strangers } from './harness.ts';
 
 const SECRET = 'bpn~default~a~the-mac-of-a';
 const A = { node_id: 'a' };
@@ -29,7 +31,7 @@ const of = (node_id: string, expires_at?: number): IntrospectAnswer => ({
 });
 const boot = (fleet = 'default') =>
   createKnownNodes({
-    ...{ clock, files, log, random: seededRandom(3), fleet, mayAsk: () => leads },
+    ...{ clock, files, log, random: seededRandom(3), fleet, keys, mayAsk: () => leads },
     ask: async (credential) => {
       asked.push(credential);
       if (cloud instanceof Error) throw cloud;
@@ -150,7 +152,7 @@ describe('what a leader without the fleet key knows of other nodes', () => {
 
   it('goes on in memory where the disk refuses', async () => {
     nodes = createKnownNodes({
-      ...{ clock, log, random: seededRandom(3), fleet: 'default', mayAsk: () => leads, ask: async () => of('a') },
+      ...{ clock, log, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads, ask: async () => of('a') },
       files: { ...files, write: () => Promise.reject(new Error('no space left on the device')) },
     });
     expect(await nodes.nodeOf(SECRET)).toEqual(A);
@@ -182,7 +184,7 @@ describe('what a leader without the fleet key knows of other nodes', () => {
   it('asks about so many at one time and no more', async () => {
     const gate = Promise.withResolvers<IntrospectAnswer>();
     nodes = createKnownNodes({
-      ...{ clock, log, files, random: seededRandom(3), fleet: 'default', mayAsk: () => leads, ask: () => gate.promise },
+      ...{ clock, log, files, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads, ask: () => gate.promise },
     });
     const all = Promise.all(Array.from({ length: 100 }, (_, n) => nodes.nodeOf(`bpn~default~n~${n}`)));
     await until('the first ones are told', async () => {
@@ -213,5 +215,52 @@ describe('what a leader without the fleet key knows of other nodes', () => {
     expect(await nodes.nodeOf(SECRET)).toEqual(A);
     expect(await nodes.nodeOf('bpn~default~b~other')).toBeUndefined();
     expect(asked).toHaveLength(1);
+  });
+
+  describe('of a node that proves its credential itself', () => {
+    const credential = () => keys.nodeCredential('p');
+    const proof = async (by = keys, of?: string) => (await proveCredential(by, of ?? (await credential()))) ?? '';
+
+    it('is believed while the cloud is away, also by a node that has never led, and asked about when the cloud is there', async () => {
+      cloud = AWAY;
+      leads = false;
+      expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ node_id: 'p' });
+      // From now on without the proof, too.
+      expect(await nodes.nodeOf(await credential())).toEqual({ node_id: 'p' });
+      await written((text) => text.includes('"p"'));
+      nodes = boot();
+      expect(await nodes.nodeOf(await credential())).toEqual({ node_id: 'p' });
+      [cloud, leads] = [new Map([[await credential(), of('p')]]), true];
+      await clock.advance(60_000);
+      expect(await nodes.nodeOf(await credential())).toEqual({ node_id: 'p' });
+      await drain();
+      expect(asked).toEqual([await credential()]);
+    });
+
+    it('is not, by a key that is not trusted, for another credential, or where the cloud has said that it is not good', async () => {
+      cloud = AWAY;
+      const wrong = [await proof(strangers), await proof(keys, await keys.nodeCredential('q')), '', 'x'.repeat(2000), 'AAAA'];
+      for (const one of wrong) {
+        nodes = boot();
+        expect(await nodes.nodeOf(await credential(), one), one).toEqual({ away: AWAY.message });
+      }
+      expect(await boot('other').nodeOf(await credential(), await proof())).toEqual({ away: AWAY.message });
+      // Whoever has a document key of before may have such a proof, whose credential was taken back by replacing the fleet key.
+      cloud = new Map();
+      nodes = boot();
+      expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ node_id: 'p' });
+      await clock.advance(60_000);
+      await nodes.nodeOf(await credential(), await proof());
+      await drain();
+      expect(await nodes.nodeOf(await credential(), await proof())).toBeUndefined();
+    });
+
+    it('ends where the cloud has told its end', async () => {
+      cloud = new Map([[await credential(), of('p', clock.now() + 60_000)]]);
+      await nodes.nodeOf(await credential());
+      cloud = AWAY;
+      await clock.advance(60_000);
+      expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ away: AWAY.message });
+    });
   });
 });

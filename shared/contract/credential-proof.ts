@@ -1,0 +1,35 @@
+import { sha256Hex } from './canonical.ts';
+import { type DocumentVerifier, type FleetKeys, nodeOfCredential } from './fleet-keys.ts';
+
+/** Goes beside the derived credential of a node, for a leader that has not the fleet key. */
+export const PROOF_HEADER = 'Bootplane-Credential-Proof';
+
+/** An Ed25519 signature as base64url has 86 characters. */
+const LONGEST = 128;
+
+/**
+ * Says by the document key of the fleet that a derived credential is that of its node, so that who has only the public half can tell
+ * it. It covers the hash of the credential and is of no use without it. Undefined for what is no derived credential.
+ */
+export async function proveCredential({ documents }: Pick<FleetKeys, 'documents'>, credential: string): Promise<string | undefined> {
+  const claims = await claimsOf(credential);
+  return claims === undefined ? undefined : documents.sign(claims);
+}
+
+/** The node that a derived credential of `fleet` is proved to be of, by a document key that is good now. */
+export async function nodeProved(
+  { fleet, documents }: { readonly fleet: string; readonly documents: DocumentVerifier },
+  credential: string,
+  proof: string,
+): Promise<string | undefined> {
+  const claims = proof.length > LONGEST ? undefined : await claimsOf(credential);
+  if (claims?.fleet !== fleet) return undefined;
+  for (const key of [documents, ...(documents.others ?? [])]) if (await key.verify(claims, proof)) return claims.node_id;
+  return undefined;
+}
+
+async function claimsOf(credential: string) {
+  const named = nodeOfCredential(credential);
+  if (named === undefined) return undefined;
+  return { purpose: 'node-credential', ...named, sha256: await sha256Hex(credential) };
+}
