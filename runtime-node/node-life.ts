@@ -156,7 +156,7 @@ async function assemble(given: NodeParts, discovery: () => Discovery | undefined
   const fleetKeys = await keysOf(given);
   const around = given.surroundings ?? THIS_MACHINE;
   const ownToken = membership === undefined ? openToken(given) : membership.token;
-  const surroundings = { ...around, fetch: showing(around.fetch, given, { fleetKeys, ownToken }) };
+  const surroundings = { ...around, fetch: await showing(around.fetch, given, { fleetKeys, ownToken }) };
   const tokens = await openTokenVerifier({ config, clock, log, fetch: around.fetch, fleets: keyringOf({ config, fleetKeys }) });
   const ip = () => surroundings.host().ip;
   const place = { node_id: identity.node_id, site: config.site, url: () => door.loopback, keys: fleetKeys };
@@ -206,11 +206,11 @@ function openToken({ config, machine }: NodeParts): OwnToken | undefined {
 }
 
 /** A fetch that shows the other side what this node has for it. Without a cloud no leader of its site lacks the fleet key. */
-function showing(
+async function showing(
   fetch: Fetch,
   { config, identity, fleetKey }: NodeParts,
   { fleetKeys, ownToken }: { readonly fleetKeys: NodeKeys; readonly ownToken: OwnToken | undefined },
-): Fetch {
+): Promise<Fetch> {
   if (typeof fleetKey !== 'string') return createMemberFetch(fetch, fleetKey);
   const shown = ownToken === undefined ? fetch : createTokenFetch(fetch, { ...config, ...identity, token: ownToken });
   return config.cloud_url === undefined || !isKeyHolder(fleetKeys) ? shown : createProofFetch(shown, fleetKeys, identity.node_id);

@@ -283,8 +283,9 @@ export class FleetMachine {
     const late: { discovery?: Discovery } = {};
     const own = this.#kit.keys ?? keys;
     const { lead = true, cloud_url } = this.#config;
-    const prove = (given: Fetch) => (isKeyHolder(own) && cloud_url !== undefined ? createProofFetch(given, own, identity.node_id) : given);
-    const fetch = (this.#kit.wrap ?? prove)((request) => this.#fleet.fetchFrom(this.address)(request));
+    const line: Fetch = (request) => this.#fleet.fetchFrom(this.address)(request);
+    const proving = isKeyHolder(own) && cloud_url !== undefined ? await createProofFetch(line, own, identity.node_id) : line;
+    const fetch = this.#kit.wrap?.(line) ?? proving;
     const finder = createNodeFinder({
       config: { fleet: 'default', lead, ...(cloud_url === undefined ? {} : { cloud_url }) },
       machine: shared,
