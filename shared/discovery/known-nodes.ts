@@ -84,7 +84,8 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
     refused.set(sha256, clock.monotonic() + jittered(REFUSED_MS, random.next()));
   };
   const tell = (why: string) => {
-    if (away?.why !== why) log.warn(`whose credentials of other nodes are can't be asked at the cloud: ${why}; nodes that are known go on`);
+    if (away?.why !== why)
+      log.warn(`the cloud can't be asked whose the credentials of other nodes are: ${why}; nodes that are known go on`);
     away = { why, until: clock.monotonic() + AWAY_MS };
     return { away: why };
   };

@@ -1,7 +1,9 @@
 import { type Config, readSettings } from '../../runtime-node/config.ts';
 import { createNodeLife, type NodeLife } from '../../runtime-node/node-life.ts';
 import type { Fetch } from '../../shared/client.ts';
+import type { Member } from '../../shared/contract/member.ts';
 import { identify } from '../../shared/discovery/identify.ts';
+import { createMembership } from '../../shared/discovery/membership.ts';
 import type { DiscoveryState } from '../../shared/discovery/types.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Lan } from '../../shared/ports/lan.ts';
@@ -31,6 +33,8 @@ export interface PortCall {
 /** What a machine finds around it. */
 export interface MachineWorld {
   readonly fleetKey: string;
+  /** What a node has that has joined without the fleet key; undefined for one that holds it. */
+  memberOf(machine: Machine, node_id: string): Promise<Member | undefined>;
   fetchFrom(machine: Machine, gate: { readonly isAlive: () => boolean }): Fetch;
   /** The LAN as a new process on the machine sees it. */
   joinLan(machine: Machine): MachineLan;
@@ -215,13 +219,16 @@ export class Machine implements Host {
       host: () => ({ host: this.name, ip: this.ip }),
       metrics: () => ({}),
     };
+    const member = await this.#world.memberOf(this, identity.node_id);
+    const { cloud_url } = config;
+    const membership = member && (await createMembership(member, { ...machine, fetch: surroundings.fetch, cloud_url }));
     const life = await createNodeLife({
       config,
       machine,
       identity,
       ports,
       door,
-      fleetKey: this.#world.fleetKey,
+      fleetKey: membership ?? this.#world.fleetKey,
       lan: run.lan.lan,
       surroundings,
     });

@@ -4,9 +4,10 @@ import { type Report, runCrew } from './crew.ts';
 import { installPlatform } from './platform.ts';
 import { Tally } from './tally.ts';
 import type { TraceLevel } from './trace.ts';
+import type { Keyless } from './world.ts';
 
-const USAGE = `npm run sim -- [--seeds N] [--from SEED] [--nodes N] [--seconds N] [--jobs N] [--keep-going]
-npm run sim -- --seed SEED [--nodes N] [--seconds N] [--log] [--wire]
+const USAGE = `npm run sim -- [--seeds N] [--from SEED] [--nodes N] [--seconds N] [--jobs N] [--keep-going] [--keyless all|some]
+npm run sim -- --seed SEED [--nodes N] [--seconds N] [--log] [--wire] [--keyless all|some]
 
 The first form runs N seeds and says what was covered, also when it is stopped (Ctrl-C); the second replays one and prints what happened.
 `;
@@ -22,11 +23,13 @@ const { values } = parseArgs({
     log: { type: 'boolean', default: false },
     wire: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
+    keyless: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 
 const [nodes, seconds] = [Number(values.nodes), Number(values.seconds)];
+const keyless: { keyless?: Keyless } = values.keyless === 'all' || values.keyless === 'some' ? { keyless: values.keyless } : {};
 /** The exit code of a run that was stopped, as shells have it for SIGINT. */
 const STOPPED = 130;
 /** After so many seeds a line says how far a run has come. */
@@ -41,7 +44,7 @@ async function replay(seed: number): Promise<number> {
   installPlatform();
   const { runSeed } = await import('./run-seed.ts');
   const keep: TraceLevel[] = ['step', ...(values.log ? (['log'] as const) : []), ...(values.wire ? (['wire'] as const) : [])];
-  const { transcript, digest, broken } = await runSeed(seed, { nodes, seconds, keep });
+  const { transcript, digest, broken } = await runSeed(seed, { nodes, seconds, keep, ...keyless });
   print(transcript);
   print(`trace ${digest}`);
   print(broken === undefined ? 'no invariant was broken' : `BROKEN ${broken.message}`);
@@ -50,7 +53,7 @@ async function replay(seed: number): Promise<number> {
 
 async function runMany(): Promise<number> {
   const from = Number(values.from);
-  const orders = Array.from({ length: Number(values.seeds) }, (_, index) => ({ seed: from + index, nodes, seconds }));
+  const orders = Array.from({ length: Number(values.seeds) }, (_, index) => ({ seed: from + index, nodes, seconds, ...keyless }));
   const tally = new Tally(seconds);
   const failed: Report[] = [];
   const stop = new AbortController();
@@ -71,6 +74,8 @@ async function runMany(): Promise<number> {
   if (first === undefined) return 0;
   await replay(first.seed);
   print(`\n${failed.length} of ${tally.seeds} seeds broke an invariant. To see it again:`);
-  print(`  npm run sim -- --seed ${first.seed} --nodes ${nodes} --seconds ${seconds} --log`);
+  print(
+    `  npm run sim -- --seed ${first.seed} --nodes ${nodes} --seconds ${seconds} --log${keyless.keyless === undefined ? '' : ` --keyless ${keyless.keyless}`}`,
+  );
   return 1;
 }

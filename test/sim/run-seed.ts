@@ -8,13 +8,15 @@ import { Published } from './published.ts';
 import { below, between, chance, pick, randomOf } from './random.ts';
 import { Stranger } from './stranger.ts';
 import type { TraceLevel } from './trace.ts';
-import { addressOf, World, type WorldOptions } from './world.ts';
+import { addressOf, type Keyless, World, type WorldOptions } from './world.ts';
 
 export interface SeedOptions {
   readonly nodes: number;
   /** How long the run takes, simulated. */
   readonly seconds: number;
   readonly keep?: readonly TraceLevel[];
+  /** Whether nodes have joined without the fleet key; then the site has a cloud. */
+  readonly keyless?: Keyless;
 }
 
 export interface SeedResult {
@@ -39,8 +41,17 @@ const TTLS_SECONDS = [4, 5, 6];
 export async function runSeed(seed: number, options: SeedOptions): Promise<SeedResult> {
   const random = randomOf(seed, 'scenario');
   const ttl_seconds = pick(random, TTLS_SECONDS);
-  const cloud = chance(random, 0.5);
-  const world = await World.create({ seed, cloud, ttl_seconds, ...drawSite(random, options.nodes), keep: options.keep ?? [] });
+  const hasCloud = chance(random, 0.5);
+  const { keyless } = options;
+  const cloud = hasCloud || keyless !== undefined;
+  const world = await World.create({
+    seed,
+    cloud,
+    ttl_seconds,
+    ...drawSite(random, options.nodes),
+    ...(keyless === undefined ? {} : { keyless }),
+    keep: options.keep ?? [],
+  });
   world.network.lateShare = 0.5;
   const published = new Published();
   const operator = new Operator(world, published, randomOf(seed, 'operator'));

@@ -12,7 +12,7 @@ export interface Scenario {
   readonly name: string;
   /** What to look for, for the reader. */
   readonly about: string;
-  readonly site: Pick<WorldOptions, 'nodes' | 'cloud'>;
+  readonly site: Pick<WorldOptions, 'nodes' | 'cloud' | 'keyless'>;
   play(stage: Stage): Promise<void>;
 }
 
@@ -196,6 +196,31 @@ export const SCENARIOS: readonly Scenario[] = [
       stage.say(`${name} wakes`);
       stage.world.timeline.resume(name);
       await stage.pass(30);
+    },
+  },
+  {
+    name: 'keyless-site',
+    about:
+      'No node of the site has the fleet key; the cloud signs. One leads, confirmed. The cloud goes away, and the leader is killed: another one leads, provisionally, and knows its nodes by what they prove. When both are back the cloud confirms the leader; only a surplus copy has stopped.',
+    site: { nodes: 3, cloud: true, keyless: 'all' },
+    async play(stage) {
+      const { cloud } = stage.world;
+      await stage.boot();
+      await stage.publish('cloud');
+      await stage.pass(10);
+      if (cloud !== undefined) cloud.isAway = true;
+      stage.say('the cloud is away');
+      await stage.pass(30);
+      const { leader } = stage;
+      stage.say(`${leader.name} is killed`);
+      leader.crash();
+      await stage.pass(40);
+      stage.say(`the cloud is back, and ${leader.name} is started again`);
+      if (cloud !== undefined) cloud.isAway = false;
+      leader.boot();
+      await stage.pass(40);
+      await stage.publish('cloud');
+      await stage.pass(20);
     },
   },
 ];

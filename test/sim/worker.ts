@@ -1,11 +1,13 @@
 import { installPlatform } from './platform.ts';
 import { seal } from './sealed.ts';
+import type { Keyless } from './world.ts';
 
 /** Runs the seeds that its parent names, one after the other, and sends back what came of each. */
 export interface Order {
   readonly seed: number;
   readonly nodes: number;
   readonly seconds: number;
+  readonly keyless?: Keyless;
 }
 
 installPlatform();
@@ -16,8 +18,8 @@ seal();
 let current: Order | undefined;
 process.on('message', async (order: Order) => {
   current = order;
-  const { seed, nodes, seconds } = order;
-  const { broken, transcript: _, ...result } = await runSeed(seed, { nodes, seconds });
+  const { seed, ...options } = order;
+  const { broken, transcript: _, ...result } = await runSeed(seed, options);
   process.send?.({ ...result, ...(broken === undefined ? {} : { broken: broken.message }) });
 });
 // On a real machine it would end the process of the node.

@@ -1,5 +1,8 @@
 import type { Fetch } from '../../shared/client.ts';
+import { proveCredential } from '../../shared/contract/credential-proof.ts';
 import { deriveFleetKeys, type FleetKeys } from '../../shared/contract/fleet-keys.ts';
+import { toTimestamp } from '../../shared/contract/ids.ts';
+import type { Member } from '../../shared/contract/member.ts';
 import type { DiscoveryState } from '../../shared/discovery/types.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { MemoryLan } from '../support/memory-lan.ts';
@@ -21,6 +24,8 @@ export function addressOf(node: number): string {
   return `10.0.0.${node + 11}`;
 }
 
+export type Keyless = 'all' | 'some';
+
 export interface WorldOptions {
   readonly seed: number;
   readonly nodes: number;
@@ -30,6 +35,8 @@ export interface WorldOptions {
   readonly keep?: readonly TraceLevel[];
   /** Whether packets to all get through; default true. */
   readonly multicast?: boolean;
+  /** Nodes that have joined without the fleet key, by the name of their first machine: all, or every second one. It takes a cloud. */
+  readonly keyless?: Keyless;
   /** Settings beside the usual ones, by node number from 0 on. */
   readonly settings?: (node: number) => Readonly<Record<string, string>>;
 }
@@ -182,6 +189,8 @@ export class World {
   #around(): MachineWorld {
     return {
       fleetKey: FLEET_KEY,
+      memberOf: async (machine, node_id) =>
+        isKeyless(this.options.keyless, machine.name) ? memberAs(this.keys, machine.name, node_id) : undefined,
       fetchFrom: (machine, gate) => this.#fetchFrom(machine, gate),
       joinLan: (machine) => {
         const lan = this.lan.join(machine.name);
@@ -249,4 +258,22 @@ const SHOWN = ['phase', 'role', 'source', 'epoch', 'leader_node_id', 'provisiona
 function looksAlike(one: DiscoveryState, other: DiscoveryState): boolean {
   const [a, b] = [one.generations, other.generations];
   return a.plan === b.plan && a.profile === b.profile && SHOWN.every((part) => one[part] === other[part]);
+}
+
+/** A copy of a node is called as that one, with something behind its number. */
+function isKeyless(keyless: Keyless | undefined, name: string): boolean {
+  return keyless === 'all' || (keyless === 'some' && Number(/\d+/.exec(name)?.[0] ?? 0) % 2 === 1);
+}
+
+/** As the cloud has let it in before the story begins. */
+async function memberAs(keys: FleetKeys, name: string, node_id: string): Promise<Member> {
+  const credential = await keys.nodeCredential(node_id);
+  const credential_proof = await proveCredential(keys, credential);
+  return {
+    ...{ node_id, fleet: FLEET, joined_at: CLOUD_URL, is_cloud: true, credential },
+    ...(credential_proof === undefined ? {} : { credential_proof }),
+    ...{ discovery_key: keys.discovery_key, document_keys: [keys.documents.public_key], retired_document_keys: [] },
+    // 32 bytes of its own, the same at each of its boots.
+    ...{ local_key: name.padEnd(42, 'x').padEnd(43, 'A'), asked_at: toTimestamp(0) },
+  };
 }
