@@ -113,7 +113,11 @@ async function answer(inside: Inside, given: Request): Promise<Response> {
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
   if (leadsKeyless && !isOfThisNode(keys, request) && !KEYS.test(named.pathname)) return answerKeyless(inside, request);
   if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
-  if (!isKeyHolder(keys) && now.kind !== 'cloud' && !isOfThisNode(keys, request)) return passUnvouched(inside, request, { now, named });
+  if (!isKeyHolder(keys) && now.kind !== 'cloud' && !isOfThisNode(keys, request)) {
+    // A node may be known by what it proves; and what is here need not come from far.
+    const here = isArtifactRead(named) ? await own(request) : undefined;
+    return here !== undefined && isGiven(here) ? here : passUnvouched(inside, request, { now, named });
+  }
   const holder = now.kind === 'leader' || now.kind === 'nobody' ? await presentedKey(request, inside.keys.fleet) : undefined;
   // The leader alone knows it. What this node could answer itself is not for who is not known here.
   if (holder !== undefined) return inside.bringIssued(request, holder);
@@ -125,6 +129,11 @@ async function answer(inside: Inside, given: Request): Promise<Response> {
   const caller = now.kind === 'own' ? undefined : await knownCaller(inside, request);
   // Without a caller the node's own Supervisor says what is wrong with the credential.
   return caller === undefined ? own(request) : bringToLeader(inside, await readCall(request, caller));
+}
+
+/** An artifact, a part of it, or that the caller has it already. */
+function isGiven({ ok, status }: Response): boolean {
+  return ok || status === 304 || status === 416;
 }
 
 /** Issued keys are rows of the cloud, or of the leader that issued them: of what a node answers itself it has to know them itself. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMemberFetch } from '../../runtime-node/member-fetch.ts';
+import { sha256Hex } from '../../shared/contract/canonical.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { FORWARDED_HEADER, PASSED_ON } from '../../shared/contract/forward.ts';
 import { toTimestamp } from '../../shared/contract/ids.ts';
@@ -155,6 +156,27 @@ describe('a node without the fleet key that follows, with a cloud', () => {
     expect(answer.detail).toContain("the cloud can't be reached");
     world.decider = { kind: 'nobody' };
     expect(await told(await world.call('GET /v1/nodes'))).toMatchObject({ status: 503, code: 'no_leader' });
+  });
+
+  it('gives an artifact that it has to a node that it can tell, and to nobody else', async () => {
+    const bytes = new TextEncoder().encode('an artifact');
+    const sha256 = await sha256Hex(bytes);
+    const push = new Request(`http://127.0.0.1/v1/artifacts/${sha256}`, {
+      method: 'PUT',
+      body: bytes,
+      headers: { ...bearer(LOCAL_KEY), 'content-type': 'application/octet-stream' },
+    });
+    expect((await world.own.supervisor.fetch(push)).status).toBeLessThan(300);
+    finder = async (credential) =>
+      credential === OF_NODE || credential.startsWith('bpn~default~other~') ? { node_id: 'other' } : undefined;
+    const other = bearer(await holder.nodeCredential('other'));
+    const given = await world.call(`GET /v1/artifacts/${sha256}`, { headers: other });
+    expect([given.status, await given.text()]).toEqual([200, 'an artifact']);
+    expect((await world.call(`GET /v1/artifacts/${'0'.repeat(64)}`, { headers: other })).status).toBe(421);
+    expect((await world.call(`GET /v1/artifacts/${sha256}`, { headers: bearer('bpn~default~stranger~AAAA') })).status).toBe(421);
+    expect(world.sent).toEqual([]);
+    // A person is somebody to the cloud, which does not have it.
+    expect((await world.call(`GET /v1/artifacts/${sha256}`)).status).toBe(404);
   });
 
   it('brings an emergency version to the leader of the site, never to the cloud', async () => {
