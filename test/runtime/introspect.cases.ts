@@ -101,7 +101,7 @@ export function introspectCases(start: Start): void {
         const all = { authorization: `Bearer ${await asker()}`, 'content-type': 'application/json', ...headers };
         const request = new Request(`${origin}/v1/introspect`, { method: 'POST', headers: all, body: JSON.stringify(body) });
         const response = await cloud.harness.supervisor.fetch(request);
-        return { status: response.status, ...(await response.json()) };
+        return { status: response.status, ...((await response.json()) as object) };
       };
       expect(await send('http://192.0.2.7:7420')).toMatchObject({ status: 403, code: 'https_required' });
       expect(await send('http://127.0.0.1:7420')).toMatchObject({ status: 200, active: false });
