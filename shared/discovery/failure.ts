@@ -19,7 +19,8 @@ export function onFailure(error: unknown): FailureAction {
   if (error instanceof OutdatedError) return 'relocate';
   if (!(error instanceof ApiError)) return 'retry';
   const { status, code } = error.problem;
-  if (code === 'stale_epoch') return 'relocate';
+  // Whoever leads no more, and may pass nothing on, says so.
+  if (code === 'stale_epoch' || code === 'misdirected') return 'relocate';
   if (code === 'duplicate_node') return 'duplicate';
   if (status === 401 || status === 403 || code === 'unknown_node') return 'register';
   return status >= 500 || status === 429 || code === 'no_leader' ? 'retry' : 'defect';

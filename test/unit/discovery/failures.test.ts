@@ -40,6 +40,7 @@ describe('what a failed call means', () => {
     ['forbidden', 'register'],
     ['unknown_node', 'register'],
     ['stale_epoch', 'relocate'],
+    ['misdirected', 'relocate'],
     ['duplicate_node', 'duplicate'],
     ['internal', 'retry'],
     ['unavailable', 'retry'],
