@@ -118,4 +118,4 @@ it('three nodes join a cloud by a join key, and no fleet key is on their site: o
     }
     await worker.stop();
   }
-}, 240_000);
+}, 360_000);
