@@ -4,13 +4,13 @@ import type { Role } from '../../contract/ids.ts';
 import type { Device, ServiceReport } from '../../contract/node.ts';
 import type { Component, ComponentOutcome, Incompatible } from '../../contract/status.ts';
 
+/** What `nodes.lead` holds: whether a node may lead its site, and whether before or after the others. */
+export const LEADS = { never: 0, may: 1, last: 2 } as const;
+
 /**
  * The tables of `migrations/0001_registry.sql`, with what later migrations add to them. The migrations are the source: a test compares the two.
  * Properties are named as their columns, so that a row is read without renaming.
  */
-/** What `nodes.lead` holds: whether a node may lead its site, and whether before or after the others. */
-export const LEADS = { never: 0, may: 1, last: 2 } as const;
-
 export const nodes = sqliteTable(
   'nodes',
   {
