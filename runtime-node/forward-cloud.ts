@@ -25,7 +25,13 @@ export interface Unreached {
  * to whom the connection itself proves: over https, or inside this machine. The body goes on as it
  * comes, since nobody may have looked at the credential yet. Never rejects.
  */
-export async function passToCloud(fetch: Fetch, clock: Clock, request: Request, cloud_url: string): Promise<CloudAnswer> {
+export async function passToCloud(
+  fetch: Fetch,
+  clock: Clock,
+  request: Request,
+  cloud_url: string,
+  within_ms = ANSWER_WITHIN_MS,
+): Promise<CloudAnswer> {
   if (!isPrivateWire(cloud_url)) {
     const why = `${cloud_url}, which this node follows, is not proved by https: ask it directly`;
     return { response: refusal('unavailable', why), unreached: { why, isNotSent: true } };
@@ -34,7 +40,7 @@ export async function passToCloud(fetch: Fetch, clock: Clock, request: Request, 
   const headers = withoutHopHeaders(request.headers);
   headers.set(FORWARDED_HEADER, PASSED_ON);
   const body = request.body === null ? {} : { body: request.body, duplex: 'half' as const };
-  const deadline = headers.get('accept') === 'text/event-stream' ? undefined : limit(clock, ANSWER_WITHIN_MS);
+  const deadline = headers.get('accept') === 'text/event-stream' ? undefined : limit(clock, within_ms);
   const signal = deadline === undefined ? request.signal : AbortSignal.any([request.signal, deadline.signal]);
   const { method } = request;
   try {

@@ -23,7 +23,7 @@ export interface ForwardingParts {
   /** The node's own Supervisor, which answers when this node has come to lead. */
   readonly own: Fetch;
   /** Passes a call on to the cloud, with the caller's own credential. */
-  readonly toCloud: (call: AnyCall, url: string) => Promise<Response>;
+  readonly toCloud: (call: AnyCall, url: string, within_ms?: number) => Promise<Response>;
   /** Of this node's own settings. Absent: a leader that points to a cloud points in vain. */
   readonly cloud_url?: string;
   readonly clock: Clock;
@@ -84,9 +84,9 @@ async function passOn(parts: ForwardingParts, watch: Watch, call: AnyCall, { hol
     const next = await watch.next(tried, until, call.signal);
     if (next === undefined || call.signal.aborted) return last;
     if (next.kind === 'own') return { response: await parts.own(toRequest(call, OWN_ORIGIN)) };
-    if (next.kind === 'cloud') return { response: await parts.toCloud(call, next.url) };
+    if (next.kind === 'cloud') return { response: await parts.toCloud(call, next.url, within_ms) };
     const attempt = await whileItLeads(parts, watch, call, next, within_ms);
-    const elsewhere = await sendElsewhere(parts, call, attempt);
+    const elsewhere = await sendElsewhere(parts, call, attempt, within_ms);
     if (elsewhere !== undefined) return { response: elsewhere };
     const done = isFinal(call, attempt);
     last = outcomeOf(attempt, last);
@@ -99,9 +99,14 @@ async function passOn(parts: ForwardingParts, watch: Watch, call: AnyCall, { hol
  * A leader without the fleet key can't tell that a call was passed on by a node of the fleet, and names the cloud: the call goes there with the
  * caller's own credential, and to the cloud of this node's own settings alone.
  */
-async function sendElsewhere({ cloud_url, toCloud }: ForwardingParts, call: AnyCall, attempt: Attempt): Promise<Response | undefined> {
+async function sendElsewhere(
+  { cloud_url, toCloud }: ForwardingParts,
+  call: AnyCall,
+  attempt: Attempt,
+  within_ms: number,
+): Promise<Response | undefined> {
   if (attempt.outcome !== 'answered' || attempt.response.status !== 421 || cloud_url === undefined || isOfNode(call)) return undefined;
-  if (!(call.body instanceof ReadableStream)) return toCloud(call, cloud_url);
+  if (!(call.body instanceof ReadableStream)) return toCloud(call, cloud_url, within_ms);
   return refusal('unavailable', `the leader has no fleet key and took none of the body: send it again, to the cloud (${cloud_url})`);
 }
 

@@ -86,8 +86,8 @@ export function createFrontDoor(parts: FrontDoorParts): Fetch {
 
 function furnish(parts: FrontDoorParts): Inside {
   const { own, fetch, clock, decider } = parts;
-  const cloud = (request: Request, url: string) => passToCloud(fetch, clock, request, url);
-  const toCloud = async (call: AnyCall, url: string) => (await cloud(toRequest(call, url), url)).response;
+  const cloud = (request: Request, url: string, within_ms?: number) => passToCloud(fetch, clock, request, url, within_ms);
+  const toCloud = async (call: AnyCall, url: string, within_ms?: number) => (await cloud(toRequest(call, url), url, within_ms)).response;
   const cloud_url = parts.cloud_url === undefined ? {} : { cloud_url: parts.cloud_url };
   const forwarding = createForwarding({ decider, send: createSend(parts), own, toCloud, clock, ...cloud_url });
   const { keys } = parts;
@@ -111,7 +111,7 @@ async function answer(inside: Inside, given: Request): Promise<Response> {
   if (leadsKeyless && isEmergencyPublish(named)) return signsNothing(inside.identity);
   if (request.headers.has(FORWARDED_HEADER)) return answerForwarded(inside, request, named, now);
   if (inside.cloud_url !== undefined && isFleetPublish(named)) return publishAtCloud(inside, request, inside.cloud_url);
-  if (leadsKeyless && !isOfThisNode(keys, request) && !KEYS.test(named.pathname)) return answerKeyless(inside, request);
+  if (leadsKeyless && !isOfThisNode(keys, request) && !KEYS.test(named.pathname)) return answerKeyless(inside, request, named);
   if (inside.cloud_url !== undefined && isOfKeys(request, named)) return (await inside.cloud(request, inside.cloud_url)).response;
   if (!isKeyHolder(keys) && now.kind !== 'cloud' && !isOfThisNode(keys, request)) {
     // A node may be known by what it proves; and what is here need not come from far.

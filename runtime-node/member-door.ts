@@ -4,6 +4,7 @@ import { isLoopback } from '../shared/contract/loopback.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import type { Authenticate } from '../shared/supervisor/auth.ts';
 import { presentedCredential } from '../shared/supervisor/identity/presented-key.ts';
+import { ProblemError } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
 import { type Call, isEmergencyPublish, isOfNode } from './forward-call.ts';
 import type { CloudAnswer } from './forward-cloud.ts';
@@ -78,22 +79,30 @@ export interface KeylessParts extends UnvouchedParts {
  * A call of somebody else at a leader without the fleet key: of a node that it can tell it answers itself, of whoever else may be
  * somebody to the cloud the cloud does.
  */
-export async function answerKeyless({ own, cloud, cloud_url, identity, authenticate }: KeylessParts, request: Request): Promise<Response> {
+export async function answerKeyless(
+  { own, cloud, cloud_url, identity, authenticate }: KeylessParts,
+  request: Request,
+  named: Asked['named'],
+): Promise<Response> {
   const isAnonymous = presentedCredential(request.headers) === undefined;
   // With a derived credential nobody is more than a node: what is wrong with it the own Supervisor says.
-  if (cloud_url === undefined || isAnonymous || isOfDerived(request) || (await isTold(authenticate, request))) return own(request);
+  if (cloud_url === undefined || isAnonymous || isOfDerived(request)) return own(request);
+  const who = await whose(authenticate, request);
+  // A node that spoke at the cloud meanwhile would be taken from this leader (0025): it tries again.
+  if (who === 'told' || (who === 'away' && isOfNode(named))) return own(request);
   const { response, unreached } = await cloud(request, cloud_url);
   if (unreached === undefined) return response;
-  const who = `node ${identity.node_id} leads without the fleet key and can not tell whose this credential is`;
+  const why = `node ${identity.node_id} leads without the fleet key and can not tell whose this credential is`;
   const instead = 'The key of its own directory is good here, for what a node may see';
-  return refusal('unavailable', `${who}; the cloud, which can, can't be reached: ${unreached.why}. ${instead}`);
+  return refusal('unavailable', `${why}; the cloud, which can, can't be reached: ${unreached.why}. ${instead}`);
 }
 
-async function isTold(authenticate: Authenticate, request: Request): Promise<boolean> {
+/** `away`: it may be a node's, and can't be told now. */
+async function whose(authenticate: Authenticate, request: Request): Promise<'told' | 'away' | 'nobody'> {
   try {
-    return (await authenticate(request)) !== undefined;
-  } catch {
-    return false;
+    return (await authenticate(request)) === undefined ? 'nobody' : 'told';
+  } catch (error) {
+    return error instanceof ProblemError && error.problem.code === 'unavailable' ? 'away' : 'nobody';
   }
 }
 

@@ -11,7 +11,9 @@ export interface NodeFinderParts {
   readonly config: Pick<Config, 'cloud_url' | 'lead' | 'fleet'>;
   readonly machine: Pick<Machine, 'files' | 'log' | 'clock' | 'random'>;
   /** Absent: this node holds the fleet key, and checks credentials itself. */
-  readonly membership?: { readonly keys: Pick<Membership['keys'], 'local_credential' | 'documents'> };
+  readonly membership?: {
+    readonly keys: Pick<Membership['keys'], 'local_credential' | 'documents'> & Partial<Pick<Membership['keys'], 'replacedUntil'>>;
+  };
   /** Shows the cloud what this node has for it. */
   readonly fetch: Fetch;
   leads(): boolean;

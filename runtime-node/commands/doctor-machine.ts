@@ -99,7 +99,7 @@ export async function checkSetAside({ data_dir }: Settings): Promise<Finding> {
 const RENEWED_WITHIN_MS = 2 * 86_400_000;
 
 function tellMember({ node_id, fleet, joined_at, asked_at }: Member, now: number): Finding {
-  const detail = `none, as it should be: this is node ${node_id} of fleet ${fleet}, which never leads, so another of its site has to; ${joined_at} renewed what it has instead at ${asked_at}`;
+  const detail = `none, as it should be: this is node ${node_id} of fleet ${fleet}, which leads only with a cloud URL; ${joined_at} renewed what it has instead at ${asked_at}`;
   if (now - Date.parse(asked_at) <= RENEWED_WITHIN_MS) return ok('fleet key', detail);
   return warn(
     'fleet key',

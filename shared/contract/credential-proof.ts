@@ -16,15 +16,23 @@ export async function proveCredential({ documents }: Pick<FleetKeys, 'documents'
   return claims === undefined ? undefined : documents.sign(claims);
 }
 
-/** The node that a derived credential of `fleet` is proved to be of, by a document key that is good now. */
+export interface ProvedNode {
+  readonly node_id: string;
+  /** By a document key that is being replaced: the proof ends with that one. */
+  readonly isByOldKey: boolean;
+}
+
+/** The node that a derived credential of `fleet` is proved to be of, by one of these document keys. */
 export async function nodeProved(
   { fleet, documents }: { readonly fleet: string; readonly documents: DocumentVerifier },
   credential: string,
   proof: string,
-): Promise<string | undefined> {
+): Promise<ProvedNode | undefined> {
   const claims = proof.length > LONGEST ? undefined : await claimsOf(credential);
   if (claims?.fleet !== fleet) return undefined;
-  for (const key of [documents, ...(documents.others ?? [])]) if (await key.verify(claims, proof)) return claims.node_id;
+  const { node_id } = claims;
+  if (await documents.verify(claims, proof)) return { node_id, isByOldKey: false };
+  for (const key of documents.others ?? []) if (await key.verify(claims, proof)) return { node_id, isByOldKey: true };
   return undefined;
 }
 

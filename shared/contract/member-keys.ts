@@ -9,6 +9,8 @@ export interface FollowingKeys extends MemberKeys {
   follow(member: Member): Promise<void>;
   /** True for an origin whose last proof was made with the discovery key that is being replaced. */
   hasOldKey(origin: string): boolean;
+  /** Until when the keys of before are good, milliseconds since the Unix epoch; undefined where they are not, or nobody said how long. */
+  replacedUntil(): number | undefined;
 }
 
 type Hints = Awaited<ReturnType<typeof hintsOf>>;
@@ -59,6 +61,7 @@ export async function memberKeys(member: Member, now: () => number): Promise<Fol
       old.clear();
     },
     hasOldKey: (origin) => old.has(origin),
+    replacedUntil: () => held.previous?.until,
   };
 }
 

@@ -55,12 +55,14 @@ export function renewed(member: Member, answer: JoinAnswer, now: number, asked_a
   const { discovery_key, document_keys, replaces_until } = answer;
   const { previous: before, credential: _, credential_proof: __, ...rest } = member;
   const isReplaced = discovery_key !== member.discovery_key;
+  const hasSame = answer.credential === undefined || answer.credential === member.credential;
   const old = isReplaced ? { discovery_key: member.discovery_key, ...shownBy(member) } : before;
   const until = isReplaced ? replaces_until : (replaces_until ?? before?.until);
   const previous = old !== undefined && until !== undefined && fromTimestamp(until) > now ? { ...old, until } : undefined;
   return {
     ...rest,
-    ...shownBy(answer.credential === undefined ? member : answer),
+    // An older cloud gives the same credential without a proof: the one of before goes on proving it.
+    ...(hasSame ? { ...shownBy(member), ...shownBy(answer) } : shownBy(answer)),
     discovery_key,
     document_keys,
     retired_document_keys: retiredKeys(member, document_keys),

@@ -1,3 +1,4 @@
+import { ApiError } from '../client.ts';
 import { sha256Hex } from '../contract/canonical.ts';
 import { nodeProved } from '../contract/credential-proof.ts';
 import type { DocumentVerifier } from '../contract/fleet-keys.ts';
@@ -32,8 +33,8 @@ export interface KnownNodesDeps extends FileDeps {
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
   readonly fleet: string;
-  /** The public keys by which nodes can prove their credentials themselves. */
-  readonly keys: { readonly documents: DocumentVerifier };
+  /** The public keys by which nodes can prove their credentials themselves; `replacedUntil`: the end of those but the first, absent: unknown. */
+  readonly keys: { readonly documents: DocumentVerifier; replacedUntil?(): number | undefined };
   /** Asks who holds the fleet key, in bounded time. Rejects when it can't be told. */
   ask(credential: string): Promise<IntrospectAnswer>;
   /** False: only what is known already is told. */
@@ -62,6 +63,8 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   const { clock, random, log } = deps;
   const known = new Map<string, Known>();
   const refused = new Map<string, number>();
+  /** Were good once, and the cloud has said that they are not any more: their proof, which has no end, is believed no more. */
+  const takenBack = new Set<string>();
   const asking = new Map<string, Promise<WhoseCredential>>();
   const mayAskAnew = createRation(clock);
   const store = createStore(deps, known);
@@ -71,16 +74,19 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   const keep = (sha256: string, node: KnownNode, due_ms: number) => {
     const before = known.get(sha256);
     known.delete(sha256);
-    const oldest = known.size >= MOST_KNOWN ? known.keys().next().value : undefined;
-    if (oldest !== undefined) known.delete(oldest);
+    makeRoom(known, MOST_KNOWN);
+    takenBack.delete(sha256);
     known.set(sha256, { ...node, due_at: clock.monotonic() + due_ms });
     if (before?.node_id !== node.node_id || before.expires_at !== node.expires_at) store.changed();
   };
   const refuse = (sha256: string) => {
-    if (known.delete(sha256)) store.changed();
+    if (known.delete(sha256)) {
+      store.changed();
+      makeRoom(takenBack, MOST_KNOWN);
+      takenBack.add(sha256);
+    }
     refused.delete(sha256);
-    const oldest = refused.size >= MOST_REFUSED ? refused.keys().next().value : undefined;
-    if (oldest !== undefined) refused.delete(oldest);
+    makeRoom(refused, MOST_REFUSED);
     refused.set(sha256, clock.monotonic() + jittered(REFUSED_MS, random.next()));
   };
   const tell = (why: string) => {
@@ -98,6 +104,8 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
       else keep(sha256, node, jittered(ASK_AGAIN_MS, random.next()));
       return node;
     } catch (error) {
+      // An answer about this one says nothing about others.
+      if (error instanceof ApiError && ![401, 429].includes(error.problem.status)) return { away: messageOf(error) };
       return tell(messageOf(error));
     } finally {
       asking.delete(sha256);
@@ -110,10 +118,6 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
     const asked = ask(sha256, credential);
     asking.set(sha256, asked);
     return asked;
-  };
-  const prove = async (credential: string, proof: string): Promise<KnownNode | undefined> => {
-    const node_id = await nodeProved({ fleet: deps.fleet, documents: deps.keys.documents }, credential, proof);
-    return node_id === undefined ? undefined : { node_id };
   };
   const isAway = () => away !== undefined && clock.monotonic() < away.until;
   return {
@@ -130,7 +134,7 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
       }
       if (clock.monotonic() < (refused.get(sha256) ?? 0)) return undefined;
       // Of one that has ended nothing is believed but what the cloud says.
-      const proved = one !== undefined || proof === undefined ? undefined : await prove(credential, proof);
+      const proved = one !== undefined || takenBack.has(sha256) || proof === undefined ? undefined : await prove(deps, credential, proof);
       if (proved !== undefined) {
         keep(sha256, proved, random.next() * RETRY_MS);
         return proved;
@@ -143,6 +147,21 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
       return askOnce(sha256, credential) ?? TOO_MANY;
     },
   };
+}
+
+/** The one that came first gives way. */
+function makeRoom(some: Map<string, unknown> | Set<string>, most: number): void {
+  const [first] = some.size >= most ? some.keys() : [];
+  if (first !== undefined) some.delete(first);
+}
+
+async function prove({ fleet, keys, clock }: KnownNodesDeps, credential: string, proof: string): Promise<KnownNode | undefined> {
+  const proved = await nodeProved({ fleet, documents: keys.documents }, credential, proof);
+  if (proved?.isByOldKey !== true) return proved && { node_id: proved.node_id };
+  // Who has stolen the old fleet key proves what he likes until it ends.
+  const expires_at = keys.replacedUntil?.();
+  const node = expires_at === undefined ? undefined : { node_id: proved.node_id, expires_at };
+  return node === undefined || isOver(clock, node) ? undefined : node;
 }
 
 const TOO_MANY = { away: 'too many credentials that are not known came at once' };

@@ -178,7 +178,7 @@ async function find(
   if (finder === undefined || isKeyHolder(keys) || !(MAYBE_NODES.test(credential) || isJwt(credential))) return undefined;
   const found = await finder.nodeOf(credential, proof);
   if (found === undefined) return undefined;
-  if (!('away' in found)) return { fleet: keys.fleet, keys, scope: 'node', ...found };
+  if (!('away' in found)) return { ...found, fleet: keys.fleet, keys, scope: 'node' };
   const detail = `this node leads without the fleet key, and whose the credential is can't be asked at the cloud now: ${found.away}`;
   throw new ProblemError('unavailable', detail, {}, { 'retry-after': '5' });
 }

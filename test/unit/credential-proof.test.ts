@@ -12,7 +12,7 @@ describe('the proof of a derived credential', () => {
   it('holds for that credential, that node and that fleet', async () => {
     const [a, b] = [await after.nodeCredential('a'), await after.nodeCredential('b')];
     const proof = (await proveCredential(after, a)) ?? '';
-    expect(await nodeProved(after, a, proof)).toBe('a');
+    expect(await nodeProved(after, a, proof)).toMatchObject({ node_id: 'a' });
     for (const [keys, credential, given] of [
       [after, b, proof],
       [after, a.replace('~a~', '~b~'), proof],
@@ -41,7 +41,7 @@ describe('the proof of a derived credential', () => {
   it('holds by either key while a fleet key is replaced, and then by the new one alone', async () => {
     const old = await before.nodeCredential('a');
     const proof = (await proveCredential(before, old)) ?? '';
-    expect(await nodeProved(overlappingKeys(after, before, 1), old, proof)).toBe('a');
+    expect(await nodeProved(overlappingKeys(after, before, 1), old, proof)).toEqual({ node_id: 'a', isByOldKey: true });
     expect(await nodeProved(after, old, proof)).toBeUndefined();
     // Of keys of before only what is stored is read.
     const retired = { ...after, retired_document_keys: [before.documents.public_key] };
@@ -71,6 +71,6 @@ describe('the proof of a derived credential', () => {
     await fetch(new Request('http://192.0.2.7:7420/healthz'));
     const proofs = sent.map(({ headers }) => headers.get(PROOF_HEADER));
     expect(proofs.slice(1)).toEqual([null, null, null]);
-    expect(await nodeProved(after, own, proofs[0] ?? '')).toBe('a');
+    expect(await nodeProved(after, own, proofs[0] ?? '')).toMatchObject({ node_id: 'a' });
   });
 });

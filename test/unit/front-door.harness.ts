@@ -3,6 +3,7 @@ import { createFrontDoor } from '../../runtime-node/front-door.ts';
 import type { Fetch } from '../../shared/client.ts';
 import type { DesiredGenerations } from '../../shared/contract/document.ts';
 import type { MemberKeys } from '../../shared/contract/fleet-keys.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
 import type { Authenticate, NodeFinder } from '../../shared/supervisor/auth.ts';
 import { FLEET_KEY, type Harness } from '../runtime/harness.ts';
 import { startOnNode } from '../runtime/node-harness.ts';
@@ -40,6 +41,7 @@ export async function startFrontDoor({
   isGateway?: boolean;
   cloud_url?: string;
   authenticate?: Authenticate;
+  clock?: Clock;
   member?: MemberKeys;
   /** What a node without the fleet key that leads is told of other nodes. */
   finder?: NodeFinder;

@@ -7,6 +7,7 @@ import { toTimestamp } from '../../shared/contract/ids.ts';
 import { type FollowingKeys, memberKeys } from '../../shared/contract/member-keys.ts';
 import type { NodeFinder } from '../../shared/supervisor/auth.ts';
 import { call, FLEET_KEY, heartbeat, register, registration } from '../runtime/harness.ts';
+import { SimulatedClock } from '../support/simulated-clock.ts';
 import { CLOUD, type FrontDoor, LEADER, startFrontDoor } from './front-door.harness.ts';
 
 const LOCAL_KEY = 'C'.repeat(43);
@@ -113,6 +114,20 @@ describe('a node that leads without the fleet key', () => {
     expect(refused).toMatchObject({ status: 503, detail: expect.stringContaining('Nothing was published') });
   });
 
+  it('turns no call by which a node speaks for itself to the cloud, also while it can not tell whose the credential is', async () => {
+    finder = async () => ({ away: 'too many' });
+    for (const [request, body] of [
+      ['POST /v1/nodes/register', registration('b')],
+      ['POST /v1/nodes/heartbeat', heartbeat('b')],
+      ['POST /v1/nodes/leave', { node_id: 'b' }],
+    ] as const) {
+      const init = { method: 'POST', body: JSON.stringify(body), headers: bearer(OF_NODE) };
+      const answer = await told(await world.call(request, init));
+      expect(answer, request).toMatchObject({ status: 503, code: 'unavailable', detail: expect.stringContaining('too many') });
+    }
+    expect(world.sent).toEqual([]);
+  });
+
   it('signs no emergency version, for whomever, and says what to do', async () => {
     for (const headers of [
       bearer(FLEET_KEY),
@@ -208,6 +223,25 @@ describe('a node that holds the fleet key and follows one that does not', () => 
     const remove = await world.call('POST /v1/nodes/leave', { method: 'POST', body: JSON.stringify({ node_id: 'nobody' }) });
     expect(remove.status).toBe(421);
     expect(hosts().at(-1)).toBe(new URL(LEADER).host);
+  });
+
+  it('a proxy answers a read from what it keeps where the cloud does not answer in time', async () => {
+    const clock = new SimulatedClock();
+    world = await startFrontDoor({ cloud_url: CLOUD, isGateway: true, clock });
+    keyless();
+    expect((await world.call('GET /v1/nodes')).status).toBe(200);
+    const follower = world.wire;
+    const hanging = Promise.withResolvers<void>();
+    world.wire = (request, go) => {
+      if (!request.url.startsWith(CLOUD)) return follower(request, go);
+      hanging.resolve();
+      return new Promise((_, reject) => request.signal.addEventListener('abort', () => reject(new TypeError('aborted'))));
+    };
+    const answering = world.call('GET /v1/nodes');
+    await hanging.promise;
+    await clock.advance(1000);
+    const answer = await answering;
+    expect([answer.status, answer.headers.get('bootplane-stale')]).toEqual([200, expect.stringMatching(/^\d+$/)]);
   });
 
   it('a proxy does so for those that it answers, too', async () => {

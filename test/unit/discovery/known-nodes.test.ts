@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { ApiError } from '../../../shared/client.ts';
 import { proveCredential } from '../../../shared/contract/credential-proof.ts';
 import { toTimestamp } from '../../../shared/contract/ids.ts';
 import type { IntrospectAnswer } from '../../../shared/contract/introspect.ts';
@@ -181,6 +182,23 @@ describe('what a leader without the fleet key knows of other nodes', () => {
     expect(asked.length - before).toBeLessThanOrEqual(400);
   });
 
+  it('an answer about one credential that says nothing keeps nobody from asking about the others', async () => {
+    const problem = {
+      type: 'about:blank',
+      title: 'x',
+      status: 503,
+      code: 'unavailable',
+      detail: 'the keys of the issuer can not be read',
+    } as const;
+    const kept = { clock, files, log, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads };
+    nodes = createKnownNodes({
+      ...kept,
+      ask: async (credential) => (credential === SECRET ? of('a') : Promise.reject(new ApiError(problem))),
+    });
+    expect(await nodes.nodeOf('eyJ.junk.x')).toHaveProperty('away');
+    expect(await nodes.nodeOf(SECRET)).toEqual(A);
+  });
+
   it('asks about so many at one time and no more', async () => {
     const gate = Promise.withResolvers<IntrospectAnswer>();
     nodes = createKnownNodes({
@@ -253,6 +271,43 @@ describe('what a leader without the fleet key knows of other nodes', () => {
       await nodes.nodeOf(await credential(), await proof());
       await drain();
       expect(await nodes.nodeOf(await credential(), await proof())).toBeUndefined();
+    });
+
+    it('which the cloud has taken back is not good again by its proof, however often it comes', async () => {
+      cloud = new Map();
+      expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ node_id: 'p' });
+      await clock.advance(60_000);
+      await nodes.nodeOf(await credential(), await proof());
+      await drain();
+      for (let minute = 0; minute < 10; minute += 1) {
+        expect(await nodes.nodeOf(await credential(), await proof()), `after ${minute} minutes`).toBeUndefined();
+        await clock.advance(66_000);
+      }
+      // Until the cloud says otherwise.
+      cloud = new Map([[await credential(), of('p')]]);
+      expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ node_id: 'p' });
+    });
+
+    it('by a document key that is being replaced is believed until that ends, and where nobody said when the cloud is asked', async () => {
+      const until_ms = clock.now() + 600_000;
+      const end: { at: number | undefined } = { at: until_ms };
+      const documents = { ...strangers.documents, others: [keys.documents] };
+      const start = () => {
+        const node = { clock, files: memoryStateFiles(), log, random: seededRandom(3), fleet: 'default', mayAsk: () => leads };
+        const ask = async () => Promise.reject(AWAY);
+        return createKnownNodes({ ...node, keys: { documents, replacedUntil: () => end.at }, ask });
+      };
+      nodes = start();
+      expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ node_id: 'p', expires_at: until_ms });
+      await clock.advance(600_000);
+      for (const one of [nodes, start()]) expect(await one.nodeOf(await credential(), await proof())).toEqual({ away: AWAY.message });
+      end.at = undefined;
+      expect(await start().nodeOf(await credential(), await proof())).toEqual({ away: AWAY.message });
+      expect(
+        await start().nodeOf(await strangers.nodeCredential('p'), await proof(strangers, await strangers.nodeCredential('p'))),
+      ).toEqual({
+        node_id: 'p',
+      });
     });
 
     it('ends where the cloud has told its end', async () => {
