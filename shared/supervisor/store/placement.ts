@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import type { Database } from '../../ports/database.ts';
 import { placements } from './desired-schema.ts';
 import type { HeadRow } from './documents.ts';
@@ -86,6 +86,24 @@ export function createPlacementStore(database: Database, timing: Timing) {
   };
 }
 
+/**
+ * A clock that was set back leaves nodes heard in the future, who would count as online until then, those that were long gone with
+ * them. The one of them that was heard last counts as heard now, and the others as much earlier as they were: who was lost stays
+ * lost. Where somebody was heard since, they have been silent since then, and are late at best until they speak.
+ */
+function forgetFuture(now: SQL<number>, timing: Timing) {
+  const ttl = ttlMsOf(timing.ttl_seconds);
+  const here = sql`fleet = ${arg('fleet')} and site = ${arg('site')}`;
+  const latest = sql`(select max(heard_at) from nodes indexed by nodes_by_site where ${here})`;
+  const lately = sql`exists (select 1 from nodes indexed by nodes_by_site where ${here} and heard_at <= ${now} and heard_at > ${now} - ${ttl})`;
+  return repeatable(
+    compileSql<never>(
+      sql`update nodes indexed by nodes_by_site set heard_at = ${now} - iif(${lately}, ${ttl} + 1, 0) - (${latest} - heard_at)
+        where ${here} and heard_at > ${now}`,
+    ),
+  );
+}
+
 function compileQueries(database: Database, timing: Timing) {
   const now = nowOf(database);
   const itself = sql`fleet = ${arg('fleet')} and node_id = ${arg('node_id')}`;
@@ -108,13 +126,7 @@ function compileQueries(database: Database, timing: Timing) {
       select kind, generation, hash, ttl_seconds, null as emergency from desired where fleet = ${arg('fleet')}
       union all ${emergencyOf('plan')} union all ${emergencyOf('profile')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
-    // A clock that was set back leaves nodes heard in the future, who would count as online until then: their silence begins now.
-    forgetFuture: repeatable(
-      compileSql<never>(
-        sql`update nodes indexed by nodes_by_site set heard_at = ${now}
-          where fleet = ${arg('fleet')} and site = ${arg('site')} and heard_at > ${now}`,
-      ),
-    ),
+    forgetFuture: forgetFuture(now, timing),
     members: compileSql<MemberRow>(
       sql`select node_id, capabilities, url, services_running, left_at, lead, ${silenceMsOf(now, timing)} as age_ms, ${nodeTtlMsOf(timing)} as ttl_ms
         from nodes indexed by nodes_by_site where fleet = ${arg('fleet')} and site = ${arg('site')}`,
