@@ -16,7 +16,7 @@ export function lookIntervalMs(followed: { readonly provisional: boolean } | und
 /** A node is `lost` when nothing was heard for this many TTLs. */
 export const LOST_AFTER_TTLS = 3;
 
-/** Judges a node by the milliseconds since it was heard. An age below zero (the clock was set back) counts as fresh; the next placement of its site ends that. */
+/** Judges a node by the milliseconds since it was heard. An age below zero (the clock was set back) counts as fresh; the next placement of its site puts that right. */
 export function livenessOf(age_ms: number, ttl_seconds: number, hasLeft = false): Liveness {
   if (hasLeft) return 'left';
   const ttl_ms = ttl_seconds * 1000;

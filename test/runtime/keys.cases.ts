@@ -183,7 +183,10 @@ export function keyCases(start: Start): void {
         document_keys: [keys.documents.public_key],
       });
       const { fleet, credential, credential_proof } = body;
-      expect(await nodeProved({ fleet, documents: keys.documents }, credential, credential_proof)).toEqual({ node_id: 'a', isByOldKey: false });
+      expect(await nodeProved({ fleet, documents: keys.documents }, credential, credential_proof)).toEqual({
+        node_id: 'a',
+        isByOldKey: false,
+      });
       expect(await nodeProved({ fleet, documents: cloud.harness.foreign.documents }, credential, credential_proof)).toBeUndefined();
       expect((await cloud.as(body.credential, 'POST /v1/nodes/register', { body: registration('a') })).status).toBe(200);
     });
