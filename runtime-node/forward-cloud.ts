@@ -23,7 +23,8 @@ export interface Unreached {
 /**
  * Passes a request on to the cloud with the caller's own credential, which may be the fleet key, so only
  * to whom the connection itself proves: over https, or inside this machine. The body goes on as it
- * comes, since nobody may have looked at the credential yet. Never rejects.
+ * comes, since nobody may have looked at the credential yet. `within_ms`: for the answer to begin; a stream of events has no such
+ * limit. Never rejects.
  */
 export async function passToCloud(
   fetch: Fetch,

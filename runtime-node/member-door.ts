@@ -4,7 +4,7 @@ import { isLoopback } from '../shared/contract/loopback.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
 import type { Authenticate } from '../shared/supervisor/auth.ts';
 import { presentedCredential } from '../shared/supervisor/identity/presented-key.ts';
-import { ProblemError } from '../shared/supervisor/problem.ts';
+import { ProblemError, problemResponse } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
 import { type Call, isEmergencyPublish, isOfNode } from './forward-call.ts';
 import type { CloudAnswer } from './forward-cloud.ts';
@@ -88,8 +88,9 @@ export async function answerKeyless(
   // With a derived credential nobody is more than a node: what is wrong with it the own Supervisor says.
   if (cloud_url === undefined || isAnonymous || isOfDerived(request)) return own(request);
   const who = await whose(authenticate, request);
+  if (who === 'told') return own(request);
   // A node that spoke at the cloud meanwhile would be taken from this leader (0025): it tries again.
-  if (who === 'told' || (who === 'away' && isOfNode(named))) return own(request);
+  if (who !== 'nobody' && isOfNode(named)) return problemResponse(who);
   const { response, unreached } = await cloud(request, cloud_url);
   if (unreached === undefined) return response;
   const why = `node ${identity.node_id} leads without the fleet key and can not tell whose this credential is`;
@@ -97,12 +98,12 @@ export async function answerKeyless(
   return refusal('unavailable', `${why}; the cloud, which can, can't be reached: ${unreached.why}. ${instead}`);
 }
 
-/** `away`: it may be a node's, and can't be told now. */
-async function whose(authenticate: Authenticate, request: Request): Promise<'told' | 'away' | 'nobody'> {
+/** A problem: it may be a node's, and can't be told now. */
+async function whose(authenticate: Authenticate, request: Request): Promise<'told' | 'nobody' | ProblemError> {
   try {
     return (await authenticate(request)) === undefined ? 'nobody' : 'told';
   } catch (error) {
-    return error instanceof ProblemError && error.problem.code === 'unavailable' ? 'away' : 'nobody';
+    return error instanceof ProblemError && error.problem.code === 'unavailable' ? error : 'nobody';
   }
 }
 

@@ -63,12 +63,13 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   const { clock, random, log } = deps;
   const known = new Map<string, Known>();
   const refused = new Map<string, number>();
-  /** Were good once, and the cloud has said that they are not any more: their proof, which has no end, is believed no more. */
+  /** Were good once, and the cloud has said that they are not any more: their proof, which has no end, is believed no more, until a restart. */
   const takenBack = new Set<string>();
   const asking = new Map<string, Promise<WhoseCredential>>();
   const mayAskAnew = createRation(clock);
   const store = createStore(deps, known);
   let away: { readonly why: string; readonly until: number } | undefined;
+  let told: string | undefined;
 
   /** What a node has proved itself is asked about soon: it does not say whether the credential was taken back. */
   const keep = (sha256: string, node: KnownNode, due_ms: number) => {
@@ -89,24 +90,24 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
     makeRoom(refused, MOST_REFUSED);
     refused.set(sha256, clock.monotonic() + jittered(REFUSED_MS, random.next()));
   };
-  const tell = (why: string) => {
-    if (away?.why !== why)
-      log.warn(`the cloud can't be asked whose the credentials of other nodes are: ${why}; nodes that are known go on`);
-    away = { why, until: clock.monotonic() + AWAY_MS };
+  const tell = (why: string, isAboutAll: boolean) => {
+    if (told !== why) log.warn(`the cloud can't be asked whose the credentials of other nodes are: ${why}; nodes that are known go on`);
+    told = why;
+    if (isAboutAll) away = { why, until: clock.monotonic() + AWAY_MS };
     return { away: why };
   };
   const ask = async (sha256: string, credential: string): Promise<WhoseCredential> => {
     try {
       const answer = await deps.ask(credential);
       away = undefined;
+      told = undefined;
       const node = nodeIn(answer);
       if (node === undefined) refuse(sha256);
       else keep(sha256, node, jittered(ASK_AGAIN_MS, random.next()));
       return node;
     } catch (error) {
       // An answer about this one says nothing about others.
-      if (error instanceof ApiError && ![401, 429].includes(error.problem.status)) return { away: messageOf(error) };
-      return tell(messageOf(error));
+      return tell(messageOf(error), !(error instanceof ApiError && error.problem.code === 'unavailable'));
     } finally {
       asking.delete(sha256);
     }

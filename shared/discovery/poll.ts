@@ -77,7 +77,8 @@ async function askForPlan(node: NodeContext, client: Client): Promise<Answer<Nod
   for (let heartbeats = 0; ; heartbeats += 1) {
     const { told } = node.standing;
     const answer = await client.plan(node.deps.identity.node_id);
-    if (heartbeats === MAX_HEARTBEATS || !takesUntold(node, answer.body, told)) return answer;
+    const isOfNobody = isOfAnother(node, answer.body) || isOutdated(node, answer.body);
+    if (isOfNobody || heartbeats === MAX_HEARTBEATS || !takesUntold(node, answer.body, told)) return answer;
     await sendHeartbeat(node, client);
   }
 }

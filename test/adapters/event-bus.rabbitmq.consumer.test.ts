@@ -10,7 +10,7 @@ import { SimulatedClock } from '../support/simulated-clock.ts';
 type Fate = 'with the answer' | 'right after' | 'unanswered' | 'never';
 
 /** A link whose channels are lost as `fates` say: with the answer to the subscription, right after it, or not at all, also without an answer. */
-function fatefulLink(fates: Fate[]) {
+function fatefulLink(fates: Fate[], isMute = false) {
   const opened: string[] = [];
   const closed: string[] = [];
   const channels: EventEmitter[] = [];
@@ -27,7 +27,7 @@ function fatefulLink(fates: Fate[]) {
     return Object.assign(channel, {
       prefetch: async () => ({}),
       consume,
-      cancel: async () => ({}),
+      cancel: () => (fate === 'never' && isMute ? new Promise(() => undefined) : Promise.resolve({})),
       close: async () => void closed.push(fate),
     }) as unknown as Channel;
   };
@@ -60,3 +60,19 @@ test.each(['with the answer', 'right after', 'unanswered'] as const)(
     await consumer.stop();
   },
 );
+
+test.each([
+  ['the end of its subscription', ['never']],
+  ['its next subscription', ['never', 'unanswered']],
+] as const)('a broker that never answers to %s holds up no stop', async (_, fates) => {
+  const clock = new SimulatedClock();
+  const { link, lose } = fatefulLink([...fates], true);
+  const parts = { queue: 'frames', prefetch: 1, handler: async () => undefined, link, clock, random: seededRandom(), log: recordingLog() };
+  const consumer = new RabbitConsumer(parts);
+  await consumer.start();
+  if (fates.length > 1) lose();
+  await clock.advance(100);
+  const stopping = consumer.stop();
+  await clock.advance(3000);
+  await stopping;
+});

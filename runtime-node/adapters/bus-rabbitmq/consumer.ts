@@ -22,6 +22,7 @@ export interface ConsumerParts {
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 1000;
 const LONGEST_ABSENCE_MS = 10_000;
+const STOP_LIMIT_MS = 3000;
 
 /**
  * A consumer that stays: whenever its channel is lost (the connection, the queue), it subscribes again, after pauses of
@@ -73,7 +74,8 @@ export class RabbitConsumer implements Consumer {
         channel.consume(queue, (message) => this.#arrived(channel, message)),
       );
       // It may be lost together with the answer that it was waiting for: nobody would tell of it again.
-      if (isClosed) throw new BusError('backend_away', `the channel of queue ${queue} was closed as soon as it was subscribed`);
+      if (isClosed || this.#stopping.signal.aborted)
+        throw new BusError('backend_away', `the channel of queue ${queue} was closed as soon as it was subscribed`);
       this.#tag = consumerTag;
       this.#channel = channel;
     } catch (error) {
@@ -89,11 +91,17 @@ export class RabbitConsumer implements Consumer {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    const channel = this.#channel;
-    await channel?.cancel(this.#tag).catch(() => {});
+    await this.#ask((channel) => channel.cancel(this.#tag));
     await Promise.all([...this.#underWay, this.#resubscribing]);
     // Closing answers after all that was sent before it, and gives back what was not begun.
-    await this.#channel?.close().catch(() => {});
+    await this.#ask((channel) => channel.close());
+  }
+
+  /** A broker that does not answer holds up no stop. */
+  async #ask(call: (channel: Channel) => Promise<unknown>): Promise<void> {
+    const channel = this.#channel;
+    if (channel === undefined) return;
+    await inTime(this.#parts.clock, `queue ${this.queue}`, call(channel), STOP_LIMIT_MS).catch(() => {});
   }
 
   #arrived(channel: Channel, message: ConsumeMessage | null): void {
@@ -141,7 +149,7 @@ export class RabbitConsumer implements Consumer {
       forget();
       if (signal.aborted) break;
       try {
-        await this.start();
+        await Promise.race([this.start(), aborted(signal)]);
         if (this.#channel === undefined) continue;
         log.info('A consumer is subscribed again', { queue, attempts: this.#absences });
         this.#absences = 0;
@@ -154,6 +162,10 @@ export class RabbitConsumer implements Consumer {
     }
     this.#resubscribing = undefined;
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
 function settle(send: () => void): void {

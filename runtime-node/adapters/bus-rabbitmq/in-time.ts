@@ -5,22 +5,23 @@ import type { Link } from './link.ts';
 
 /** Longer than a broker that is well needs for an answer. */
 const ANSWER_LIMIT_MS = 30_000;
+const LATE: unique symbol = Symbol('late');
 
 /**
  * Resolves as `answer` does. Rejects with `backend_away` where none comes: a broker that is starting or ending may take a call and
- * never answer it, on a connection that goes on living. `subject` begins the message.
+ * never answer it, on a connection that goes on living. `subject` begins the message; `limit_ms`: milliseconds.
  */
-export async function inTime<T>(clock: Clock, subject: string, answer: Promise<T>): Promise<T> {
+export async function inTime<T>(clock: Clock, subject: string, answer: Promise<T>, limit_ms = ANSWER_LIMIT_MS): Promise<Awaited<T>> {
   const over = new AbortController();
-  const late = clock.sleep(ANSWER_LIMIT_MS, over.signal).then((): never => {
-    throw new BusError('backend_away', `${subject}: RabbitMQ did not answer within ${ANSWER_LIMIT_MS / 1000} s`);
-  });
+  const late = clock.sleep(limit_ms, over.signal).then((): typeof LATE => LATE);
   try {
-    return await Promise.race([answer, late]);
+    const first = await Promise.race([answer, late]);
+    if (first !== LATE) return first;
   } finally {
-    late.catch(() => {});
     over.abort();
   }
+  answer.catch(() => {});
+  throw new BusError('backend_away', `${subject}: RabbitMQ did not answer within ${limit_ms / 1000} s`);
 }
 
 /** Opens a channel on a connection. One that opens too late is closed again. */

@@ -1,4 +1,4 @@
-import type { ConfirmChannel, Message } from 'amqplib';
+import { type ConfirmChannel, IllegalOperationError, type Message } from 'amqplib';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import { BusError, type OutgoingMessage } from '../../../shared/ports/event-bus.ts';
 import { Alarm } from '../bus-local/alarm.ts';
@@ -137,6 +137,11 @@ export class Publisher {
     try {
       channel.publish(exchange, key, entry.body, toOptions(entry.message), (error: unknown) => this.#answered(channel, entry, error));
     } catch (error) {
+      // It was lost together with the answer that opened it, and said so before anybody listened.
+      if (error instanceof IllegalOperationError) {
+        this.#lost(channel, undefined);
+        return;
+      }
       this.#leave(entry);
       this.#settle(entry, toBusError(error, `message ${entry.message.message_id}`));
     }

@@ -89,7 +89,8 @@ export function createPlacementStore(database: Database, timing: Timing) {
 /**
  * A clock that was set back leaves nodes heard in the future, who would count as online until then, those that were long gone with
  * them. The one of them that was heard last counts as heard now, and the others as much earlier as they were: who was lost stays
- * lost. Where somebody was heard since, they have been silent since then, and are late at best until they speak.
+ * lost. Where somebody was heard since, they have been silent since then, and are late at best until they speak. After a step of less
+ * than a TTL nobody can tell who was heard since, and nothing more is needed.
  */
 function forgetFuture(now: SQL<number>, timing: Timing) {
   const ttl = ttlMsOf(timing.ttl_seconds);
@@ -98,7 +99,7 @@ function forgetFuture(now: SQL<number>, timing: Timing) {
   const lately = sql`exists (select 1 from nodes indexed by nodes_by_site where ${here} and heard_at <= ${now} and heard_at > ${now} - ${ttl})`;
   return repeatable(
     compileSql<never>(
-      sql`update nodes indexed by nodes_by_site set heard_at = ${now} - iif(${lately}, ${ttl} + 1, 0) - (${latest} - heard_at)
+      sql`update nodes indexed by nodes_by_site set heard_at = ${now} - iif(${latest} - ${now} > ${ttl} and ${lately}, ${nodeTtlMsOf(timing)} + 1, 0) - (${latest} - heard_at)
         where ${here} and heard_at > ${now}`,
     ),
   );

@@ -199,6 +199,19 @@ describe('what a leader without the fleet key knows of other nodes', () => {
     expect(await nodes.nodeOf(SECRET)).toEqual(A);
   });
 
+  it('an answer that is about no credential, as that of an older cloud, is told once, and others are not asked about meanwhile', async () => {
+    const problem = { type: 'about:blank', title: 'x', status: 404, code: 'not_found', detail: 'there is no such path' } as const;
+    let asks = 0;
+    const ask = async () => {
+      asks += 1;
+      throw new ApiError(problem);
+    };
+    nodes = createKnownNodes({ clock, files, log, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads, ask });
+    for (const one of ['bpn~default~x~1', 'bpn~default~y~2', SECRET]) expect(await nodes.nodeOf(one)).toHaveProperty('away');
+    expect(asks).toBe(1);
+    expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
+  });
+
   it('asks about so many at one time and no more', async () => {
     const gate = Promise.withResolvers<IntrospectAnswer>();
     nodes = createKnownNodes({

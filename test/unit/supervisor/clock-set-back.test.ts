@@ -52,6 +52,16 @@ describe('a leader whose clock is set back', () => {
   });
   afterEach(() => harness.close());
 
+  it('by less than a TTL calls nobody late who has just spoken', async () => {
+    harness.clock.jump(harness.clock.now() - 3000, true);
+    await lead();
+    await speak(['a']);
+    expect(await holders()).toEqual(LIVING);
+    const { nodes } = (await call(harness, 'GET /v1/nodes')).body;
+    const online = nodes.filter(({ liveness }: { liveness: string }) => liveness === 'online');
+    expect(online.map(({ node_id }: { node_id: string }) => node_id)).toEqual(LIVING);
+  });
+
   it.each([
     ['before anybody has spoken since', []],
     ['when one has spoken since', ['a']],
