@@ -120,8 +120,8 @@ describe.skipIf(why !== undefined)('a node whose externals are away', () => {
 
   it('never says of what it can not know that it is not there', async () => {
     const { objects, messages } = await service();
-    for (const unknown of [objects.get('captures', 'nobody-knows'), objects.list('captures'), messages.pull('alerts')])
-      await expect(unknown).rejects.toMatchObject({ problem: { code: 'backend_away', status: 503 } });
+    const unknown = [() => objects.get('captures', 'nobody-knows'), () => objects.list('captures'), () => messages.pull('alerts')];
+    for (const ask of unknown) await expect(ask()).rejects.toMatchObject({ problem: { code: 'backend_away', status: 503 } });
   });
 
   it('lets all go over when they answer, also where it is killed and they go away again in the middle', async () => {
