@@ -4,7 +4,7 @@ import { PROXY_CAPABILITY } from '../shared/decide/roles.ts';
 import { MEMBER_FILE, readMember } from '../shared/discovery/member-file.ts';
 import { createMembership, type Membership } from '../shared/discovery/membership.ts';
 import { createOwnToken } from '../shared/discovery/own-token.ts';
-import { whyUnproved } from '../shared/discovery/prove.ts';
+import { isProvedCloud } from '../shared/discovery/prove.ts';
 import type { Log } from '../shared/ports/log.ts';
 import { watchedFile } from './adapters/watched-file.ts';
 import type { Machine } from './compose.ts';
@@ -61,7 +61,7 @@ function asMember(config: Config, member: Member, log: Log): Config {
   const peers = member.is_cloud ? config.peers : [...new Set([...config.peers, member.joined_at])];
   const isProxy = capabilities.includes(PROXY_CAPABILITY);
   // Else nobody could tell it whose the credentials of other nodes are.
-  const mayLead = config.lead && cloud_url !== undefined && whyUnproved(cloud_url) === undefined;
+  const mayLead = config.lead && isProvedCloud(cloud_url);
   log.info(
     `this node has joined without the fleet key: it verifies what the fleet signs and acts as itself alone, so it is no proxy and vouches for nobody; ${mayLead ? `it may lead its site, since ${cloud_url} tells it whose a credential is and signs the documents` : 'it never leads: another node of its site has to'}`,
   );

@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import { Id, Timestamp } from './ids.ts';
+import { LONGEST_JWT } from './jwt.ts';
 
 /** Asks whose a credential is, in the manner of RFC 7662, section 2.1. Over https or inside one machine only. */
-export const IntrospectRequest = z.object({ token: z.string().min(1).max(8192) }).meta({ id: 'IntrospectRequest' });
+export const IntrospectRequest = z.object({ token: z.string().min(1).max(LONGEST_JWT) }).meta({ id: 'IntrospectRequest' });
 export type IntrospectRequest = z.infer<typeof IntrospectRequest>;
 
 /**

@@ -14,6 +14,9 @@ export function carriesJwt(headers: Headers): boolean {
   return ['authorization', 'x-api-key'].some((name) => (headers.get(name) ?? '').split(/[\s,]+/).some(isJwt));
 }
 
+/** Characters; a longer one is not looked at. Of all headers together Node takes 16 KiB. */
+export const LONGEST_JWT = 8192;
+
 /** The claim `sub`, as far as this project takes one: it is shown to people and signed into documents. */
 export const SUBJECT = /^\P{C}{1,240}$/u;
 

@@ -7,6 +7,7 @@ import type { IntrospectAnswer } from '../contract/introspect.ts';
 import { jittered } from '../decide/jitter.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
+import type { RateLimit } from '../ports/rate-limit.ts';
 import { type FileDeps, messageOf } from './json-file.ts';
 import { type KnownNode, readKnownNodes, writeKnownNodes } from './known-nodes-file.ts';
 
@@ -23,9 +24,6 @@ const MOST_KNOWN = 4096;
 const MOST_REFUSED = 1024;
 /** Asked about at one time. */
 const MOST_AT_ONCE = 64;
-/** Of credentials that are not known: as many a second for good, and after a pause at once. A guesser does not become a load on the cloud. */
-const ASKS = { per_second: 20, burst: 200 };
-
 /** Between two writes of the file: a site that boots is learned in a few. */
 const WRITE_GAP_MS = 1000;
 
@@ -33,10 +31,12 @@ export interface KnownNodesDeps extends FileDeps {
   readonly clock: Clock;
   readonly random: Pick<Random, 'next'>;
   readonly fleet: string;
-  /** The public keys by which nodes can prove their credentials themselves; `replacedUntil`: the end of those but the first, absent: unknown. */
-  readonly keys: { readonly documents: DocumentVerifier; replacedUntil?(): number | undefined };
+  /** The public keys by which nodes can prove their credentials themselves; `replacedUntil`: the end of those but the first, undefined: unknown. */
+  readonly keys: { readonly documents: DocumentVerifier; replacedUntil(): number | undefined };
   /** Asks who holds the fleet key, in bounded time. Rejects when it can't be told. */
   ask(credential: string): Promise<IntrospectAnswer>;
+  /** How often it is asked about credentials that are not known: a guesser must not become a load on it. */
+  readonly limit: RateLimit;
   /** False: only what is known already is told. */
   mayAsk(): boolean;
 }
@@ -66,7 +66,6 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   /** Were good once, and the cloud has said that they are not any more: their proof, which has no end, is believed no more, until a restart. */
   const takenBack = new Set<string>();
   const asking = new Map<string, Promise<WhoseCredential>>();
-  const mayAskAnew = createRation(clock);
   const store = createStore(deps, known);
   let away: { readonly why: string; readonly until: number } | undefined;
   let told: string | undefined;
@@ -108,15 +107,14 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
     } catch (error) {
       // An answer about this one says nothing about others.
       return tell(messageOf(error), !(error instanceof ApiError && error.problem.code === 'unavailable'));
-    } finally {
-      asking.delete(sha256);
     }
   };
+  const askAnew = async (sha256: string, credential: string) => ((await deps.limit.take(ALL)) > 0 ? TOO_MANY : ask(sha256, credential));
   /** One at a time for each credential. Undefined while too many are under way. */
-  const askOnce = (sha256: string, credential: string): Promise<WhoseCredential> | undefined => {
+  const once = (sha256: string, work: () => Promise<WhoseCredential>): Promise<WhoseCredential> | undefined => {
     const running = asking.get(sha256);
     if (running !== undefined || asking.size >= MOST_AT_ONCE) return running;
-    const asked = ask(sha256, credential);
+    const asked = work().finally(() => asking.delete(sha256));
     asking.set(sha256, asked);
     return asked;
   };
@@ -129,7 +127,7 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
       if (one !== undefined && !isOver(clock, one)) {
         if (clock.monotonic() >= one.due_at && deps.mayAsk() && !isAway()) {
           one.due_at = clock.monotonic() + jittered(RETRY_MS, random.next());
-          void askOnce(sha256, credential);
+          void once(sha256, () => ask(sha256, credential));
         }
         return toNode(one);
       }
@@ -144,8 +142,7 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
       const running = asking.get(sha256);
       if (running !== undefined) return running;
       if (away !== undefined && isAway()) return { away: away.why };
-      if (!mayAskAnew()) return TOO_MANY;
-      return askOnce(sha256, credential) ?? TOO_MANY;
+      return once(sha256, () => askAnew(sha256, credential)) ?? TOO_MANY;
     },
   };
 }
@@ -160,11 +157,13 @@ async function prove({ fleet, keys, clock }: KnownNodesDeps, credential: string,
   const proved = await nodeProved({ fleet, documents: keys.documents }, credential, proof);
   if (proved?.isByOldKey !== true) return proved && { node_id: proved.node_id };
   // Who has stolen the old fleet key proves what he likes until it ends.
-  const expires_at = keys.replacedUntil?.();
+  const expires_at = keys.replacedUntil();
   const node = expires_at === undefined ? undefined : { node_id: proved.node_id, expires_at };
   return node === undefined || isOver(clock, node) ? undefined : node;
 }
 
+/** They share one limit, whoever sends them. */
+const ALL = 'unknown credentials';
 const TOO_MANY = { away: 'too many credentials that are not known came at once' };
 
 function nodeIn(answer: IntrospectAnswer): KnownNode | undefined {
@@ -180,20 +179,6 @@ function toNode({ node_id, expires_at }: KnownNode): KnownNode {
 /** A clock that can't be believed ends nothing. */
 function isOver(clock: Clock, { expires_at }: KnownNode): boolean {
   return expires_at !== undefined && clock.trusted() && clock.now() >= expires_at;
-}
-
-/** A token bucket. */
-function createRation(clock: Pick<Clock, 'monotonic'>): () => boolean {
-  let left = ASKS.burst;
-  let at = clock.monotonic();
-  return () => {
-    const now = clock.monotonic();
-    left = Math.min(ASKS.burst, left + ((now - at) / 1000) * ASKS.per_second);
-    at = now;
-    if (left < 1) return false;
-    left -= 1;
-    return true;
-  };
 }
 
 /** The file behind `known`: read once, before the first question, and written after each change, one write at a time. */

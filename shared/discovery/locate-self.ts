@@ -4,7 +4,7 @@ import { turnOf, waitForTurn } from './elect.ts';
 import { messageOf } from './json-file.ts';
 import { foremost, lookLast } from './last-look.ts';
 import { claimOwn, leadBy } from './own-supervisor.ts';
-import { whyUnproved } from './prove.ts';
+import { isProvedCloud } from './prove.ts';
 import type { StepContext, StepResult } from './round.ts';
 
 const KEYLESS =
@@ -13,7 +13,7 @@ const KEYLESS =
 /** Elects this node: waits for its turn, looks a last time, and claims in its own Supervisor above every epoch that it has ever seen. */
 export async function locateSelf(context: StepContext): Promise<StepResult> {
   const { deps, signal } = context;
-  if (!isKeyHolder(deps.fleetKeys) && !hasCloud(deps.config.cloud_url)) return { outcome: 'off', detail: KEYLESS };
+  if (!isKeyHolder(deps.fleetKeys) && !isProvedCloud(deps.config.cloud_url)) return { outcome: 'off', detail: KEYLESS };
   if (!deps.config.lead) return { outcome: 'off', detail: 'BOOTPLANE_LEAD is off, so this node does not elect itself' };
   const turn = turnOf(context);
   const until = deps.clock.monotonic() + turn.wait_ms;
@@ -35,10 +35,6 @@ export async function locateSelf(context: StepContext): Promise<StepResult> {
     silent = turn.looks > 1 && looks < turn.looks ? last.silent : [];
   }
   return { outcome: 'off', detail: 'the node stops' };
-}
-
-function hasCloud(cloud_url: string | undefined): boolean {
-  return cloud_url !== undefined && whyUnproved(cloud_url) === undefined;
 }
 
 async function elect(context: StepContext): Promise<StepResult> {

@@ -1,7 +1,7 @@
 import { ApiError, createClient, type Fetch, UnreachableError } from '../client.ts';
 import { toBase64Url } from '../contract/base64url.ts';
 import type { Leader, LeaderProof } from '../contract/leader.ts';
-import { isLoopback } from '../contract/loopback.ts';
+import { isPrivateWire } from '../contract/loopback.ts';
 import type { Problem } from '../contract/problem.ts';
 import type { ProvedLeader } from '../decide/leadership.ts';
 import { boundedFetch } from './bounded-fetch.ts';
@@ -12,10 +12,13 @@ import type { DiscoveryDeps } from './types.ts';
 /** Why a cloud control URL must not be trusted with a credential, or undefined when its origin proves itself (`docs/TECHNICAL/BOOTSTRAP_APIS.md`, Proof). */
 export function whyUnproved(cloud_url: string): string | undefined {
   if (!URL.canParse(cloud_url)) return `${cloud_url} is not a URL; set BOOTPLANE_CLOUD_URL to one that starts with https://`;
-  const { protocol } = new URL(cloud_url);
-  if (protocol === 'https:') return undefined;
-  if (protocol === 'http:' && isLoopback(cloud_url)) return undefined;
+  if (isPrivateWire(cloud_url)) return undefined;
   return 'plain http proves nothing outside this machine, so no credential is sent there: set https in BOOTPLANE_CLOUD_URL';
+}
+
+/** True for a cloud control URL that is set and proves itself. */
+export function isProvedCloud(cloud_url: string | undefined): cloud_url is string {
+  return cloud_url !== undefined && whyUnproved(cloud_url) === undefined;
 }
 
 /** A leader of the site, proved by itself at the origin that was dialled. */

@@ -1,6 +1,6 @@
 import type { Fetch } from '../client.ts';
 import type { NodeContext } from './context.ts';
-import { challengeNode, whyUnproved } from './prove.ts';
+import { challengeNode, isProvedCloud } from './prove.ts';
 import type { ProvedSource } from './types.ts';
 
 /** For one challenge, milliseconds. */
@@ -29,7 +29,7 @@ export async function* sourcesOf(node: NodeContext, signal: AbortSignal): AsyncG
 /** The cloud, for what nobody of the site has: https proves it. Nothing where it was asked already, as the one that is followed. */
 export function cloudSource({ deps, standing, credential }: NodeContext): ProvedSource | undefined {
   const { cloud_url: url } = deps.config;
-  if (url === undefined || whyUnproved(url) !== undefined) return undefined;
+  if (!isProvedCloud(url)) return undefined;
   if (standing.located?.source !== 'self' && originOf(standing.located?.url) === originOf(url)) return undefined;
   return { url, fetch: withCredential(deps.fetch, credential) };
 }

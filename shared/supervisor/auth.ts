@@ -3,7 +3,7 @@ import { FLEET_HEADER } from '../contract/fleet.ts';
 import { fleetOfCredential, fleetOfKey, holdsServiceToken, isKeyHolder, isServiceToken, type NodeKeys } from '../contract/fleet-keys.ts';
 import { type ForwardCredential, parseForwardCredential } from '../contract/forward.ts';
 import { Id } from '../contract/ids.ts';
-import { isJwt } from '../contract/jwt.ts';
+import { isJwt, LONGEST_JWT } from '../contract/jwt.ts';
 import { type IssuedKeyName, parseIssuedKey } from '../contract/key.ts';
 import type { Caller, FleetCaller, Identity, Keyring, Scope } from './identity/caller.ts';
 import type { CallerMemory } from './identity/caller-memory.ts';
@@ -70,7 +70,6 @@ export interface AuthenticatorParts {
 }
 
 const LONGEST = 1024;
-const LONGEST_JWT = 8192;
 const BEARER = 'bearer ';
 /** How the credential of a request starts that a node passes on for a caller. */
 const FORWARD = 'bpf~';

@@ -1,7 +1,7 @@
 import type { Channel } from 'amqplib';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import { toBusError } from './amqp-error.ts';
-import { closeQuietly, inTime, openChannel } from './in-time.ts';
+import { closeQuietly, inTime, openChannel } from './channels.ts';
 import type { Link } from './link.ts';
 
 /**

@@ -1,11 +1,12 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
+import { aborted, linkedAbort } from '../../../shared/discovery/waker.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import { BusError, type Consumer, type Delivery } from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
 import type { Random } from '../../../shared/ports/random.ts';
 import { messageOf } from '../../thrown.ts';
 import { toBusError } from './amqp-error.ts';
-import { closeQuietly, inTime, openChannel } from './in-time.ts';
+import { closeQuietly, inTime, openChannel } from './channels.ts';
 import type { Link } from './link.ts';
 import { toDelivery } from './message.ts';
 
@@ -97,6 +98,15 @@ export class RabbitConsumer implements Consumer {
     await this.#ask((channel) => channel.close());
   }
 
+  async #startUnless(signal: AbortSignal): Promise<void> {
+    const stop = linkedAbort(signal);
+    try {
+      await Promise.race([this.start(), aborted(stop.signal)]);
+    } finally {
+      stop.dispose();
+    }
+  }
+
   /** A broker that does not answer holds up no stop. */
   async #ask(call: (channel: Channel) => Promise<unknown>): Promise<void> {
     const channel = this.#channel;
@@ -149,7 +159,7 @@ export class RabbitConsumer implements Consumer {
       forget();
       if (signal.aborted) break;
       try {
-        await Promise.race([this.start(), aborted(signal)]);
+        await this.#startUnless(signal);
         if (this.#channel === undefined) continue;
         log.info('A consumer is subscribed again', { queue, attempts: this.#absences });
         this.#absences = 0;
@@ -162,10 +172,6 @@ export class RabbitConsumer implements Consumer {
     }
     this.#resubscribing = undefined;
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
 function settle(send: () => void): void {

@@ -3,8 +3,8 @@ import type { Clock } from '../../../shared/ports/clock.ts';
 import { BusError, type OutgoingMessage } from '../../../shared/ports/event-bus.ts';
 import { Alarm } from '../bus-local/alarm.ts';
 import { exchangeNamedBy, replyCode, toBusError } from './amqp-error.ts';
+import { openChannel } from './channels.ts';
 import { Fifo } from './fifo.ts';
-import { openChannel } from './in-time.ts';
 import type { Link } from './link.ts';
 import { toOptions } from './message.ts';
 

@@ -4,7 +4,7 @@ import { BusError, type Delivery } from '../../../shared/ports/event-bus.ts';
 import { Alarm } from '../bus-local/alarm.ts';
 import { Leases } from '../bus-local/leases.ts';
 import { toBusError } from './amqp-error.ts';
-import { closeQuietly, inTime, openChannel } from './in-time.ts';
+import { closeQuietly, inTime, openChannel } from './channels.ts';
 import type { Link } from './link.ts';
 import { toDelivery } from './message.ts';
 

@@ -4,8 +4,8 @@ import { BusError, type RemoveQueueOptions } from '../../../shared/ports/event-b
 import type { BrokerAddress } from './address.ts';
 import { replyCode, toBusError } from './amqp-error.ts';
 import type { ChannelPool } from './channel-pool.ts';
+import { inTime } from './channels.ts';
 import { dial } from './dial.ts';
-import { inTime } from './in-time.ts';
 
 export interface RemovalParts {
   readonly pool: ChannelPool;

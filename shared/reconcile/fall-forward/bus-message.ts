@@ -44,6 +44,11 @@ export function isReserved(name: string): boolean {
   return isHeld(name) || name.startsWith(PASSAGE) || name === REFUSED;
 }
 
+/** Throws as for a queue that is not there. */
+export function refuseReserved(queue: string): void {
+  if (isReserved(queue)) throw new BusError('no_such_queue', `There is no queue ${queue}`);
+}
+
 /** Refuses what could not go over later because no header fits in any more. */
 export function checkRoom({ headers, message_id }: OutgoingMessage): void {
   if (headers === undefined || new TextEncoder().encode(JSON.stringify(headers)).length <= MAX_HEADERS_BYTES) return;

@@ -23,7 +23,7 @@ import { Environment } from './bus-environment.ts';
 import { Forwarder } from './bus-forwarder.ts';
 import { PublishGate } from './bus-gate.ts';
 import { Keeper, MAX_HELD } from './bus-keeper.ts';
-import { isReserved, unmarked } from './bus-message.ts';
+import { isReserved, refuseReserved, unmarked } from './bus-message.ts';
 import { Passages } from './bus-passage.ts';
 import { receive } from './bus-receiver.ts';
 import type { ConflictDesk } from './conflict-desk.ts';
@@ -399,8 +399,4 @@ function isAway(error: unknown): boolean {
 
 function ignoreAway(error: unknown): void {
   if (!isAway(error)) throw error;
-}
-
-function refuseReserved(queue: string): void {
-  if (isReserved(queue)) throw new BusError('no_such_queue', `There is no queue ${queue}`);
 }

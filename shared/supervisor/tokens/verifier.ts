@@ -1,4 +1,5 @@
 import { type JWTPayload, jwtVerify } from 'jose';
+import { LONGEST_JWT } from '../../contract/jwt.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Identity, Keyring, TokenVerifier } from '../auth.ts';
 import { ProblemError } from '../problem.ts';
@@ -27,8 +28,6 @@ export interface TokenVerifierOptions {
 }
 
 const REMEMBERED = 10_000;
-/** Characters. Of all headers together Node takes 16 KiB. */
-const LONGEST = 8192;
 
 interface Verified {
   readonly holder: Holder;
@@ -64,7 +63,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   return {
     async verify(token, request) {
       if (isExposed?.(request) === true) throw exposedToken();
-      if (token.length > LONGEST) throw refused(`it has more than ${LONGEST} characters`);
+      if (token.length > LONGEST_JWT) throw refused(`it has more than ${LONGEST_JWT} characters`);
       const { holder } = await verified(token).catch(asProblem);
       return callerOf(fleets, holder);
     },

@@ -2,7 +2,8 @@ import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import { createNodeFinder } from '../../../runtime-node/node-finder.ts';
 import { createProofFetch } from '../../../runtime-node/proof-fetch.ts';
 import { createClient, type Fetch } from '../../../shared/client.ts';
-import { isKeyHolder, type NodeKeys } from '../../../shared/contract/fleet-keys.ts';
+import { type FleetKeys, isKeyHolder } from '../../../shared/contract/fleet-keys.ts';
+import type { FollowingKeys } from '../../../shared/contract/member-keys.ts';
 import { createDiscovery } from '../../../shared/discovery/discovery.ts';
 import { identify } from '../../../shared/discovery/identify.ts';
 import { createReportQueue } from '../../../shared/discovery/report-queue.ts';
@@ -207,7 +208,7 @@ export class Fleet {
 /** What a machine has that others have not. */
 export interface Kit {
   /** Of another fleet. Default: the fleet's own. */
-  readonly keys?: NodeKeys;
+  readonly keys?: FleetKeys | FollowingKeys;
   /** Of a node without the fleet key: sends what it has in place of its local credential. */
   readonly wrap?: (fetch: Fetch) => Fetch;
   /** False where multicast is off. */

@@ -5,6 +5,7 @@ import { toTimestamp } from '../../../shared/contract/ids.ts';
 import type { IntrospectAnswer } from '../../../shared/contract/introspect.ts';
 import { ASK_AGAIN_MS, createKnownNodes, type KnownNodes } from '../../../shared/discovery/known-nodes.ts';
 import { KNOWN_NODES_FILE } from '../../../shared/discovery/known-nodes-file.ts';
+import { createTokenBucket } from '../../../shared/supervisor/token-bucket.ts';
 import { drain } from '../../support/drain.ts';
 import { memoryStateFiles } from '../../support/memory-state-files.ts';
 import { recordingLog } from '../../support/recording-log.ts';
@@ -30,9 +31,14 @@ const of = (node_id: string, expires_at?: number): IntrospectAnswer => ({
   ...{ active: true, scope: 'node', node_id },
   ...(expires_at === undefined ? {} : { expires_at: toTimestamp(expires_at) }),
 });
-const boot = (fleet = 'default') =>
+const parts = (fleet = 'default') => ({
+  ...{ clock, files, log, random: seededRandom(3), fleet, mayAsk: () => leads },
+  limit: createTokenBucket({ clock, per_second: 20, burst: 200 }),
+  keys: { documents: keys.documents, replacedUntil: () => undefined },
+});
+const boot = (fleet?: string) =>
   createKnownNodes({
-    ...{ clock, files, log, random: seededRandom(3), fleet, keys, mayAsk: () => leads },
+    ...parts(fleet),
     ask: async (credential) => {
       asked.push(credential);
       if (cloud instanceof Error) throw cloud;
@@ -153,7 +159,7 @@ describe('what a leader without the fleet key knows of other nodes', () => {
 
   it('goes on in memory where the disk refuses', async () => {
     nodes = createKnownNodes({
-      ...{ clock, log, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads, ask: async () => of('a') },
+      ...{ ...parts(), ask: async () => of('a') },
       files: { ...files, write: () => Promise.reject(new Error('no space left on the device')) },
     });
     expect(await nodes.nodeOf(SECRET)).toEqual(A);
@@ -190,9 +196,8 @@ describe('what a leader without the fleet key knows of other nodes', () => {
       code: 'unavailable',
       detail: 'the keys of the issuer can not be read',
     } as const;
-    const kept = { clock, files, log, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads };
     nodes = createKnownNodes({
-      ...kept,
+      ...parts(),
       ask: async (credential) => (credential === SECRET ? of('a') : Promise.reject(new ApiError(problem))),
     });
     expect(await nodes.nodeOf('eyJ.junk.x')).toHaveProperty('away');
@@ -206,7 +211,7 @@ describe('what a leader without the fleet key knows of other nodes', () => {
       asks += 1;
       throw new ApiError(problem);
     };
-    nodes = createKnownNodes({ clock, files, log, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads, ask });
+    nodes = createKnownNodes({ ...parts(), ask });
     for (const one of ['bpn~default~x~1', 'bpn~default~y~2', SECRET]) expect(await nodes.nodeOf(one)).toHaveProperty('away');
     expect(asks).toBe(1);
     expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
@@ -214,9 +219,7 @@ describe('what a leader without the fleet key knows of other nodes', () => {
 
   it('asks about so many at one time and no more', async () => {
     const gate = Promise.withResolvers<IntrospectAnswer>();
-    nodes = createKnownNodes({
-      ...{ clock, log, files, random: seededRandom(3), fleet: 'default', keys, mayAsk: () => leads, ask: () => gate.promise },
-    });
+    nodes = createKnownNodes({ ...parts(), ask: () => gate.promise });
     const all = Promise.all(Array.from({ length: 100 }, (_, n) => nodes.nodeOf(`bpn~default~n~${n}`)));
     await until('the first ones are told', async () => {
       gate.resolve(of('n'));
@@ -306,9 +309,8 @@ describe('what a leader without the fleet key knows of other nodes', () => {
       const end: { at: number | undefined } = { at: until_ms };
       const documents = { ...strangers.documents, others: [keys.documents] };
       const start = () => {
-        const node = { clock, files: memoryStateFiles(), log, random: seededRandom(3), fleet: 'default', mayAsk: () => leads };
         const ask = async () => Promise.reject(AWAY);
-        return createKnownNodes({ ...node, keys: { documents, replacedUntil: () => end.at }, ask });
+        return createKnownNodes({ ...parts(), files: memoryStateFiles(), keys: { documents, replacedUntil: () => end.at }, ask });
       };
       nodes = start();
       expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ node_id: 'p', expires_at: until_ms });
