@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import { ApiError, reasonOf, UnreachableError } from './client-errors.ts';
+import { parseJson } from './client-streams.ts';
 import { BacklogConflicts, type BacklogMove, BacklogMoved, type ConflictDecision, ConflictResolved } from './contract/backlog-conflict.ts';
 import {
   type DesiredGenerations,
@@ -8,7 +10,7 @@ import {
   PublishAnswer,
   type VersionsOffer,
 } from './contract/document.ts';
-import { type BootstrapEvent, EventList, EventRecord } from './contract/event.ts';
+import { type BootstrapEvent, EventList } from './contract/event.ts';
 import {
   DESIRED_HEADER,
   EPOCH_HEADER,
@@ -19,7 +21,6 @@ import {
   parseToken,
 } from './contract/headers.ts';
 import { ClaimAnswer, type ClaimRequest, Leader, type ReleaseRequest } from './contract/leader.ts';
-import { CurrentNews, GoodbyeNews, type News } from './contract/news.ts';
 import { DeviceList, type HeartbeatRequest, NodeList, NodeRecord, RegisterAnswer, type RegisterRequest } from './contract/node.ts';
 import { NodePlan } from './contract/plan.ts';
 import { PROBLEM_JSON, Problem } from './contract/problem.ts';
@@ -28,6 +29,8 @@ import { ReconcileDiff } from './contract/reconcile.ts';
 import { ClusterFile, type Health, Health as HealthSchema, NodeStatus, SiteState } from './contract/status.ts';
 import { UplinkAnswer, UplinkPage, type UplinkRequest } from './contract/uplink.ts';
 
+export { ApiError, reasonOf, UnreachableError } from './client-errors.ts';
+export { readEvents, readNews, readServerSentEvents, type ServerSentEvent } from './client-streams.ts';
 export { ClusterFile };
 
 export type Fetch = (request: Request) => Promise<Response>;
@@ -44,29 +47,6 @@ export interface ClientOptions {
   readonly heard?: () => DesiredGenerations | undefined;
   /** Ends all calls. */
   readonly signal?: AbortSignal;
-}
-
-/** The Supervisor answered with a problem document. */
-export class ApiError extends Error {
-  readonly problem: Problem;
-  constructor(problem: Problem) {
-    super(problem.detail);
-    this.name = 'ApiError';
-    this.problem = problem;
-  }
-}
-
-/**
- * No usable answer. `refused`: the machine is there, but no program listens. `no_answer`: nobody answered.
- * `broken_off`: the answer ended in the middle. `not_understood`: it came whole, but not in the words of this API.
- */
-export class UnreachableError extends Error {
-  override readonly name = 'UnreachableError';
-  readonly kind: 'refused' | 'no_answer' | 'broken_off' | 'not_understood';
-  constructor(kind: UnreachableError['kind'], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.kind = kind;
-  }
 }
 
 /** An answer with what its headers say of the fleet. */
@@ -172,7 +152,8 @@ export function createClient(options: ClientOptions) {
     devices: (query: { site?: string; after?: string; limit?: number } = {}) =>
       send({ method: 'GET', path: '/v1/devices', query, schema: DeviceList }),
     state: (site?: string) => send({ method: 'GET', path: '/v1/state', query: { site }, schema: SiteState }),
-    events: (query: { after?: string; limit?: number; site?: string } = {}) =>
+    /** `last`: the newest so many. A Supervisor from before there was `last` answers with the first page. */
+    events: (query: { after?: string; limit?: number; last?: number; site?: string } = {}) =>
       send({ method: 'GET', path: '/v1/events', query, schema: EventList }),
     /** What the next reconcile of the node that answers would do. A Supervisor that is no node has no such route. */
     reconcileDiff: () => send({ method: 'GET', path: '/v1/reconcile/diff', schema: ReconcileDiff }),
@@ -258,15 +239,6 @@ async function readText(url: string, response: Response): Promise<string> {
   }
 }
 
-/** The innermost message: fetch wraps "ECONNREFUSED" in "fetch failed". What OpenSSL writes is for its authors, so its code is told. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const inner = error.cause instanceof Error && error.cause.message !== '' ? error.cause : error;
-  const code = 'code' in inner ? String(inner.code) : '';
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'what listens there does not speak https';
-  return code.startsWith('ERR_SSL_') ? `TLS failed (${code})` : inner.message;
-}
-
 function readProblem(url: string, response: Response, text: string): Problem {
   const isProblem = response.headers.get('content-type')?.startsWith(PROBLEM_JSON) === true;
   const parsed = isProblem ? Problem.safeParse(parseJson(text)) : undefined;
@@ -286,14 +258,6 @@ function parseBody<T>(url: string, call: Call<T>, text: string): T {
     'not_understood',
     `${url} answered ${call.path} with something else than this version of bootplane knows: ${parsed.error.issues[0]?.message}`,
   );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function answer<T>(response: Response, body: T): Answer<T> {
@@ -343,89 +307,3 @@ export async function callRaw(
 }
 
 /** One server-sent event: `event` is `message` unless the server named it. */
-export interface ServerSentEvent {
-  readonly id: string;
-  readonly event: string;
-  readonly data: string;
-}
-
-/**
- * The lines of the event log as they come in; rejects with `UnreachableError` when the stream breaks.
- * What a newer version sends and this one does not know is passed over.
- */
-export async function* readEvents(response: Response): AsyncGenerator<EventRecord> {
-  if (response.body === null) return;
-  try {
-    for await (const { data } of readServerSentEvents(response.body)) {
-      const record = EventRecord.safeParse(parseJson(data));
-      if (record.success) yield record.data;
-    }
-  } catch (error) {
-    throw new UnreachableError('broken_off', `the event stream broke off: ${reasonOf(error)}`, { cause: error });
-  }
-}
-
-/**
- * The news of a site as they come in; rejects with `UnreachableError` when the stream breaks. `heard`
- * is called for whatever arrives, also for the comments that only say that the other side lives.
- */
-export async function* readNews(response: Response, heard: () => void): AsyncGenerator<News> {
-  if (response.body === null) return;
-  const listened = response.body.pipeThrough(
-    new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-      transform(chunk, controller) {
-        heard();
-        controller.enqueue(chunk);
-      },
-    }),
-  );
-  try {
-    for await (const { event, data } of readServerSentEvents(listened)) {
-      const news = toNews(event, parseJson(data));
-      if (news !== undefined) yield news;
-    }
-  } catch (error) {
-    throw new UnreachableError('broken_off', `the news stream broke off: ${reasonOf(error)}`, { cause: error });
-  }
-}
-
-function toNews(event: string, data: unknown): News | undefined {
-  if (event === 'current') {
-    const current = CurrentNews.safeParse(data);
-    return current.success ? { event, current: current.data } : undefined;
-  }
-  if (event !== 'goodbye') return undefined;
-  const goodbye = GoodbyeNews.safeParse(data);
-  return goodbye.success ? { event, goodbye: goodbye.data } : undefined;
-}
-
-/** Takes a stream of server-sent events apart (WHATWG HTML, section 9.2). An event that is cut off at the end is not given. */
-export async function* readServerSentEvents(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<ServerSentEvent> {
-  let id = '';
-  let fields: { event?: string; data: string[] } = { data: [] };
-  for await (const line of readLines(stream)) {
-    const [, name = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
-    if (line === '') {
-      if (fields.data.length > 0) yield { id, event: fields.event ?? 'message', data: fields.data.join('\n') };
-      fields = { data: [] };
-    } else if (name === 'data') fields.data.push(value);
-    else if (name === 'event') fields.event = value;
-    else if (name === 'id' && !value.includes('\0')) id = value;
-  }
-}
-
-/** Lines end with LF, CR LF or CR. What follows the last one is dropped. */
-async function* readLines(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
-  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = '';
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      const lines = (rest + part.value).split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop() ?? '';
-      yield* lines;
-    }
-    if (rest.endsWith('\r')) yield rest.slice(0, -1);
-  } finally {
-    await reader.cancel().catch(() => undefined);
-  }
-}

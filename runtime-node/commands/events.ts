@@ -19,6 +19,9 @@ const RECONNECT_AFTER_MS = 1_000;
 /** A node that was seen and is away for longer than this many tries is given up. */
 const GIVE_UP_AFTER_TRIES = 60;
 
+/** What `last` of the API goes up to. */
+const MOST_LAST = 500;
+
 interface EventFlags {
   readonly follow?: boolean;
   readonly lines: number;
@@ -44,16 +47,18 @@ export const define: Define = (command, run) => {
     );
 };
 
-/** The log is read from its beginning, since its cursors only go forwards. */
+/** What is asked for with `last` comes at once; more than that, and what an older Supervisor gives instead, is read through from its beginning. */
 async function readPast(client: Client, flags: EventFlags): Promise<{ shown: EventRecord[]; cursor: string | undefined }> {
+  const last = Math.max(1, flags.lines);
   let cursor = flags.after;
   let shown: EventRecord[] = [];
   for (;;) {
-    const { body } = await client.events(cursor === undefined ? {} : { after: cursor });
-    shown = [...shown, ...body.events].slice(-Math.max(1, flags.lines));
-    const last = body.events.at(-1)?.cursor;
-    if (last !== undefined) cursor = last;
-    if (body.next === undefined || last === undefined) break;
+    const first = last <= MOST_LAST ? { last } : {};
+    const { body } = await client.events(cursor === undefined ? first : { after: cursor });
+    shown = [...shown, ...body.events].slice(-last);
+    const newest = body.events.at(-1)?.cursor;
+    if (newest !== undefined) cursor = newest;
+    if (body.next === undefined || newest === undefined) break;
   }
   return { shown: flags.lines === 0 ? [] : shown, cursor };
 }

@@ -131,6 +131,20 @@ function logCases(start: Start): void {
       });
     });
 
+    it('gives the newest, oldest first, of all sites and of one', async () => {
+      harness = await start();
+      for (const id of ['a', 'b', 'c']) await register(harness, id, { site: id === 'b' ? 'shop-2' : 'shop-1' });
+      expect(await cursors('?last=2')).toEqual([['2', '3'], undefined]);
+      expect(await cursors('?last=2&site=shop-1')).toEqual([['1', '3'], undefined]);
+      expect(await cursors('?last=500&site=shop-2')).toEqual([['2'], undefined]);
+      for (const query of ['last=0', 'last=501', 'last=2&after=1']) {
+        expect((await call(harness, `GET /v1/events?${query}`)).body).toMatchObject({
+          code: 'invalid_parameter',
+          errors: [{ pointer: '/last' }],
+        });
+      }
+    });
+
     it('shows a site its own events and those of the documents', async () => {
       harness = await start();
       await register(harness, 'a', { site: 'shop-1' });

@@ -110,15 +110,12 @@ class ForwardBus implements FallForward<EventBus>, EventBus {
       ended: () => this.#count(),
     });
     this.#forwarder = new Forwarder({
-      external,
-      fallback,
+      ...{ external, fallback, passages, refused },
       presence: () => this.#presence,
       gate: this.#gate,
       keeper: this.#keeper,
       environment: this.#environment,
       declarations: this.#declarations,
-      passages,
-      refused,
     });
   }
 

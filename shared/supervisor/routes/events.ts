@@ -12,6 +12,15 @@ import { toEventRecord } from '../store/events.ts';
 
 const Cursor = z.string().regex(/^\d{1,15}$/, 'must be the cursor of an event');
 
+const EventQuery = PageQuery.extend({
+  after: Cursor.optional(),
+  last: z.coerce.number().int().min(1).max(500).optional().meta({ description: 'The newest so many, instead of a page' }),
+  site: Id.optional(),
+}).refine(({ after, last }) => after === undefined || last === undefined, {
+  path: ['last'],
+  message: 'is the newest of the whole log: leave `after` out, or read on from `after` with `limit`',
+});
+
 export function eventRoutes(context: Context): Route[] {
   return [list(context)];
 }
@@ -22,7 +31,7 @@ function list(context: Context): Route {
     path: '/v1/events',
     tag: 'events',
     summary: 'The event log from a cursor on; as a stream of server-sent events where the caller accepts one',
-    query: PageQuery.extend({ after: Cursor.optional(), site: Id.optional() }),
+    query: EventQuery,
     headers: z.object({
       accept: z.string().optional().meta({ description: '`text/event-stream` for a stream' }),
       'last-event-id': Cursor.optional().meta({ description: 'Resumes a stream behind this event' }),
@@ -40,9 +49,10 @@ function list(context: Context): Route {
         const after = resumeAt(request, query.after);
         return streamEvents(context, { fleet, site: query.site, after, ...endOf(caller), signal: request.signal });
       }
-      const { limit, site } = query;
-      const after = Number(query.after ?? 0);
-      const rows = await context.events.list({ fleet, after, limit: limit + 1, ...(site === undefined ? {} : { site }) });
+      const { limit, last } = query;
+      const where = { fleet, ...(query.site === undefined ? {} : { site: query.site }) };
+      if (last !== undefined) return json({ events: (await context.events.latest({ ...where, limit: last })).map(toEventRecord) });
+      const rows = await context.events.list({ ...where, after: Number(query.after ?? 0), limit: limit + 1 });
       const { items, next } = pageOf(rows, limit, ({ seq }) => String(seq));
       return json({ events: items.map(toEventRecord), ...next });
     },

@@ -39,6 +39,12 @@ export function createEventStore(database: Database) {
       const [rows] = await database.batch([query.bind({ fleet, after, limit, site: site ?? '' })]);
       return query.read(rows);
     },
+    /** The newest events, oldest first. */
+    async latest({ fleet, limit, site }: Omit<EventQuery, 'after'>): Promise<EventRow[]> {
+      const query = site === undefined ? queries.latest : queries.latestSite;
+      const [rows] = await database.batch([query.bind({ fleet, limit, site: site ?? '' })]);
+      return query.read(rows).reverse();
+    },
     /** The cursor of the newest event; 0 when there is none. */
     async newest(fleet: string): Promise<number> {
       const [rows] = await database.batch([queries.newest.bind({ fleet })]);
@@ -55,17 +61,19 @@ function compileQueries(database: Database) {
   const now = nowOf(database);
   const newest = sql`select coalesce(max(seq), 0) from events where fleet = ${arg('fleet')}`;
   const page = sql`order by seq limit ${arg('limit')}`;
-  const range = sql`select * from events where fleet = ${arg('fleet')} and seq > ${arg('after')}`;
+  const lastPage = sql`order by seq desc limit ${arg('limit')}`;
+  const all = sql`select * from events where fleet = ${arg('fleet')}`;
+  const range = sql`${all} and seq > ${arg('after')}`;
+  const ofSite = sql`(site = ${arg('site')} or type in ('overlay.plan', 'overlay.profile', 'overlay.conflict'))`;
   return {
     append: compileSql<{ seq: number }>(sql`
       insert into events (fleet, seq, type, site, node_id, at, dedupe, data)
       values (${arg('fleet')}, (${newest}) + 1, ${arg('type')}, ${arg('site')}, ${arg('node_id')}, ${now}, ${arg('dedupe')}, ${arg('data')})
       on conflict do nothing returning seq`),
     list: compileSql<EventRow>(sql`${range} ${page}`, events),
-    listSite: compileSql<EventRow>(
-      sql`${range} and (site = ${arg('site')} or type in ('overlay.plan', 'overlay.profile', 'overlay.conflict')) ${page}`,
-      events,
-    ),
+    listSite: compileSql<EventRow>(sql`${range} and ${ofSite} ${page}`, events),
+    latest: compileSql<EventRow>(sql`${all} ${lastPage}`, events),
+    latestSite: compileSql<EventRow>(sql`${all} and ${ofSite} ${lastPage}`, events),
     newest: compileSql<{ seq: number }>(sql`select (${newest}) as seq`),
   };
 }

@@ -1,0 +1,33 @@
+import type { Problem } from './contract/problem.ts';
+
+/** The Supervisor answered with a problem document. */
+export class ApiError extends Error {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.name = 'ApiError';
+    this.problem = problem;
+  }
+}
+
+/**
+ * No usable answer. `refused`: the machine is there, but no program listens. `no_answer`: nobody answered.
+ * `broken_off`: the answer ended in the middle. `not_understood`: it came whole, but not in the words of this API.
+ */
+export class UnreachableError extends Error {
+  override readonly name = 'UnreachableError';
+  readonly kind: 'refused' | 'no_answer' | 'broken_off' | 'not_understood';
+  constructor(kind: UnreachableError['kind'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
+
+/** The innermost message: fetch wraps "ECONNREFUSED" in "fetch failed". What OpenSSL writes is for its authors, so its code is told. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const inner = error.cause instanceof Error && error.cause.message !== '' ? error.cause : error;
+  const code = 'code' in inner ? String(inner.code) : '';
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'what listens there does not speak https';
+  return code.startsWith('ERR_SSL_') ? `TLS failed (${code})` : inner.message;
+}
