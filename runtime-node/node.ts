@@ -5,6 +5,7 @@ import { warnOfBackendSettings } from './backend-settings.ts';
 import type { RunningNode } from './commands/io.ts';
 import { compose, type OpenMachine, openLan, openMachine } from './compose.ts';
 import type { Config } from './config.ts';
+import { withDashboard } from './dashboard.ts';
 import { Door } from './door.ts';
 import { FLEET_KEY_FILE, fleetKey, refuseKeyOfAnother } from './fleet-key.ts';
 import { warnOfLanSettings } from './lan-settings.ts';
@@ -57,14 +58,13 @@ async function boot(given: Config, machine: OpenMachine, undo: Undo): Promise<Ru
   const late: { node?: RunningNode } = {};
   // How the leaving went is what `stopped` says.
   const leave = () => void late.node?.leave().catch(() => undefined);
-  door.admit(
-    createNodeControl({
-      node_id: identity.node_id,
-      fleetKey: typeof key === 'string' ? key : key.member.local_key,
-      answer: life.answer,
-      leave,
-    }),
-  );
+  const control = createNodeControl({
+    node_id: identity.node_id,
+    fleetKey: typeof key === 'string' ? key : key.member.local_key,
+    answer: life.answer,
+    leave,
+  });
+  door.admit(withDashboard(control));
   undo.add(() => forgetListening(config.data_dir));
   // It only helps commands: a full disk must not keep a node from starting.
   await rememberListening(machine.files, door.loopback, machine.clock).catch((error: unknown) =>

@@ -1,0 +1,110 @@
+import { el, link, pairs, row, table } from './dom.js';
+import { counted, toneOf } from './format.js';
+import { timeAgo } from './time.js';
+
+/** @import { NodeRecord } from '../../contract/node.ts' */
+/** @import { NodeStatus } from '../../contract/status.ts' */
+
+/**
+ * The nodes of the site.
+ * @param {readonly NodeRecord[]} nodes
+ * @param {{ open: (node: NodeRecord) => void, more: (() => void) | undefined, now: number }} options `more`: there where a page follows
+ */
+export function nodeTable(nodes, { open, more, now }) {
+  const rows = nodes.map((node) =>
+    row(
+      el('button', { class: 'plain', id: `node-${node.node_id}`, click: () => open(node) }, node.node_id),
+      el('span', { class: toneOf(node.liveness) }, node.liveness),
+      node.role,
+      `${node.host} (${node.ip})`,
+      servicesOf(node),
+      el('td', { class: 'number' }, timeAgo(node.heard_at, now)),
+      node.versions.bootplane,
+    ),
+  );
+  return [
+    el('h2', {}, 'Nodes'),
+    table(['Node', 'Liveness', 'Role', 'Host', 'Services', 'Heard', 'Version'], rows, 'No node has registered at this site.'),
+    ...(more === undefined ? [] : [el('p', {}, el('button', { id: 'more-nodes', click: more }, `More than these ${nodes.length}`))]),
+  ];
+}
+
+/** @param {NodeRecord} node */
+function servicesOf({ services_running }) {
+  const troubled = services_running.filter(({ state }) => toneOf(state) !== 'good');
+  const count = counted(services_running.length, 'service');
+  return troubled.length === 0
+    ? count
+    : el('span', { class: 'warn' }, `${count}, ${troubled.map(({ name, state }) => `${name} ${state}`).join(', ')}`);
+}
+
+/**
+ * One node, with what it last reported.
+ * @param {NodeRecord} node
+ * @param {NodeStatus | undefined} status undefined where it has reported nothing
+ * @param {number} now
+ */
+export function nodeDetails(node, status, now) {
+  const metrics = Object.entries(node.metrics ?? {}).map(([name, value]) => row(name, el('td', { class: 'number' }, value)));
+  return [
+    pairs([
+      ['Liveness', el('span', { class: toneOf(node.liveness) }, node.liveness)],
+      ['Site', node.site],
+      ['Role', node.lead === false ? `${node.role} (may not lead)` : node.role],
+      ['Host', `${node.host} (${node.ip})`],
+      ['URL', node.url === undefined ? undefined : link(node.url)],
+      ['Capabilities', node.capabilities.join(', ')],
+      [
+        'Versions',
+        Object.entries(node.versions)
+          .map(([name, version]) => `${name} ${version}`)
+          .join(', '),
+      ],
+      ['Registered', timeAgo(node.registered_at, now)],
+      ['Heard', timeAgo(node.heard_at, now)],
+    ]),
+    el('h3', {}, 'Services'),
+    table(['Service', 'Version', 'State', 'Restarts', 'Health'], node.services_running.map(serviceRow), 'It runs no service.'),
+    el('h3', {}, 'Reconciled'),
+    table(['Component', 'Outcome', 'Generation', 'When', 'Message'], componentRows(status, now), 'It has not reported yet.'),
+    ...(node.devices === undefined || node.devices.length === 0
+      ? []
+      : [
+          el('h3', {}, 'Devices'),
+          table(
+            ['Device', 'Kind'],
+            node.devices.map(({ id, kind }) => row(id, kind)),
+            '',
+          ),
+        ]),
+    ...(metrics.length === 0 ? [] : [el('h3', {}, 'Metrics'), table(['Metric', 'Value'], metrics, '')]),
+  ];
+}
+
+/** @param {NodeRecord['services_running'][number]} service */
+function serviceRow({ name, version, state, restarts, health }) {
+  return row(
+    name,
+    version,
+    el('span', { class: toneOf(state) }, state),
+    el('td', { class: 'number' }, restarts ?? 0),
+    el('td', { class: 'wide' }, health),
+  );
+}
+
+/** @param {NodeStatus | undefined} status @param {number} now */
+function componentRows(status, now) {
+  return Object.entries(status?.components ?? {}).map(([name, { status: outcome, generation, at, message, incompatible }]) =>
+    row(
+      name,
+      el('span', { class: toneOf(outcome) }, outcome),
+      el('td', { class: 'number' }, generation),
+      el('td', { class: 'number' }, timeAgo(at, now)),
+      el(
+        'td',
+        { class: 'wide' },
+        [message, ...incompatible.map(({ subject, detail }) => `${subject}: ${detail}`)].filter(Boolean).join(' · '),
+      ),
+    ),
+  );
+}
