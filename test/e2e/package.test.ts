@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -48,4 +48,10 @@ it('a service is written against bootplane/services, with types, and runs on it'
   });
   const { stdout } = await run(process.execPath, ['service.ts'], { cwd: built.folder });
   expect(stdout).toContain('UnreachableError: http://127.0.0.1:1 does not answer');
+});
+
+it('the files of the dashboard are in it', async () => {
+  const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: built.folder });
+  const packed = new Set(stdout.match(/(?<="path": ")[^"]+/g));
+  for (const name of await readdir('shared/dashboard/public')) expect(packed).toContain(`shared/dashboard/public/${name}`);
 });

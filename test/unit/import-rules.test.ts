@@ -21,6 +21,8 @@ const FORBIDDEN: readonly (readonly [file: string, source: string, teaches: stri
   ['shared/supervisor/bad-workers.ts', "import 'cloudflare:workers';", 'functions/adapters'],
   ['shared/dashboard/bad.ts', "import '../supervisor/app.ts';", 'The dashboard talks to /v1'],
   ['shared/client.ts', "import './discovery/locate.ts';", 'The client may import'],
+  ['shared/client-streams.ts', "import './ports/clock.ts';", 'The client may import'],
+  ['shared/reconcile/bad-client-part.ts', "import '../client-streams.ts';", 'shared/reconcile may import'],
   ['shared/services/bad.ts', "import '../ports/clock.ts';", 'The client may import'],
   ['functions/bad.ts', "import '../runtime-node/node.ts';", 'never runtime-node/'],
   ['functions/bad-node.ts', "import 'node:fs';", 'without nodejs_compat'],

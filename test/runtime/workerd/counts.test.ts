@@ -111,6 +111,7 @@ beforeAll(async () => {
   await count('node', 200, () => call('GET /v1/nodes/default-1'));
   await count('nodes: a page of 10', 200, () => call('GET /v1/nodes?site=default&limit=10'));
   await count('events: nothing new', 200, () => call('GET /v1/events?after=1000000'));
+  await count('events: the last 50', 200, () => call('GET /v1/events?last=50&site=default'));
   await count('state of a site', 200, () => call('GET /v1/state?site=default'));
   const { nodeCredential } = await deriveFleetKeys('default', FLEET_KEY);
   const { key } = (await call('POST /v1/keys', { scope: 'node', node_id: 'default-1' })).body;
@@ -154,6 +155,7 @@ const LIMITS: Readonly<Record<string, Cost>> = {
   node: { batches: 1, statements: 2, rows_read: 8, rows_written: 0 },
   'nodes: a page of 10': { batches: 1, statements: 2, rows_read: 80, rows_written: 0 },
   'events: nothing new': { batches: 1, statements: 1, rows_read: 2, rows_written: 0 },
+  'events: the last 50': { batches: 1, statements: 1, rows_read: 60, rows_written: 0 },
   'state of a site': { batches: 5, statements: 12, rows_read: 40 * NODES, rows_written: 0 },
   'introspect: derived': { batches: 0, statements: 0, rows_read: 0, rows_written: 0 },
   'introspect: an issued key': { batches: 1, statements: 2, rows_read: 4, rows_written: 1 },
