@@ -1,6 +1,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Client, createClient } from '../../shared/client.ts';
+import { problem } from '../../shared/contract/problem.ts';
 import { createIdentityClient } from '../../shared/identity-client.ts';
 import { openBrowser, whyNoBrowser } from '../support/browser.ts';
 import { type Fleet, type Member, openFleet } from './support/fleet-process.ts';
@@ -141,6 +142,18 @@ describe.skipIf(why !== undefined)(named('the dashboard of a node'), () => {
     expect(await textOf(page, '#tiles')).toContain(leader.node_id);
     await follower.start();
     await expect.poll(() => page.locator('#line').isVisible()).toBe(false);
+  });
+
+  it('asks for nothing again because a node was starting', async () => {
+    const page = await openPage(follower.url);
+    await signIn(page, fleet.key, true);
+    await expect.poll(() => textOf(page, '#tiles')).toContain(leader.node_id);
+    await page.route('**/healthz', (route) => route.fulfill({ status: 503, json: problem('unavailable', 'the node is starting') }));
+    await page.reload();
+    await expect.poll(() => textOf(page, '#line')).toContain('the node is starting');
+    await page.unrouteAll();
+    await expect.poll(() => page.locator('#tiles').count()).toBe(1);
+    await expect.poll(() => textOf(page, '#tiles')).toContain(leader.node_id);
   });
 });
 

@@ -81,3 +81,11 @@ function unexpected(status) {
     detail: `the answer was ${status}, and not one of bootplane's`,
   });
 }
+
+/**
+ * What to tell people of a call that failed.
+ * @param {unknown} error
+ */
+export function whyNot(error) {
+  return error instanceof Refused ? error.message : `${location.origin} does not answer`;
+}

@@ -1,4 +1,4 @@
-import { createApi, Refused } from './api.js';
+import { createApi, Refused, whyNot } from './api.js';
 import { el } from './dom.js';
 import { dropSession, isSessionKept, keepSession, keptSession } from './session.js';
 import { fleetChoice, signInForm } from './sign-in.js';
@@ -14,15 +14,28 @@ const holders = {
   controls: /** @type {HTMLElement} */ (document.getElementById('controls')),
 };
 
+/** How soon somebody is asked again who does not answer now, milliseconds. */
+const AGAIN_MS = 5_000;
+
 /** Ends what the page does for who is signed in. */
 let leave = () => {};
 
+/** What follows goes into the place of what was there. @returns {{ ended: boolean }} */
+function begin() {
+  leave();
+  const life = { ended: false };
+  leave = () => {
+    life.ended = true;
+  };
+  return life;
+}
+
 /** @param {string} [why] */
 function signedOut(why) {
-  leave();
-  leave = () => {};
+  begin();
   dropSession();
   say(undefined);
+  document.title = 'bootplane';
   holders.where.replaceChildren();
   holders.controls.replaceChildren();
   const submit = (/** @type {Session} */ session, /** @type {boolean} */ keep) => {
@@ -38,15 +51,27 @@ function signedOut(why) {
  * @param {Session} session
  */
 async function enter(session) {
+  const life = begin();
   const api = createApi(session);
   try {
     const who = await whoAmI(api);
-    holders.controls.replaceChildren(el('button', { id: 'sign-out', click: () => signedOut() }, 'Sign out'));
+    if (life.ended) return;
+    say(undefined);
+    holders.controls.replaceChildren(signOutButton());
     if (who.kind === 'admin') return chooseFleet(session, who.fleets);
     leave = watch({ api, site: who.site, isNode: who.health.node_id !== undefined, holders, refused: signedOut });
   } catch (error) {
-    signedOut(whyNot(error));
+    if (life.ended) return;
+    if (error instanceof Refused && error.status < 500 && error.status !== 429) return signedOut(error.message);
+    // It may be starting: nobody has to type anything again because of that.
+    say(`${whyNot(error)}. The page tries again by itself.`);
+    holders.controls.replaceChildren(signOutButton());
+    window.setTimeout(() => life.ended || void enter(session), AGAIN_MS);
   }
+}
+
+function signOutButton() {
+  return el('button', { id: 'sign-out', click: () => signedOut() }, 'Sign out');
 }
 
 /** @param {Session} session @param {{ fleet: string }[]} fleets */
@@ -56,12 +81,6 @@ function chooseFleet(session, fleets) {
     void enter({ ...session, fleet });
   };
   holders.main.replaceChildren(fleetChoice(fleets, choose));
-}
-
-/** @param {unknown} error */
-function whyNot(error) {
-  if (error instanceof Refused) return error.message;
-  return `${location.origin} does not answer: ${error instanceof Error ? error.message : error}`;
 }
 
 const kept = keptSession();

@@ -1,3 +1,4 @@
+import { whyNot } from './api.js';
 import { documentView, NOUNS } from './documents.js';
 import { el, show } from './dom.js';
 import { eventTable } from './events.js';
@@ -81,7 +82,7 @@ async function showNode(api, listed) {
     const [node, status] = await Promise.all([api.find(`/v1/nodes/${id}`), api.find('/v1/bootstrap/status', { node_id: listed.node_id })]);
     openDialog(listed.node_id, nodeDetails(node ?? listed, status, api.now()));
   } catch (error) {
-    say(`${listed.node_id} could not be read: ${error instanceof Error ? error.message : error}`);
+    say(`${listed.node_id} could not be read: ${whyNot(error)}.`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** @typedef {{ credential: string, fleet?: string, site?: string }} Session */
+/** @typedef {{ credential: string, fleet?: string }} Session */
 
 const KEY = 'bootplane';
 

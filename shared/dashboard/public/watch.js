@@ -1,4 +1,4 @@
-import { Refused } from './api.js';
+import { Refused, whyNot } from './api.js';
 import { NOUNS } from './documents.js';
 import { createPage } from './page.js';
 import { siteControl } from './site-control.js';
@@ -41,9 +41,7 @@ export function watch({ api, site, isNode, holders, refused }) {
     } catch (error) {
       if (mine !== asked || view.ended) return;
       if (error instanceof Refused && error.status === 401) return refused(error.message);
-      say(
-        `${error instanceof Refused ? error.message : `${location.origin} does not answer`}. What is shown is from before; the page tries again by itself.`,
-      );
+      say(`${whyNot(error)}. What is shown is from before; the page tries again by itself.`);
     }
     if (document.visibilityState === 'visible') timer = window.setTimeout(look, EVERY_MS[isNode ? 'node' : 'cloud']);
   }
