@@ -55,6 +55,8 @@ export interface FrontDoorParts {
   readonly cloud_url?: string;
   /** Tells who calls, by the fleet's keys that this node holds. */
   readonly authenticate: Authenticate;
+  /** True where JWTs are among what it tells callers by. */
+  readonly checksJwts?: boolean;
   /** Who decides now. */
   decider(): Decider;
   /** The cloud has published through this node; `desired`: what is current there now. */

@@ -1,8 +1,10 @@
 import type { Fetch } from '../shared/client.ts';
 import type { MemberKeys } from '../shared/contract/fleet-keys.ts';
+import { carriesJwt } from '../shared/contract/jwt.ts';
 import { isLoopback } from '../shared/contract/loopback.ts';
+import { Health } from '../shared/contract/status.ts';
 import type { Identity } from '../shared/discovery/identify.ts';
-import type { Authenticate } from '../shared/supervisor/auth.ts';
+import { type Authenticate, presentsIssuedKey } from '../shared/supervisor/auth.ts';
 import { presentedCredential } from '../shared/supervisor/identity/presented-key.ts';
 import { ProblemError, problemResponse } from '../shared/supervisor/problem.ts';
 import type { Decider } from './followed.ts';
@@ -73,29 +75,47 @@ function isOfDerived(request: Request): boolean {
 export interface KeylessParts extends UnvouchedParts {
   readonly own: Fetch;
   readonly authenticate: Authenticate;
+  /** This node has the keys of the issuer of JWTs: whose one is, and what is wrong with it, it says itself. */
+  readonly checksJwts?: boolean;
 }
 
 /**
  * A call of somebody else at a leader without the fleet key: of a node that it can tell it answers itself, of whoever else may be
  * somebody to the cloud the cloud does.
  */
-export async function answerKeyless(
-  { own, cloud, cloud_url, identity, authenticate }: KeylessParts,
-  request: Request,
-  named: Asked['named'],
-): Promise<Response> {
+export async function answerKeyless(parts: KeylessParts, request: Request, named: Asked['named']): Promise<Response> {
+  const { own, cloud, cloud_url, identity, authenticate, checksJwts = false } = parts;
   const isAnonymous = presentedCredential(request.headers) === undefined;
+  const isJwt = carriesJwt(request.headers);
   // With a derived credential nobody is more than a node: what is wrong with it the own Supervisor says.
-  if (cloud_url === undefined || isAnonymous || isOfDerived(request)) return own(request);
+  if (cloud_url === undefined || isAnonymous || isOfDerived(request) || (isJwt && checksJwts)) return own(request);
   const who = await whose(authenticate, request);
   if (who === 'told') return own(request);
   // A node that spoke at the cloud meanwhile would be taken from this leader (0025): it tries again.
   if (who !== 'nobody' && isOfNode(named)) return problemResponse(who);
-  const { response, unreached } = await cloud(request, cloud_url);
+  const mayBeOfNode = isOfNode(named) && (isJwt || presentsIssuedKey(request));
+  const asked = mayBeOfNode ? await cloud(whoIs(request), cloud_url) : undefined;
+  if (asked !== undefined && asked.unreached === undefined) {
+    if (!asked.response.ok) return asked.response;
+    if ((await scopeIn(asked.response)) === 'node') return own(request);
+  }
+  const { response, unreached } = asked?.unreached === undefined ? await cloud(request, cloud_url) : asked;
   if (unreached === undefined) return response;
   const why = `node ${identity.node_id} leads without the fleet key and can not tell whose this credential is`;
   const instead = 'The key of its own directory is good here, for what a node may see';
   return refusal('unavailable', `${why}; the cloud, which can, can't be reached: ${unreached.why}. ${instead}`);
+}
+
+/**
+ * Has the cloud say what it takes the same credential for, or what is wrong with it, before it gets the call itself: this leader may have
+ * been told so a minute ago that it is no node's, and the cloud may have come to know it since.
+ */
+function whoIs({ url, headers, signal }: Request): Request {
+  return new Request(new URL('/healthz', url), { headers, signal });
+}
+
+async function scopeIn(health: Response): Promise<Health['scope']> {
+  return Health.safeParse(await health.json().catch(() => undefined)).data?.scope;
 }
 
 /** A problem: it may be a node's, and can't be told now. */

@@ -309,6 +309,7 @@ function buildFrontDoor(parts: Parts, supervisor: Supervisor, discovery: Discove
     isGateway: config.capabilities.includes(PROXY_CAPABILITY),
     ...(cloud_url === undefined ? {} : { cloud_url }),
     authenticate: supervisor.authenticate,
+    checksJwts: parts.tokens !== undefined,
     decider: () => deciderOf(discovery.state()),
     published: (desired) => {
       discovery.poke(desired);

@@ -162,7 +162,7 @@ async function verify(
   const caller =
     (name === undefined ? await callerOf(keys, credential, claimed !== undefined) : await issued?.verify(credential, name, keys)) ??
     (await find(finder, keys, credential, proof));
-  if (caller === undefined) throw isJwt(credential) ? takesNoJwt() : isKeyHolder(keys) ? notOfThisFleet() : notKnownToMember();
+  if (caller === undefined) throw unknownOf(credential, keys, finder !== undefined);
   if ('ended' in caller) throw unauthenticated(caller.ended);
   return caller;
 }
@@ -183,8 +183,13 @@ async function find(
 }
 
 /** A JWT comes here only where there is nothing to check it with. */
-function takesNoJwt(): ProblemError {
-  return unauthenticated('this Supervisor takes no JWT: the keys of an issuer are not set there (BOOTPLANE_JWKS_URL)');
+function unknownOf(credential: string, keys: NodeKeys, mayFind: boolean): ProblemError {
+  if (!isJwt(credential)) return isKeyHolder(keys) ? notOfThisFleet() : notKnownToMember();
+  if (isKeyHolder(keys) || !mayFind)
+    return unauthenticated('this Supervisor takes no JWT: the keys of an issuer are not set there (BOOTPLANE_JWKS_URL)');
+  return unauthenticated(
+    'the cloud has not told this node of a node of this fleet with this JWT, and the keys of the issuer are not set here (BOOTPLANE_JWKS_URL): the cloud says what is wrong with it; what it came to know a moment ago is good here within about a minute',
+  );
 }
 
 /** The same for a fleet that is not there as for a wrong key of one that is. */
