@@ -188,6 +188,19 @@ describe('a node with a JWT at a leader without the fleet key, which has no keys
     expect(await beat(token)).toMatchObject({ status: 401, detail: expect.stringContaining('expired at 2026-01-01T00:10:00') });
   });
 
+  it('is taken as long beyond the end as the cloud takes it, which is asked each time then', async () => {
+    const token = await jwt();
+    await join(token);
+    await clock.advance(630_000);
+    for (let n = 0; n < 3; n += 1) expect(await beat(token)).toMatchObject({ status: 204 });
+    expect(asked()).toBeGreaterThanOrEqual(4);
+    isAway = true;
+    expect(await beat(token)).toMatchObject({ status: 503 });
+    isAway = false;
+    await clock.advance(30_000);
+    expect(await beat(token)).toMatchObject({ status: 401 });
+  });
+
   it('of which nobody has told yet is answered 503 while the cloud is away, which says nothing about its JWT, and let in when it is back', async () => {
     isAway = true;
     const [token, wrong] = [await jwt(), await jwt({ fleet: 'other' })];

@@ -19,6 +19,7 @@ import { recordingLog } from '../../support/recording-log.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
 import { FLEET_KEY, keys, recordingEnvironment, recordingServices } from './harness.ts';
+import { aborted, refused } from './no-answer.ts';
 
 export const CLOUD = 'https://cloud.example';
 export const TTL_MS = 15_000;
@@ -209,6 +210,8 @@ export class Fleet {
 export interface Kit {
   /** Of another fleet. Default: the fleet's own. */
   readonly keys?: FleetKeys | FollowingKeys;
+  /** What checks JWTs at its Supervisor. Absent: it takes none by itself. */
+  readonly tokens?: SupervisorOptions['tokens'];
   /** Of a node without the fleet key: sends what it has in place of its local credential. */
   readonly wrap?: (fetch: Fetch) => Fetch;
   /** False where multicast is off. */
@@ -369,6 +372,7 @@ export class FleetMachine {
       log: this.log,
       fleets: { default_fleet: 'default', keysOf: async (fleet) => (fleet === 'default' ? (this.#kit.keys ?? keys) : undefined) },
       ...finder,
+      ...(this.#kit.tokens && { tokens: this.#kit.tokens }),
       version: '0.0.0-test',
       ttl_seconds: TTL_MS / 1000,
       emit: (topic) => {
@@ -388,17 +392,4 @@ export class FleetMachine {
       },
     });
   }
-}
-
-function refused(host: string): Error {
-  return new TypeError('fetch failed', { cause: Object.assign(new Error(`connect ECONNREFUSED ${host}:7420`), { code: 'ECONNREFUSED' }) });
-}
-
-/** Nothing ever comes back. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const end = () => reject(new DOMException('aborted', 'AbortError'));
-    if (signal.aborted) end();
-    else signal.addEventListener('abort', end, { once: true });
-  });
 }
