@@ -4,6 +4,7 @@ import { nodeProved } from '../contract/credential-proof.ts';
 import type { DocumentVerifier } from '../contract/fleet-keys.ts';
 import { fromTimestamp } from '../contract/ids.ts';
 import type { IntrospectAnswer } from '../contract/introspect.ts';
+import { isJwt } from '../contract/jwt.ts';
 import { jittered } from '../decide/jitter.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
@@ -53,6 +54,8 @@ export interface KnownNodes {
 interface Known extends KnownNode {
   /** When to ask again, by the monotonic clock. */
   due_at: number;
+  /** One that has ended is of no use: nobody proves it, and its node has another one every few minutes. */
+  readonly is_jwt?: boolean;
 }
 
 /**
@@ -71,9 +74,10 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   let told: string | undefined;
 
   /** What a node has proved itself is asked about soon: it does not say whether the credential was taken back. */
-  const keep = (sha256: string, node: KnownNode, due_ms: number) => {
+  const keep = (sha256: string, node: Omit<Known, 'due_at'>, due_ms: number) => {
     const before = known.get(sha256);
     known.delete(sha256);
+    for (const [one, { is_jwt, ...ended }] of known) if (is_jwt && isOver(clock, ended)) known.delete(one);
     makeRoom(known, MOST_KNOWN);
     takenBack.delete(sha256);
     known.set(sha256, { ...node, due_at: clock.monotonic() + due_ms });
@@ -102,7 +106,7 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
       told = undefined;
       const node = nodeIn(answer);
       if (node === undefined) refuse(sha256);
-      else keep(sha256, node, jittered(ASK_AGAIN_MS, random.next()));
+      else keep(sha256, isJwt(credential) ? { ...node, is_jwt: true } : node, jittered(ASK_AGAIN_MS, random.next()));
       return node;
     } catch (error) {
       // An answer about this one says nothing about others.

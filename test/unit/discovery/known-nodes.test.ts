@@ -243,6 +243,21 @@ describe('what a leader without the fleet key knows of other nodes', () => {
     expect(await nodes.nodeOf(many.at(-1) ?? '')).toEqual({ node_id: 'n4096' });
   });
 
+  it('keeps no JWT beyond its end, of which each node has a new one every few minutes', async () => {
+    const lasts_ms = 600_000;
+    const jwtOf = (name: string, round: number) => `eyJ.${name}.${round}`;
+    const names = Array.from({ length: 20 }, (_, n) => `n${n}`);
+    for (let round = 0; round < 10; round += 1) {
+      cloud = new Map(names.map((name) => [jwtOf(name, round), of(name, clock.now() + lasts_ms)]));
+      for (const name of names) expect(await nodes.nodeOf(jwtOf(name, round))).toMatchObject({ node_id: name });
+      await clock.advance(0.8 * lasts_ms);
+    }
+    await clock.advance(10_000);
+    // Those that hold, and those of the round before, which hold for a while beside them.
+    const { known } = JSON.parse(files.texts.get(KNOWN_NODES_FILE) ?? '');
+    expect(known.nodes.length).toBe(2 * names.length);
+  });
+
   it('a node that does not lead asks nobody, and tells what it knows', async () => {
     await nodes.nodeOf(SECRET);
     leads = false;
@@ -328,8 +343,11 @@ describe('what a leader without the fleet key knows of other nodes', () => {
     it('ends where the cloud has told its end', async () => {
       cloud = new Map([[await credential(), of('p', clock.now() + 60_000)]]);
       await nodes.nodeOf(await credential());
-      cloud = AWAY;
       await clock.advance(60_000);
+      // What makes room for others is no reason to believe the proof.
+      cloud = new Map([['eyJ.q.x', of('q', clock.now() + 60_000)]]);
+      expect(await nodes.nodeOf('eyJ.q.x')).toMatchObject({ node_id: 'q' });
+      cloud = AWAY;
       expect(await nodes.nodeOf(await credential(), await proof())).toEqual({ away: AWAY.message });
     });
   });
