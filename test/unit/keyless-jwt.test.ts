@@ -36,6 +36,8 @@ let jwks: string;
 /** As the leader has them, where it does. */
 const OWN_JWKS = jwksOf(key);
 let isAway: boolean;
+/** It says of every credential that it is no node's. */
+let knowsNobody: boolean;
 /** The JWT that the leader shows to the cloud. */
 let ownToken: string;
 /** What has left the leader, as `POST /v1/introspect`. */
@@ -63,6 +65,7 @@ async function startLeader({ hasKeys = false } = {}): Promise<typeof leader> {
     if (origin !== CLOUD) throw new Error(`the leader has called ${request.url}`);
     sent.push(`${request.method} ${pathname}`);
     if (isAway) throw new TypeError('fetch failed', { cause: Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }) });
+    if (knowsNobody && pathname === '/v1/introspect') return Response.json({ active: false });
     return cloud.supervisor.fetch(request);
   };
   const fetch = createMemberFetch(wire, { keys, credentialFor: async () => ownToken, proofOf: () => undefined });
@@ -119,7 +122,7 @@ const learnt = () => until('the file', async () => (files.texts.get(KNOWN_NODES_
 
 beforeEach(async () => {
   [clock, files, log] = [new SimulatedClock(), memoryStateFiles(), recordingLog()];
-  [jwks, isAway, sent] = [jwksOf(key), false, []];
+  [jwks, isAway, knowsNobody, sent] = [jwksOf(key), false, false, []];
   ownToken = await jwt({ sub: ME, exp: clock.now() / 1000 + 86_400 });
   cloud = await startOnNode({ clock, tokens: verifier(() => jwks) });
   await startLeader();
@@ -272,6 +275,21 @@ describe('a node with a JWT at a leader without the fleet key, which has no keys
     expect(await heardByCloud()).toEqual([]);
     await clock.advance(40_000);
     expect(await join(token)).toMatchObject({ status: 200 });
+    expect(await heardByCloud()).toEqual([]);
+  });
+});
+
+describe('a node with an issued key at such a leader', () => {
+  it('is turned to the cloud by no call of its own, also where that has taken it for nobody a moment ago', async () => {
+    const headers = { authorization: `Bearer ${FLEET_KEY}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ scope: 'node', node_id: 'b' });
+    const made = await cloud.supervisor.fetch(new Request(`${CLOUD}/v1/keys`, { method: 'POST', headers, body }));
+    const { key: issued } = (await made.json()) as { key: string };
+    knowsNobody = true;
+    for (const answer of [await join(issued), await beat(issued)]) expect(answer).toMatchObject({ status: 401 });
+    knowsNobody = false;
+    await clock.advance(70_000);
+    expect(await join(issued)).toMatchObject({ status: 200 });
     expect(await heardByCloud()).toEqual([]);
   });
 });
