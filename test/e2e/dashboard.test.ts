@@ -70,16 +70,20 @@ describe.skipIf(why !== undefined)(named('the dashboard of a node'), () => {
     await signIn(page, key);
     await expect.poll(() => textOf(page, '#tiles')).toContain(leader.node_id);
     await expect.poll(() => tile(page, 'Nodes online').textContent()).toContain('2');
-    expect(await textOf(page, '#plan')).toContain('Nothing is published');
+    await expect.poll(() => textOf(page, '#plan')).toContain('Nothing is published');
 
-    await leader.client.publish('plan', { services: [] }, { if_match: 0, allow_empty: true });
+    const camera = { name: 'camera', version: '1', command: ['true'], placement: { capabilities: ['gpu'] } };
+    await leader.client.publish('plan', { services: [camera] }, { if_match: 0 });
     await expect.poll(() => textOf(page, '#plan')).toContain('generation 1');
     await expect.poll(() => textOf(page, '#events')).toContain('published_by');
+    await expect.poll(() => textOf(page, '#services')).toContain('nowhere');
+    expect(await tile(page, 'Services').textContent()).toContain('1 not running as planned');
 
     await page.click(`#node-${follower.node_id}`);
     await expect.poll(() => textOf(page, 'dialog')).toContain(follower.url);
     await page.keyboard.press('Escape');
     await expect.poll(() => page.locator('dialog').count()).toBe(0);
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe(`node-${follower.node_id}`);
 
     expect(page.url()).toBe(`${leader.url}/`);
     const kept = await page.evaluate('JSON.stringify([document.cookie, Object.values(localStorage), Object.values(sessionStorage)])');
@@ -98,9 +102,50 @@ describe.skipIf(why !== undefined)(named('the dashboard of a node'), () => {
     const page = await openPage(leader.url);
     await signIn(page, key, true);
     await expect.poll(() => textOf(page, '#tiles')).toContain(leader.node_id);
+    await page.click(`#node-${follower.node_id}`);
     await identity.revokeKey(key_id);
     await expect.poll(() => textOf(page, '[role=alert]')).toContain('revoked');
+    expect(await page.locator('dialog').count()).toBe(0);
     expect([await page.locator('#tiles').count(), await page.evaluate('sessionStorage.length')]).toEqual([0, 0]);
+  });
+
+  it('draws what somebody was marking as soon as they are not any more', async () => {
+    const page = await openPage(leader.url);
+    await signIn(page, fleet.key);
+    await expect.poll(() => textOf(page, '#profile')).toContain('Nothing is published');
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('#profile p'))");
+    await leader.client.publish('profile', { storage: { buckets: [{ name: 'kept' }] } }, { if_match: 0 });
+    await expect.poll(() => tile(page, 'Environment Profile').textContent()).toContain('generation 1');
+    expect(await textOf(page, '#profile')).toContain('Nothing is published');
+    await page.evaluate('getSelection().removeAllRanges()');
+    await expect.poll(() => textOf(page, '#profile')).toContain('generation 1');
+  });
+
+  it('shows all that it can read, and says what it can not', async () => {
+    const page = await openPage(leader.url);
+    const fails = problem('no_leader', 'nobody leads the site');
+    await page.route('**/v1/state*', (route) => route.fulfill({ status: 503, json: { ...fails, status: 503 } }));
+    await signIn(page, fleet.key);
+    await expect.poll(() => textOf(page, '#tiles')).toContain('The state of the site could not be read: nobody leads the site');
+    await expect.poll(() => textOf(page, '#nodes')).toContain(follower.node_id);
+    expect(await textOf(page, '#where')).toContain(leader.node_id);
+    await page.unrouteAll();
+    await expect.poll(() => textOf(page, '#tiles')).toContain(leader.node_id);
+    expect(await textOf(page, '#tiles')).not.toContain('could not be read');
+  });
+
+  it('never shows one site under the name of another', async () => {
+    const page = await openPage(`${leader.url}/#site=no%20site`);
+    await signIn(page, fleet.key);
+    await expect.poll(() => textOf(page, '#nodes')).toContain(follower.node_id);
+    await page.route('**/v1/nodes*', () => undefined);
+    await page.fill('#site', 'shop-9');
+    await page.keyboard.press('Enter');
+    expect(await textOf(page, '#nodes')).not.toContain(follower.node_id);
+    await page.unrouteAll();
+    await page.evaluate("location.hash = '#site=default'");
+    await expect.poll(() => textOf(page, '#nodes')).toContain(follower.node_id);
+    expect(await page.inputValue('#site')).toBe('default');
   });
 
   it('says why a credential opens nothing', async () => {
@@ -196,12 +241,20 @@ describe.skipIf(why !== undefined)(named('the dashboard of a cloud'), () => {
 
   it('lets an admin choose a fleet', async () => {
     const admin = createIdentityClient({ url: worker.url, fetch, credential: ADMIN });
-    const { key } = await admin.createFleet({ fleet: 'harbour' });
-    await register(createClient({ url: worker.url, credential: key ?? '' }), 'crane', 'default');
+    for (const [fleet, node_id] of [
+      ['harbour', 'crane'],
+      ['meadow', 'gate'],
+    ] as const) {
+      const { key } = await admin.createFleet({ fleet });
+      await register(createClient({ url: worker.url, credential: key ?? '' }), node_id, 'default');
+    }
     const page = await openPage(worker.url);
     await signIn(page, ADMIN);
     await page.getByRole('button', { name: 'harbour' }).click();
     await expect.poll(() => textOf(page, '#nodes')).toContain('crane');
     expect(await textOf(page, '#where')).toContain('harbour');
+    await page.click('#other-fleet');
+    await page.getByRole('button', { name: 'meadow' }).click();
+    await expect.poll(() => textOf(page, '#nodes')).toContain('gate');
   });
 });

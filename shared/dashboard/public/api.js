@@ -2,12 +2,25 @@
 
 /** The Supervisor answered, and refused. */
 export class Refused extends Error {
-  /** @param {Problem} problem */
-  constructor(problem) {
-    super(problem.detail ?? problem.title);
+  /** @param {Problem} problem @param {string | null} retry_after seconds */
+  constructor(problem, retry_after) {
+    super(problem.detail);
     this.name = 'Refused';
     this.status = problem.status;
-    this.code = problem.code;
+    this.retry_after_ms = Number(retry_after ?? 0) * 1000 || 0;
+  }
+  /** The same call may be answered later. */
+  get mayPass() {
+    return this.status >= 500 || this.status === 429;
+  }
+}
+
+/** Nobody answered, or not whole. */
+export class NoAnswer extends Error {
+  /** @param {unknown} cause */
+  constructor(cause) {
+    super(`${location.origin} does not answer`, { cause });
+    this.name = 'NoAnswer';
   }
 }
 
@@ -29,17 +42,18 @@ export function createApi({ credential, fleet }) {
    * @returns {Promise<any>}
    */
   const read = async (path, shown) => {
-    const response = await fetch(path, { headers: shown, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+    const { response, text } = await answerTo(new Request(path, { headers: shown, cache: 'no-store', signal }));
     ahead_ms = Date.parse(response.headers.get('date') ?? '') - Date.now() || 0;
-    const body = await response.json().catch(() => undefined);
+    const body = parse(text);
     if (response.ok && body !== undefined) return body;
-    throw new Refused(body?.code === undefined ? unexpected(response.status) : body);
+    throw new Refused(body?.code === undefined ? unexpected(response.status) : body, response.headers.get('retry-after'));
   };
   return {
     /** The time by the clock of who answers, milliseconds: that of this machine may be wrong. */
     now: () => Date.now() + ahead_ms,
     /**
-     * Rejects with `Refused`, and with a `TypeError` or `TimeoutError` when nobody answers.
+     * Rejects with `Refused` or `NoAnswer`.
      * @param {string} path
      * @param {Readonly<Record<string, string | number | undefined>>} [query]
      * @returns {Promise<any>}
@@ -68,24 +82,39 @@ export function createApi({ credential, fleet }) {
   };
 }
 
-/**
- * What stands between may answer in its own words.
- * @param {number} status
- * @returns {Problem}
- */
-function unexpected(status) {
-  return /** @type {Problem} */ ({
-    status,
-    code: 'internal',
-    title: `status ${status}`,
-    detail: `the answer was ${status}, and not one of bootplane's`,
-  });
+/** @param {Request} request */
+async function answerTo(request) {
+  try {
+    const response = await fetch(request);
+    return { response, text: await response.text() };
+  } catch (error) {
+    throw new NoAnswer(error);
+  }
+}
+
+/** @param {string} text */
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
- * What to tell people of a call that failed.
+ * What stands between may answer in its own words.
+ * @param {number} status
+ */
+function unexpected(status) {
+  return /** @type {Problem} */ ({ status, detail: `the answer was ${status}, and not one of bootplane's` });
+}
+
+/**
+ * What to tell people of something that failed.
  * @param {unknown} error
  */
 export function whyNot(error) {
-  return error instanceof Refused ? error.message : `${location.origin} does not answer`;
+  // biome-ignore lint/suspicious/noConsole: a fault of the page itself, with where it is
+  if (!(error instanceof Refused || error instanceof NoAnswer)) console.error(error);
+  return error instanceof Error ? error.message : String(error);
 }

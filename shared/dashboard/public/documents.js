@@ -2,7 +2,8 @@ import { el, row, table } from './dom.js';
 import { short } from './format.js';
 import { timeAgo } from './time.js';
 
-/** @import { DocumentKind, History, HistoryEntry } from '../../contract/document.ts' */
+/** @import { DocumentKind, HistoryEntry } from '../../contract/document.ts' */
+/** @import { Published } from './read.js' */
 
 /** @typedef {{ kind: DocumentKind, title: string, path: string }} Noun */
 
@@ -17,12 +18,12 @@ const SHOWN = 20;
 
 /**
  * What is published, and what was before.
- * @param {Noun} noun
- * @param {Record<string, unknown> | undefined} document as on the wire; undefined while nothing is published
- * @param {History | undefined} history
+ * @param {number} at which of `NOUNS`
+ * @param {Published} published
  * @param {number} now
  */
-export function documentView({ kind, title }, document, history, now) {
+export function documentView(at, { document, history }, now) {
+  const { kind, title } = /** @type {Noun} */ (NOUNS[at]);
   if (document === undefined) {
     return [el('h2', {}, title), el('p', { class: 'quiet' }, `Nothing is published: bootplane ${kind} publish FILE does that.`)];
   }

@@ -20,7 +20,7 @@ export function el(tag, attributes = {}, ...children) {
 
 /**
  * Puts `content` in the place of what `holder` shows, unless that is the same already. The focus stays on the element of
- * the same id, and what somebody is marking with the mouse is left until the next time.
+ * the same id, what was opened stays open and what was scrolled where it is, and what somebody is marking with the mouse is left until the next time.
  * @param {Element} holder
  * @param {string} state names what is shown
  * @param {() => Node[]} content
@@ -30,10 +30,15 @@ export function show(holder, state, content) {
   shown.set(holder, state);
   const focused = holder.contains(document.activeElement) ? document.activeElement?.id : undefined;
   const open = new Set([...holder.querySelectorAll('details[open]')].map(({ id }) => id));
+  const scrolled = [...holder.querySelectorAll(SCROLLS)].map(({ scrollLeft, scrollTop }) => ({ left: scrollLeft, top: scrollTop }));
   holder.replaceChildren(...content());
   for (const details of holder.querySelectorAll('details')) if (open.has(details.id)) details.open = true;
+  for (const [at, one] of [...holder.querySelectorAll(SCROLLS)].entries()) one.scrollTo(scrolled[at] ?? { left: 0, top: 0 });
   if (focused) document.getElementById(focused)?.focus();
 }
+
+/** What can be scrolled by itself. */
+const SCROLLS = '.scroll, pre';
 
 /** @type {WeakMap<Element, string>} */
 const shown = new WeakMap();
@@ -71,9 +76,9 @@ export function pairs(pairs) {
 }
 
 /**
- * A link to where another node or a cloud answers; plain text for what is no http address.
+ * A link to where another Supervisor answers, as the one that is asked has found it; plain text for what is no http address.
  * @param {string} url
  */
 export function link(url) {
-  return /^https?:\/\//i.test(url) ? el('a', { href: url, rel: 'noreferrer' }, url) : el('span', {}, url);
+  return /^https?:\/\//i.test(url) ? el('a', { href: url, target: '_blank', rel: 'noopener noreferrer' }, url) : el('span', {}, url);
 }

@@ -1,7 +1,9 @@
-import { createApi, Refused, whyNot } from './api.js';
+import { createApi, NoAnswer, Refused, whyNot } from './api.js';
 import { el } from './dom.js';
+import { repeat } from './pace.js';
 import { dropSession, isSessionKept, keepSession, keptSession } from './session.js';
 import { fleetChoice, signInForm } from './sign-in.js';
+import { showSite } from './site-control.js';
 import { say } from './status-line.js';
 import { watch } from './watch.js';
 import { whoAmI } from './who.js';
@@ -15,59 +17,70 @@ const holders = {
 };
 
 /** How soon somebody is asked again who does not answer now, milliseconds. */
-const AGAIN_MS = 5_000;
+const AGAIN_MS = 10_000;
 
 /** Ends what the page does for who is signed in. */
 let leave = () => {};
 
-/** What follows goes into the place of what was there. @returns {{ ended: boolean }} */
-function begin() {
-  leave();
-  const life = { ended: false };
-  leave = () => {
-    life.ended = true;
-  };
-  return life;
-}
-
 /** @param {string} [why] */
 function signedOut(why) {
-  begin();
+  leave();
+  leave = () => {};
   dropSession();
+  showSite(undefined);
   say(undefined);
   document.title = 'bootplane';
   holders.where.replaceChildren();
   holders.controls.replaceChildren();
   const submit = (/** @type {Session} */ session, /** @type {boolean} */ keep) => {
     if (keep) keepSession(session);
-    void enter(session);
+    enter(session);
   };
   holders.main.replaceChildren(signInForm({ why, submit }));
   document.getElementById('credential')?.focus();
 }
 
 /**
- * Finds out who it is, and shows what that one may see.
+ * Finds out who it is, and shows what that one may see. Who does not answer, or is starting, is asked again: nobody has to type
+ * anything a second time because of that.
  * @param {Session} session
  */
-async function enter(session) {
-  const life = begin();
-  const api = createApi(session);
-  try {
-    const who = await whoAmI(api);
-    if (life.ended) return;
-    say(undefined);
-    holders.controls.replaceChildren(signOutButton());
-    if (who.kind === 'admin') return chooseFleet(session, who.fleets);
-    leave = watch({ api, site: who.site, isNode: who.health.node_id !== undefined, holders, refused: signedOut });
-  } catch (error) {
-    if (life.ended) return;
-    if (error instanceof Refused && error.status < 500 && error.status !== 429) return signedOut(error.message);
-    // It may be starting: nobody has to type anything again because of that.
-    say(`${whyNot(error)}. The page tries again by itself.`);
-    holders.controls.replaceChildren(signOutButton());
-    window.setTimeout(() => life.ended || void enter(session), AGAIN_MS);
-  }
+function enter(session) {
+  leave();
+  let hasEnded = false;
+  holders.controls.replaceChildren(...(session.chosen ? [otherFleetButton(session)] : []), signOutButton());
+  holders.main.replaceChildren(el('p', { class: 'quiet' }, 'Asking …'));
+  const asking = repeat(async () => {
+    try {
+      const api = createApi(session);
+      const who = await whoAmI(api);
+      if (hasEnded) return AGAIN_MS;
+      asking.end();
+      say(undefined);
+      if (who.kind === 'admin') chooseFleet(session, who.fleets);
+      else leave = watch({ api, site: who.site, isNode: who.health.node_id !== undefined, holders, refused: signedOut });
+      return AGAIN_MS;
+    } catch (error) {
+      if (hasEnded) return AGAIN_MS;
+      const mayPass = error instanceof NoAnswer || (error instanceof Refused && error.mayPass);
+      if (mayPass) say(`${whyNot(error)}. The page tries again by itself.`);
+      else signedOut(whyNot(error));
+      return Math.max(AGAIN_MS, error instanceof Refused ? error.retry_after_ms : 0);
+    }
+  });
+  leave = () => {
+    hasEnded = true;
+    asking.end();
+  };
+}
+
+/** @param {Session} session of an admin */
+function otherFleetButton({ credential }) {
+  const choose = () => {
+    showSite(undefined);
+    enter({ credential });
+  };
+  return el('button', { id: 'other-fleet', click: choose }, 'Other fleet');
 }
 
 function signOutButton() {
@@ -77,12 +90,13 @@ function signOutButton() {
 /** @param {Session} session @param {{ fleet: string }[]} fleets */
 function chooseFleet(session, fleets) {
   const choose = (/** @type {string} */ fleet) => {
-    if (isSessionKept()) keepSession({ ...session, fleet });
-    void enter({ ...session, fleet });
+    const chosen = { ...session, fleet, chosen: true };
+    if (isSessionKept()) keepSession(chosen);
+    enter(chosen);
   };
   holders.main.replaceChildren(fleetChoice(fleets, choose));
 }
 
 const kept = keptSession();
 if (kept === undefined) signedOut();
-else void enter(kept);
+else enter(kept);

@@ -1,27 +1,32 @@
-import { el, link, pairs, row, table } from './dom.js';
+import { el, pairs, row, table } from './dom.js';
 import { counted, toneOf } from './format.js';
 import { timeAgo } from './time.js';
 
 /** @import { NodeRecord } from '../../contract/node.ts' */
 /** @import { NodeStatus } from '../../contract/status.ts' */
 
+/** What needs somebody most stands last; whatever is not here is well. */
+const TROUBLE = ['late', 'lost'];
+
 /**
- * The nodes of the site.
+ * The nodes of the site; those that are not heard first.
  * @param {readonly NodeRecord[]} nodes
- * @param {{ open: (node: NodeRecord) => void, more: (() => void) | undefined, now: number }} options `more`: there where a page follows
+ * @param {{ open: (node_id: string) => void, more: (() => void) | undefined, now: number }} options `more`: there where a page follows
  */
 export function nodeTable(nodes, { open, more, now }) {
-  const rows = nodes.map((node) =>
-    row(
-      el('button', { class: 'plain', id: `node-${node.node_id}`, click: () => open(node) }, node.node_id),
-      el('span', { class: toneOf(node.liveness) }, node.liveness),
-      node.role,
-      `${node.host} (${node.ip})`,
-      servicesOf(node),
-      el('td', { class: 'number' }, timeAgo(node.heard_at, now)),
-      node.versions.bootplane,
-    ),
-  );
+  const rows = nodes
+    .toSorted((one, other) => TROUBLE.indexOf(other.liveness) - TROUBLE.indexOf(one.liveness))
+    .map((node) =>
+      row(
+        el('button', { class: 'plain', id: `node-${node.node_id}`, click: () => open(node.node_id) }, node.node_id),
+        el('span', { class: toneOf(node.liveness) }, node.liveness),
+        node.role,
+        `${node.host} (${node.ip})`,
+        servicesOf(node),
+        el('td', { class: 'number' }, timeAgo(node.heard_at, now)),
+        node.versions.bootplane,
+      ),
+    );
   return [
     el('h2', {}, 'Nodes'),
     table(['Node', 'Liveness', 'Role', 'Host', 'Services', 'Heard', 'Version'], rows, 'No node has registered at this site.'),
@@ -52,7 +57,8 @@ export function nodeDetails(node, status, now) {
       ['Site', node.site],
       ['Role', node.lead === false ? `${node.role} (may not lead)` : node.role],
       ['Host', `${node.host} (${node.ip})`],
-      ['URL', node.url === undefined ? undefined : link(node.url)],
+      // Whoever may register can write one: a page that looks like this one would be given keys.
+      ['URL', node.url === undefined ? undefined : el('code', {}, node.url)],
       ['Capabilities', node.capabilities.join(', ')],
       [
         'Versions',

@@ -55,71 +55,37 @@ function tile(name, value, [tone, note]) {
   return el('div', { class: 'tile' }, el('h2', {}, name), el('p', { class: size }, value), el('p', { class: tone }, note));
 }
 
+/** @param {readonly string[]} noted */
+export function noteList(noted) {
+  if (noted.length === 0) return [];
+  const list = el('ul', { class: 'notes' }, ...noted.map((text) => el('li', {}, text)));
+  return [el('section', {}, el('h2', { class: 'warn' }, 'To look at'), list)];
+}
+
 /**
- * What somebody should look at, with what to do about it. Empty when there is nothing.
- * @param {SiteState} state
- * @param {Health} health of whoever answers
+ * How many the plan wants, as far as the state tells: without a count each node that has it runs it, and somebody has to.
+ * @param {Pick<SiteState['services'][number], 'wanted' | 'nodes'>} service
  */
-export function notes(state, health) {
-  const { conflicts, emergencies = [], leader } = state;
-  const noted = [
-    ...(health.waiting_for ?? []).map((what) => `This node waits for ${what}`),
-    ...(leader?.provisional === true
-      ? ['The leader leads without the confirmation of the cloud: work goes on, and publishing waits for the cloud.']
-      : []),
-    ...(conflicts.plan + conflicts.profile > 0
-      ? [
-          'A version lost to another after a partition. bootplane plan history and bootplane profile history show both; publishing the right one decides.',
-        ]
-      : []),
-    ...emergencies.map(
-      ({ kind, n, base_generation, published_by }) =>
-        `The site follows emergency version ${n} of its ${kind}, made by ${published_by} on generation ${base_generation}, until the cloud publishes a newer generation.`,
-    ),
-    ...(health.set_aside ?? []).map(
-      ({ file, why, kept_as }) => `${file} could not be used: ${why}.${kept_as === undefined ? '' : ` It is kept as ${kept_as}.`}`,
-    ),
-    ...backlogNotes(health.backlog),
-  ];
-  return noted.length === 0
-    ? []
-    : [
-        el(
-          'section',
-          { id: 'notes' },
-          el('h2', { class: 'warn' }, 'To look at'),
-          el('ul', { class: 'notes' }, ...noted.map((text) => el('li', {}, text))),
-        ),
-      ];
-}
-
-/** @param {Health['backlog']} backlog */
-function backlogNotes(backlog = {}) {
-  return Object.entries(backlog).flatMap(([component, { presence, reason, waiting, conflicts }]) => [
-    ...(presence === 'present'
-      ? []
-      : [`The external ${component} is ${presence}${reason === undefined ? '' : ` (${reason})`}; ${waiting} wait here to go over.`]),
-    ...(conflicts > 0 ? [`${counted(conflicts, 'conflict')} of ${component} to decide: bootplane conflicts`] : []),
-  ]);
+function atLeast({ wanted, nodes }) {
+  return wanted ?? Math.max(1, nodes.length);
 }
 
 /**
- * Fewer run than the plan counts, or than nodes have it: without a count each of them is to run it.
  * @param {SiteState['services'][number]} service
  */
 function isShort({ wanted, running, nodes }) {
-  return running < (wanted ?? nodes.length);
+  return running < atLeast({ wanted, nodes });
 }
 
 /** @param {SiteState['services'][number]} service */
 function serviceRow(service) {
-  const { name, version, wanted, running, nodes } = service;
-  const count = `${running} of ${wanted ?? nodes.length}`;
+  const { name, version, running, nodes } = service;
+  const count = `${running} of ${atLeast(service)}`;
   return row(
     name,
     version,
     el('td', { class: isShort(service) ? 'number warn' : 'number' }, count),
-    el('td', { class: 'wide' }, nodes.join(', ')),
+    el('td', { class: 'wide' }, nodes.length === 0 ? 'nowhere' : nodes.join(', ')),
   );
 }
 
@@ -149,13 +115,13 @@ export function components({ components }) {
 
 /**
  * Who answers, for the bar at the top. A node that does not know the key tells no more than how it is.
- * @param {SiteState} state
+ * @param {string} fleet
  * @param {Health} health
  */
-export function whereabouts({ fleet }, { node_id, role, version, status, leader_url, scope }) {
+export function whereabouts(fleet, { node_id, role, version, status, leader_url, scope }) {
   const isFollower = node_id !== undefined && role !== 'leader';
   return [
-    el('span', {}, 'fleet ', el('b', {}, fleet)),
+    ...(fleet === '' ? [] : [el('span', {}, 'fleet ', el('b', {}, fleet))]),
     ...(node_id === undefined ? [] : [el('span', {}, 'node ', el('b', {}, node_id), ` (${role ?? 'starting'})`)]),
     ...(node_id === undefined && version !== undefined ? [el('b', {}, 'cloud')] : []),
     el('span', { class: toneOf(status) }, status),

@@ -1,100 +1,100 @@
-import { whyNot } from './api.js';
 import { documentView, NOUNS } from './documents.js';
 import { el, show } from './dom.js';
 import { eventTable } from './events.js';
-import { nodeDetails, nodeTable } from './nodes.js';
-import { components, notes, services, tiles, whereabouts } from './overview.js';
-import { say } from './status-line.js';
+import { nodeTable } from './nodes.js';
+import { notesOn } from './notes.js';
+import { components, noteList, services, tiles, whereabouts } from './overview.js';
 
-/** @import { Api } from './api.js' */
 /** @import { EventRecord } from '../../contract/event.ts' */
-/** @import { History } from '../../contract/document.ts' */
-/** @import { NodeRecord } from '../../contract/node.ts' */
 /** @import { Health, SiteState } from '../../contract/status.ts' */
+/** @import { Nodes, Published } from './read.js' */
 
 /**
- * @typedef {object} Found
- * @property {Health} health
- * @property {SiteState} state
- * @property {{ nodes: readonly NodeRecord[], isMore: boolean }} nodes
- * @property {readonly EventRecord[]} events
- * @property {readonly { document: Record<string, unknown> | undefined, history: History | undefined }[] | undefined} documents in the order of `NOUNS`; undefined: as shown
+ * The sections of one site. Each is drawn anew only when it would show something else, and says itself when what it shows could
+ * not be read.
+ * @param {{ main: HTMLElement, where: HTMLElement }} holders
+ * @param {{ now: () => number, open: (node_id: string) => void, more: () => void }} options
  */
-
-/**
- * The sections of the page, each drawn anew only when it would show something else.
- * @param {HTMLElement} main
- * @param {{ api: Api, more: () => void }} options
- */
-export function createPage(main, { api, more }) {
+export function createPage({ main, where }, { now, open, more }) {
   const parts = {
-    tiles: el('div', { class: 'tiles', id: 'tiles' }),
-    notes: el('div', { id: 'to-look-at' }),
-    services: el('section', { id: 'services' }),
-    nodes: el('section', { id: 'nodes' }),
-    components: el('section', { id: 'components' }),
-    documents: NOUNS.map(({ kind }) => el('section', { id: kind })),
-    events: el('section', { id: 'events' }),
+    state: createPart('div', 'tiles', 'The state of the site'),
+    notes: createPart('div', 'to-look-at', ''),
+    services: createPart('section', 'services', ''),
+    nodes: createPart('section', 'nodes', 'The nodes'),
+    components: createPart('section', 'components', ''),
+    events: createPart('section', 'events', 'The events'),
   };
-  const { documents, ...others } = parts;
-  main.replaceChildren(
-    others.tiles,
-    others.notes,
-    others.services,
-    others.nodes,
-    others.components,
-    el('div', { class: 'documents' }, ...documents),
-    others.events,
-  );
-  const open = (/** @type {NodeRecord} */ node) => void showNode(api, node);
+  const documents = NOUNS.map(({ kind, title }) => createPart('section', kind, `The ${title}`));
+  const { events, ...before } = parts;
+  const both = el('div', { class: 'documents' }, ...documents.map(({ section }) => section));
+  main.replaceChildren(...Object.values(before).map(({ section }) => section), both, events.section);
+  /** @type {{ health?: Health, state?: SiteState }} */
+  const known = {};
+
+  function drawNotes() {
+    const noted = notesOn(known.state, known.health);
+    parts.notes.draw(noted, () => noteList(noted));
+    parts.notes.section.hidden = noted.length === 0;
+  }
+
+  /** @param {Health} health */
+  function drawHealth(health) {
+    known.health = health;
+    const fleet = health.fleet ?? known.state?.fleet ?? '';
+    show(where, JSON.stringify([fleet, health]), () => whereabouts(fleet, health));
+    drawNotes();
+  }
+
+  /** @param {SiteState} state */
+  function drawState(state) {
+    known.state = state;
+    document.title = `${state.site} · ${state.fleet} · bootplane`;
+    parts.state.draw(state, () => [el('div', { class: 'tiles' }, ...tiles(state))]);
+    parts.services.draw(state.services, () => services(state));
+    parts.components.draw(state.components, () => components(state));
+    if (known.health !== undefined) drawHealth(known.health);
+  }
 
   return {
-    /** @param {Found} found @param {HTMLElement} where */
-    update({ health, state, nodes, events, documents }, where) {
-      const now = api.now();
-      document.title = `${state.site} · ${state.fleet} · bootplane`;
-      show(where, keyOf([state.fleet, health]), () => whereabouts(state, health));
-      show(parts.tiles, keyOf(state), () => tiles(state));
-      show(parts.notes, keyOf([state, health]), () => notes(state, health));
-      parts.notes.hidden = parts.notes.childElementCount === 0;
-      show(parts.services, keyOf(state.services), () => services(state));
-      show(parts.nodes, keyOf(nodes), () => nodeTable(nodes.nodes, { open, more: nodes.isMore ? more : undefined, now }));
-      show(parts.components, keyOf(state.components), () => components(state));
-      show(parts.events, keyOf(events), () => eventTable(events, now));
-      documents?.forEach(({ document, history }, at) => {
-        const [noun, part] = [NOUNS[at], parts.documents[at]];
-        if (noun !== undefined && part !== undefined)
-          show(part, keyOf([document, history]), () => documentView(noun, document, history, now));
-      });
+    health: { draw: drawHealth, miss: () => {} },
+    state: { draw: drawState, miss: parts.state.miss },
+    nodes: {
+      draw: (/** @type {Nodes} */ found) =>
+        parts.nodes.draw(found, () => nodeTable(found.nodes, { open, more: found.isMore ? more : undefined, now: now() })),
+      miss: parts.nodes.miss,
     },
+    events: {
+      draw: (/** @type {readonly EventRecord[]} */ found) => parts.events.draw(found, () => eventTable(found, now())),
+      miss: parts.events.miss,
+    },
+    /** In the order of `NOUNS`. */
+    documents: documents.map(({ draw, miss }, at) => ({
+      draw: (/** @type {Published} */ found) => draw(found, () => documentView(at, found, now())),
+      miss,
+    })),
   };
 }
 
-/** Two values with the same key show the same. @param {unknown} value */
-function keyOf(value) {
-  return JSON.stringify(value);
-}
-
-/** @param {Api} api @param {NodeRecord} listed */
-async function showNode(api, listed) {
-  const id = encodeURIComponent(listed.node_id);
-  try {
-    const [node, status] = await Promise.all([api.find(`/v1/nodes/${id}`), api.find('/v1/bootstrap/status', { node_id: listed.node_id })]);
-    openDialog(listed.node_id, nodeDetails(node ?? listed, status, api.now()));
-  } catch (error) {
-    say(`${listed.node_id} could not be read: ${whyNot(error)}.`);
-  }
-}
-
-/** @param {string} title @param {readonly Node[]} content */
-function openDialog(title, content) {
-  const close = el('button', { click: () => dialog.close() }, 'Close');
-  const dialog = el(
-    'dialog',
-    { 'aria-label': title, close: () => dialog.remove() },
-    el('header', {}, el('h2', {}, title), close),
-    ...content,
-  );
-  document.body.append(dialog);
-  dialog.showModal();
+/**
+ * @param {'div' | 'section'} tag
+ * @param {string} id
+ * @param {string} name what it shows, as a sentence begins with it
+ */
+function createPart(tag, id, name) {
+  const body = el('div', {});
+  const trouble = el('p', { class: 'trouble bad', role: 'status' });
+  const section = el(tag, { id }, body, trouble);
+  return {
+    section,
+    /** @param {unknown} shown what the content depends on @param {() => Node[]} content */
+    draw(shown, content) {
+      trouble.textContent = '';
+      show(body, JSON.stringify(shown), content);
+    },
+    /** @param {string} why */
+    miss(why) {
+      const stays = body.childElementCount === 0 ? '' : ' What is shown is from before.';
+      trouble.textContent = `${name} could not be read: ${why}.${stays}`;
+    },
+  };
 }

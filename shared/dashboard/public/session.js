@@ -1,4 +1,4 @@
-/** @typedef {{ credential: string, fleet?: string }} Session */
+/** @typedef {{ credential: string, fleet?: string, chosen?: boolean }} Session `chosen`: an admin has chosen the fleet and may choose another */
 
 const KEY = 'bootplane';
 

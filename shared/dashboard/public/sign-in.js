@@ -7,7 +7,15 @@ import { el } from './dom.js';
  * @param {{ why: string | undefined, submit: (session: Session, keep: boolean) => void }} options `why`: what is wrong with what was entered before
  */
 export function signInForm({ why, submit }) {
-  const credential = el('input', { id: 'credential', type: 'password', autocomplete: 'off', required: true, spellcheck: 'false' });
+  const plain = { autocomplete: 'off', spellcheck: 'false' };
+  const credential = el('input', {
+    id: 'credential',
+    type: 'password',
+    required: true,
+    pattern: '[\\x20-\\x7e]*',
+    title: 'A credential has only the characters of ASCII',
+    ...plain,
+  });
   const fleet = el('input', {
     id: 'fleet',
     autocomplete: 'off',
@@ -47,7 +55,7 @@ export function fleetChoice(fleets, choose) {
     {},
     el('h2', {}, 'Fleets'),
     open.length === 0
-      ? el('p', { class: 'quiet' }, 'There is no fleet yet: bootplane fleet create NAME makes one.')
+      ? el('p', { class: 'quiet' }, 'No fleet was made here yet: bootplane fleet create NAME makes one.')
       : el(
           'ul',
           { class: 'notes' },

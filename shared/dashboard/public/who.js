@@ -32,9 +32,20 @@ export async function whoAmI(api) {
   if (health.fleet !== undefined) return { kind: 'fleet', health, site: health.site ?? (await usualSite(api)) };
   const asked = await api.get('/v1/state').catch((/** @type {unknown} */ error) => error);
   if (!(asked instanceof Error)) return { kind: 'fleet', health, site: await usualSite(api) };
-  const fleets = await api.get('/v1/fleets', { limit: 500 }).catch(() => undefined);
+  const fleets = await fleetsOf(api).catch(() => undefined);
   if (fleets === undefined) throw asked;
-  return { kind: 'admin', fleets: fleets.fleets };
+  return { kind: 'admin', fleets };
+}
+
+/** All of them. @param {Api} api */
+async function fleetsOf(api) {
+  const fleets = [];
+  for (let after; ; ) {
+    const page = await api.get('/v1/fleets', { limit: 500, after });
+    fleets.push(...page.fleets);
+    after = page.next;
+    if (after === undefined) return fleets;
+  }
 }
 
 /**
