@@ -146,7 +146,8 @@ export function createClient(options: ClientOptions) {
       send({ method: 'POST', path: `${DOCUMENT_PATHS[kind]}/versions`, query, body: offer, schema: OfferAnswer }),
     status: (node_id: string) => send({ method: 'GET', path: '/v1/bootstrap/status', query: { node_id }, schema: NodeStatus }),
     report: (body: BootstrapEvent | BootstrapEvent[]) => send({ method: 'POST', path: '/v1/bootstrap/events', body }),
-    nodes: (query: { site?: string; after?: string; limit?: number } = {}) =>
+    /** `liveness`: only those of which one of these is true, as `late,lost`. */
+    nodes: (query: { site?: string; after?: string; limit?: number; liveness?: string } = {}) =>
       send({ method: 'GET', path: '/v1/nodes', query, schema: NodeList }),
     node: (node_id: string) => send({ method: 'GET', path: `/v1/nodes/${encodeURIComponent(node_id)}`, schema: NodeRecord }),
     devices: (query: { site?: string; after?: string; limit?: number } = {}) =>

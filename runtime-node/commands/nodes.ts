@@ -11,22 +11,32 @@ const HELP = `
 Examples:
   bootplane nodes
   bootplane nodes --in-site berlin
-  bootplane nodes --json | jq '.nodes[] | select(.liveness == "lost")'
+  bootplane nodes --liveness late,lost       those that are not heard
+  bootplane nodes --json | jq '.nodes[].url'
 
 online: heard within the time to live. late: within three of them. lost: not. left: it said so.`;
 
 export const define: Define = (command, run) => {
   addSettings(command, CLIENT_SETTINGS)
     .option('--in-site <NAME>', 'only the nodes of one site')
+    .option('--liveness <STATES>', 'only those that are online, late, lost or left; several with commas between')
     .option('--json', 'print all pages of the answer as one')
     .addHelpText('after', HELP)
     .action(
       run(async (io, command) => {
-        const { inSite, json } = command.opts<{ inSite?: string; json?: boolean }>();
+        const { inSite, liveness, json } = command.opts<{ inSite?: string; liveness?: string; json?: boolean }>();
         const client = await connect(io, settingsFrom(io, command));
-        const list = await withProgress(io, 'reading the registry', allNodes(client, inSite));
+        const list = await withProgress(
+          io,
+          'reading the registry',
+          allNodes(client, { ...(inSite === undefined ? {} : { site: inSite }), ...(liveness === undefined ? {} : { liveness }) }),
+        );
         if (json === true) printJson(io, list);
-        else printLines(io, [...formatNodes(io, list.nodes), ...(list.nodes.length === 0 ? [] : ['', await tellLeader(client, inSite)])]);
+        else
+          printLines(io, [
+            ...formatNodes(io, list.nodes, liveness),
+            ...(list.nodes.length === 0 ? [] : ['', await tellLeader(client, inSite)]),
+          ]);
       }),
     );
 };
@@ -44,11 +54,11 @@ async function tellLeader(client: Client, named: string | undefined): Promise<st
   }
 }
 
-async function allNodes(client: Client, site: string | undefined): Promise<NodeList> {
+async function allNodes(client: Client, query: { readonly site?: string; readonly liveness?: string }): Promise<NodeList> {
   const nodes: NodeRecord[] = [];
   let after: string | undefined;
   do {
-    const { body } = await client.nodes({ ...(site === undefined ? {} : { site }), ...(after === undefined ? {} : { after }) });
+    const { body } = await client.nodes({ ...query, ...(after === undefined ? {} : { after }) });
     nodes.push(...body.nodes);
     // a page that does not move on would never end
     after = body.next === after ? undefined : body.next;
@@ -56,8 +66,8 @@ async function allNodes(client: Client, site: string | undefined): Promise<NodeL
   return { nodes };
 }
 
-function formatNodes(io: Io, nodes: readonly NodeRecord[]): string[] {
-  if (nodes.length === 0) return ['no node is registered'];
+function formatNodes(io: Io, nodes: readonly NodeRecord[], liveness: string | undefined): string[] {
+  if (nodes.length === 0) return [liveness === undefined ? 'no node is registered' : `no node is ${liveness.replaceAll(',', ' or ')}`];
   const colors = colorsFor(io);
   const rows = nodes.map((node) => [
     node.node_id,

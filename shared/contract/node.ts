@@ -82,6 +82,12 @@ export const LeaveRequest = z.object({ node_id: Id }).meta({ id: 'LeaveRequest' 
 export const Liveness = z.enum(['online', 'late', 'lost', 'left']).meta({ id: 'Liveness' });
 export type Liveness = z.infer<typeof Liveness>;
 
+/** Some of them, with commas between, as a query names them: `late,lost`. */
+export const LivenessList = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(Liveness).max(4));
+
 export const NodeRecord = z
   .object({
     node_id: Id,

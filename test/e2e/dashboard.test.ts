@@ -79,6 +79,9 @@ describe.skipIf(why !== undefined)(named('the dashboard of a node'), () => {
     await expect.poll(() => textOf(page, '#services')).toContain('nowhere');
     expect(await tile(page, 'Services').textContent()).toContain('1 not running as planned');
 
+    await page.click('#turn-nodes');
+    await expect.poll(() => textOf(page, '#nodes')).toContain('All nodes are heard');
+    await page.click('#turn-nodes');
     await page.click(`#node-${follower.node_id}`);
     await expect.poll(() => textOf(page, 'dialog')).toContain(follower.url);
     await page.keyboard.press('Escape');

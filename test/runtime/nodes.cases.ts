@@ -72,6 +72,30 @@ export function nodeCases(start: Start): void {
       expect((await beat('a', { from_a_newer_version: true })).status).toBe(204);
     });
 
+    it('lists those of some liveness alone, of a site and of the fleet, by pages', async () => {
+      for (const [id, site] of [
+        ['a', 'x'],
+        ['b', 'x'],
+        ['c', 'y'],
+        ['d', 'x'],
+      ] as const)
+        await register(harness, id, { site });
+      await call(harness, 'POST /v1/nodes/leave', { body: { node_id: 'd' } });
+      await age(harness, 20_000);
+      await register(harness, 'b', { site: 'x' });
+      const ids = async (query: string) => {
+        const { nodes, next } = (await call(harness, `GET /v1/nodes?${query}`)).body;
+        return [nodes.map(({ node_id }: { node_id: string }) => node_id).join(), next];
+      };
+      expect(await ids('liveness=late')).toEqual(['a,c', undefined]);
+      expect(await ids('liveness=late&site=x')).toEqual(['a', undefined]);
+      expect(await ids('liveness=online,left&limit=1')).toEqual(['b', 'b']);
+      expect(await ids('liveness=online,left&limit=1&after=b')).toEqual(['d', undefined]);
+      expect(await ids('liveness=lost')).toEqual(['', undefined]);
+      const wrong = await call(harness, 'GET /v1/nodes?liveness=late,gone');
+      expect(wrong).toMatchObject({ status: 400, body: { code: 'invalid_parameter', errors: [{ pointer: '/liveness/1' }] } });
+    });
+
     it('tells liveness from the silence against the TTL', async () => {
       await register(harness, 'a');
       const livenessAfter = async (ms: number) => {

@@ -99,6 +99,10 @@ describe('nodes', () => {
     expect(out).toMatch(/^node-3 +berlin +worker +online .*hello \(backoff\)$/m);
     expect((await site.run(['nodes', '--in-site', 'paris'])).out.trim().split('\n')).toHaveLength(4);
     expect(JSON.parse((await site.run(['nodes', '--json'])).out).nodes).toHaveLength(120);
+    expect((await site.run(['nodes', '--liveness', 'late,lost'])).out).toBe('no node is late or lost\n');
+    const paris = await site.run(['nodes', '--liveness', 'online', '--in-site', 'paris', '--json']);
+    expect(JSON.parse(paris.out).nodes).toHaveLength(1);
+    expect(await site.run(['nodes', '--liveness', 'gone'])).toMatchObject({ code: 1, err: expect.stringContaining('liveness') });
   });
 
   it('says that there is none', async () => {

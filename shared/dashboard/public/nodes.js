@@ -3,34 +3,33 @@ import { counted, toneOf } from './format.js';
 import { timeAgo } from './time.js';
 
 /** @import { NodeRecord } from '../../contract/node.ts' */
+/** @import { Nodes } from './read.js' */
 /** @import { NodeStatus } from '../../contract/status.ts' */
 
-/** What needs somebody most stands last; whatever is not here is well. */
-const TROUBLE = ['late', 'lost'];
-
 /**
- * The nodes of the site; those that are not heard first.
- * @param {readonly NodeRecord[]} nodes
- * @param {{ open: (node_id: string) => void, more: (() => void) | undefined, now: number }} options `more`: there where a page follows
+ * The nodes of the site.
+ * @param {Nodes} found
+ * @param {{ open: (node_id: string) => void, more: () => void, turnTo: (unheard: boolean) => void, now: number }} options
  */
-export function nodeTable(nodes, { open, more, now }) {
-  const rows = nodes
-    .toSorted((one, other) => TROUBLE.indexOf(other.liveness) - TROUBLE.indexOf(one.liveness))
-    .map((node) =>
-      row(
-        el('button', { class: 'plain', id: `node-${node.node_id}`, click: () => open(node.node_id) }, node.node_id),
-        el('span', { class: toneOf(node.liveness) }, node.liveness),
-        node.role,
-        `${node.host} (${node.ip})`,
-        servicesOf(node),
-        el('td', { class: 'number' }, timeAgo(node.heard_at, now)),
-        node.versions.bootplane,
-      ),
-    );
+export function nodeTable(found, { open, more, turnTo, now }) {
+  const { nodes, isMore, unheard } = found;
+  const rows = nodes.map((node) =>
+    row(
+      el('button', { class: 'plain', id: `node-${node.node_id}`, click: () => open(node.node_id) }, node.node_id),
+      el('span', { class: toneOf(node.liveness) }, node.liveness),
+      node.role,
+      `${node.host} (${node.ip})`,
+      servicesOf(node),
+      el('td', { class: 'number' }, timeAgo(node.heard_at, now)),
+      node.versions.bootplane,
+    ),
+  );
+  const none = unheard ? 'All nodes are heard.' : 'No node has registered at this site.';
+  const turn = el('button', { id: 'turn-nodes', click: () => turnTo(!unheard) }, unheard ? 'All nodes' : 'Only those not heard');
   return [
-    el('h2', {}, 'Nodes'),
-    table(['Node', 'Liveness', 'Role', 'Host', 'Services', 'Heard', 'Version'], rows, 'No node has registered at this site.'),
-    ...(more === undefined ? [] : [el('p', {}, el('button', { id: 'more-nodes', click: more }, `More than these ${nodes.length}`))]),
+    el('div', { class: 'head' }, el('h2', {}, unheard ? 'Nodes that are late or lost' : 'Nodes'), turn),
+    table(['Node', 'Liveness', 'Role', 'Host', 'Services', 'Heard', 'Version'], rows, none),
+    ...(isMore ? [el('p', {}, el('button', { id: 'more-nodes', click: more }, `More than these ${nodes.length}`))] : []),
   ];
 }
 

@@ -13,9 +13,9 @@ import { components, noteList, services, tiles, whereabouts } from './overview.j
  * The sections of one site. Each is drawn anew only when it would show something else, and says itself when what it shows could
  * not be read.
  * @param {{ main: HTMLElement, where: HTMLElement }} holders
- * @param {{ now: () => number, open: (node_id: string) => void, more: () => void }} options
+ * @param {{ now: () => number, open: (node_id: string) => void, more: () => void, turnTo: (unheard: boolean) => void }} options
  */
-export function createPage({ main, where }, { now, open, more }) {
+export function createPage({ main, where }, { now, open, more, turnTo }) {
   const parts = {
     state: createPart('div', 'tiles', 'The state of the site'),
     notes: createPart('div', 'to-look-at', ''),
@@ -59,8 +59,7 @@ export function createPage({ main, where }, { now, open, more }) {
     health: { draw: drawHealth, miss: () => {} },
     state: { draw: drawState, miss: parts.state.miss },
     nodes: {
-      draw: (/** @type {Nodes} */ found) =>
-        parts.nodes.draw(found, () => nodeTable(found.nodes, { open, more: found.isMore ? more : undefined, now: now() })),
+      draw: (/** @type {Nodes} */ found) => parts.nodes.draw(found, () => nodeTable(found, { open, more, turnTo, now: now() })),
       miss: parts.nodes.miss,
     },
     events: {

@@ -10,7 +10,7 @@ const PAGE = 100;
 const EVENTS = 50;
 
 /** @typedef {{ document: Record<string, unknown> | undefined, history: History | undefined }} Published `document`: as on the wire; undefined while nothing is published */
-/** @typedef {{ nodes: NodeRecord[], isMore: boolean }} Nodes */
+/** @typedef {{ nodes: NodeRecord[], isMore: boolean, unheard: boolean }} Nodes `unheard`: those alone that are late or lost */
 
 /**
  * What is read of one site. A document is read again only when the state names another generation.
@@ -22,8 +22,8 @@ export function createReader(api, site) {
   return {
     /** @returns {Promise<SiteState>} */
     state: () => api.get('/v1/state', { site }),
-    /** @param {number} pages @returns {Promise<Nodes>} */
-    nodes: (pages) => readNodes(api, site, pages),
+    /** @param {{ pages: number, unheard: boolean }} wanted @returns {Promise<Nodes>} */
+    nodes: (wanted) => readNodes(api, site, wanted),
     /** @returns {Promise<readonly EventRecord[]>} */
     events: async () => (await api.get('/v1/events', { site, last: EVENTS })).events,
     /** One for each of `NOUNS`. @param {Promise<SiteState>} state */
@@ -70,19 +70,19 @@ async function readDocument(api, path, site) {
  * The first pages of the site's nodes.
  * @param {Api} api
  * @param {string} site
- * @param {number} pages
+ * @param {{ pages: number, unheard: boolean }} wanted
  * @returns {Promise<Nodes>}
  */
-async function readNodes(api, site, pages) {
+async function readNodes(api, site, { pages, unheard }) {
   /** @type {NodeRecord[]} */
   const nodes = [];
   /** @type {string | undefined} */
   let after;
   for (let page = 0; page < pages; page += 1) {
-    const part = await api.get('/v1/nodes', { site, limit: PAGE, after });
+    const part = await api.get('/v1/nodes', { site, limit: PAGE, after, liveness: unheard ? 'late,lost' : undefined });
     nodes.push(...part.nodes);
     after = part.next;
     if (after === undefined) break;
   }
-  return { nodes, isMore: after !== undefined };
+  return { nodes, isMore: after !== undefined, unheard };
 }

@@ -28,18 +28,18 @@ export function watch({ api, site, isNode, holders, refused }) {
   /** @param {string} name */
   function open(name) {
     holders.main.replaceChildren();
-    const page = createPage(holders, { now: api.now, open: dialog.show, more: () => more() });
-    return { site: name, pages: 1, page, reader: createReader(api, name) };
+    const page = createPage(holders, { now: api.now, open: dialog.show, more: () => more(), turnTo });
+    return { site: name, pages: 1, unheard: false, page, reader: createReader(api, name) };
   }
 
   async function look() {
-    const { page, reader, pages } = view;
+    const { page, reader } = view;
     const isOver = () => page !== view.page || hasEnded;
     const state = reader.state();
     const outcomes = await Promise.all([
       put(page.health, healthOf(), isOver),
       put(page.state, state, isOver),
-      put(page.nodes, reader.nodes(pages), isOver),
+      put(page.nodes, reader.nodes(view), isOver),
       put(page.events, reader.events(), isOver),
       ...reader.documents(state).map((read, at) => put(page.documents[at], read(), isOver)),
       dialog.refresh(),
@@ -55,6 +55,12 @@ export function watch({ api, site, isNode, holders, refused }) {
 
   function more() {
     view.pages += 1;
+    pace.now();
+  }
+
+  /** @param {boolean} unheard */
+  function turnTo(unheard) {
+    Object.assign(view, { unheard, pages: 1 });
     pace.now();
   }
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { Id, toTimestamp } from '../../contract/ids.ts';
-import { LeaveRequest, NodeList, NodeRecord, RegisterAnswer, RegisterRequest } from '../../contract/node.ts';
+import { LeaveRequest, LivenessList, NodeList, NodeRecord, RegisterAnswer, RegisterRequest } from '../../contract/node.ts';
 import { requireSelf } from '../auth.ts';
 import type { Context } from '../context.ts';
 import { livenessOf } from '../liveness.ts';
@@ -70,7 +70,7 @@ function list({ nodes }: Context): Route {
     path: '/v1/nodes',
     tag: 'nodes',
     summary: 'The registry with the liveness of each node, in the order of the ids',
-    query: PageQuery.extend({ site: Id.optional(), after: Id.optional() }),
+    query: PageQuery.extend({ site: Id.optional(), after: Id.optional(), liveness: LivenessList.optional() }),
     answers: { 200: { description: 'One page; `next` is the `after` of the one that follows.', schema: NodeList } },
     async handle({ caller: { fleet }, query }) {
       const rows = await nodes.list({ fleet, ...query, limit: query.limit + 1 });

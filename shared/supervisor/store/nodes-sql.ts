@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { LOST_AFTER_TTLS } from '../../decide/ttl.ts';
 import type { Database } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
 import { heardAt } from './heard.ts';
@@ -113,19 +114,27 @@ function compileWrites(database: Database) {
   };
 }
 
+/** What `livenessOf` says of a row. */
+function livenessSql(now: SQL<number>, timing: Timing): SQL {
+  const [silent, ttl] = [silenceMsOf(now, timing), nodeTtlMsOf(timing)];
+  return sql`case when left_at is not null then 'left' when ${silent} <= ${ttl} then 'online'
+    when ${silent} <= ${sql.raw(String(LOST_AFTER_TTLS))} * ${ttl} then 'late' else 'lost' end`;
+}
+
 function compileReads(database: Database, timing: Timing) {
   const now = nowOf(database);
   const columns = sql`select *, ${now} as now, ${heardAt} as last_heard_at, ${silenceMsOf(now, timing)} as silent_ms, ${nodeTtlMsOf(timing)} as ttl_ms`;
   const view = sql`${columns} from nodes where nodes.fleet = ${arg('fleet')}`;
   const page = sql`and node_id > ${arg('after')} order by node_id limit ${arg('limit')}`;
+  const viewOfSite = sql`${columns} from nodes indexed by nodes_by_site where nodes.fleet = ${arg('fleet')} and site = ${arg('site')}`;
+  const isOf = sql`and ${livenessSql(now, timing)} in (select value from json_each(${arg('liveness')}))`;
   return {
     get: compileSql<NodeView>(sql`${view} and node_id = ${arg('node_id')}`, nodes),
     getMany: compileSql<NodeView>(sql`${view} and node_id in (select value from json_each(${arg('node_ids')}))`, nodes),
     list: compileSql<NodeView>(sql`${view} ${page}`, nodes),
-    listSite: compileSql<NodeView>(
-      sql`${columns} from nodes indexed by nodes_by_site where nodes.fleet = ${arg('fleet')} and site = ${arg('site')} ${page}`,
-      nodes,
-    ),
+    listSite: compileSql<NodeView>(sql`${viewOfSite} ${page}`, nodes),
+    listLiveness: compileSql<NodeView>(sql`${view} ${isOf} ${page}`, nodes),
+    listSiteLiveness: compileSql<NodeView>(sql`${viewOfSite} ${isOf} ${page}`, nodes),
     standing: compileSql<Pick<NodeRow, 'site' | 'capabilities'> & { leads: number }>(
       sql`select site, capabilities, exists (select 1 from leases where leases.fleet = nodes.fleet and leases.site = nodes.site
         and leases.node_id = nodes.node_id and expires_at > ${now}) as leads

@@ -1,5 +1,5 @@
 import type { FencingToken } from '../../contract/headers.ts';
-import type { HeartbeatRequest, RegisterRequest } from '../../contract/node.ts';
+import type { HeartbeatRequest, Liveness, RegisterRequest } from '../../contract/node.ts';
 import type { Database, Statement } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
 import { compileNodeQueries, type NodeView } from './nodes-sql.ts';
@@ -18,6 +18,8 @@ export interface NodePage {
   /** A node id; the page starts behind it. */
   readonly after?: string | undefined;
   readonly limit: number;
+  /** Only nodes of which one of these is true. */
+  readonly liveness?: readonly Liveness[] | undefined;
 }
 
 export interface Heartbeats {
@@ -68,8 +70,12 @@ export function createNodeStore(database: Database, timing: Timing) {
     get: async (fleet: string, node_id: string): Promise<NodeView | undefined> => (await all(queries.get.bind({ fleet, node_id })))[0],
     getMany: (fleet: string, node_ids: readonly string[]): Promise<NodeView[]> =>
       all(queries.getMany.bind({ fleet, node_ids: JSON.stringify(node_ids) })),
-    list: ({ fleet, site, after = '', limit }: NodePage): Promise<NodeView[]> =>
-      all(site === undefined ? queries.list.bind({ fleet, after, limit }) : queries.listSite.bind({ fleet, site, after, limit })),
+    list({ fleet, site, after = '', limit, liveness }: NodePage): Promise<NodeView[]> {
+      const [ofFleet, ofSite] =
+        liveness === undefined ? [queries.list, queries.listSite] : [queries.listLiveness, queries.listSiteLiveness];
+      const values = { fleet, after, limit, ...(liveness === undefined ? {} : { liveness: JSON.stringify(liveness) }) };
+      return all(site === undefined ? ofFleet.bind(values) : ofSite.bind({ ...values, site }));
+    },
     async standing(fleet: string, node_id: string): Promise<Standing | undefined> {
       const [rows] = await database.batch([queries.standing.bind({ fleet, node_id })]);
       return queries.standing.read(rows)[0];
