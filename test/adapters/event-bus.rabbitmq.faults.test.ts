@@ -20,16 +20,22 @@ describe.skipIf(why !== undefined)('faults of a real RabbitMQ', () => {
   const send = (bus: EventBus, key: string, message_id: string) => bus.publish({ exchange: '', key, message_id, body: encode(message_id) });
   /** Publishes a message until a queue has it. */
   const insist = (bus: EventBus, key: string, message_id: string) =>
-    until(`the confirm of ${message_id}`, async () => (await send(bus, key, message_id)).routed || undefined);
+    until(`the confirm of ${message_id}`, async () => (await send(bus, key, message_id)).routed || undefined).catch((error) =>
+      telling(error),
+    );
   /** What is to be known where something did not come. */
   const outlook = async () => {
-    const queues = await rabbit.server.ctl('list_queues', 'name', 'messages_ready', 'messages_unacknowledged', 'consumers');
+    const queues = await rabbit.server.ctl('list_queues', 'name', 'state', 'messages_ready', 'messages_unacknowledged', 'consumers');
     return `${queues}\n${JSON.stringify(rabbit.lines.slice(-20))}`;
+  };
+  const telling = async (error: Error) => {
+    throw new Error(`${error.message}\n${await outlook()}`);
   };
 
   test('killed and started again in the middle of publishing: nothing confirmed is lost, consumers go on', async () => {
     const bus = rabbit.open();
     const [stored, handled] = [await queue(bus, 'stored'), await queue(bus, 'handled')];
+    await rabbit.server.persist();
     const seen = new Set<string>();
     const consumer = await bus.consume(handled, async ({ message_id }) => void seen.add(message_id), { prefetch: 10 });
     const confirmed: string[] = [];
@@ -67,9 +73,7 @@ describe.skipIf(why !== undefined)('faults of a real RabbitMQ', () => {
     expect(confirmed.filter((id) => !found.has(id))).toEqual([]);
 
     await insist(bus, handled, 'after the restart');
-    await until('the consumer', async () => seen.has('after the restart')).catch(async (error) => {
-      throw new Error(`${error.message}\n${await outlook()}`);
-    });
+    await until('the consumer', async () => seen.has('after the restart')).catch(telling);
     await consumer.stop();
   });
 

@@ -121,6 +121,7 @@ describe.skipIf(why !== undefined)('falling forward to a real RabbitMQ', () => {
 
   test('the broker is killed while messages go over, and started again: all of them arrive, in order', async () => {
     await environment(rabbit.open());
+    await rabbit.server.persist();
     const node = start(0, 4000);
     await until('some', async () => (await published()).length >= 1000);
     await rabbit.server.kill();

@@ -59,6 +59,7 @@ describe.skipIf(why !== undefined)('events of the overlay on a real RabbitMQ', (
   test('what is committed while it is away comes when it is back, in order', async () => {
     const bus = rabbit.open();
     await listen(bus);
+    await rabbit.server.persist();
     const harness = await start(rabbit.open());
     const names: string[] = [];
     const tell = async (count: number) => {

@@ -71,10 +71,4 @@ describe('the Worker on wrangler dev', () => {
     await until('the confirmation', async () => (await node?.client.health())?.body.confirmed === true);
     expect((await node.client.health()).body.role).toBe('leader');
   });
-
-  it('says what it is', async () => {
-    const answer = await fetch(worker.url);
-    expect(answer.status).toBe(200);
-    expect(await answer.text()).toContain(`bootplane doctor --cloud ${worker.url}`);
-  });
 });
