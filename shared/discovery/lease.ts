@@ -57,6 +57,8 @@ export interface Holding {
   renew(): Promise<Claim>;
   /** When to renew next, by the monotonic clock. Default: after a third of the lease. */
   nextAt?(lease: Lease): number;
+  /** The highest epoch that is known here. Who has led no more for a moment does not lead again below it. */
+  highest?(): number;
 }
 
 /**
@@ -65,7 +67,7 @@ export interface Holding {
  */
 export async function holdLease(deps: DiscoveryDeps, holding: Holding, signal: AbortSignal): Promise<LeaseEnd> {
   const { clock, log, random } = deps;
-  const { lease, renew, nextAt = ({ held }) => renewAtMs(held) } = holding;
+  const { lease, renew, nextAt = ({ held }) => renewAtMs(held), highest = () => 0 } = holding;
   const soon = () => clock.monotonic() + jittered(lease.held.expires_in_ms / 10, random.next());
   let next = nextAt(lease);
   while (!signal.aborted) {
@@ -81,6 +83,7 @@ export async function holdLease(deps: DiscoveryDeps, holding: Holding, signal: A
         continue;
       }
       if (claim.granted.epoch !== lease.epoch) return { regained: claim.granted };
+      if (highest() > lease.epoch && !holds(lease, clock)) return 'lapsed';
       lease.held = claim.granted.held;
       next = nextAt(lease);
     } catch (error) {

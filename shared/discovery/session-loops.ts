@@ -149,7 +149,8 @@ export async function leaseLoop(session: Session): Promise<void> {
   if (lease === undefined) return;
   const timeout_ms = () => Math.max(1, Math.min(CALL_TIMEOUT_MS, leaseLeftMs(lease, node.deps.clock)));
   const client = connect({ ...node, signal }, { ...located, timeout_ms });
-  const end = await holdLease(node.deps, { lease, renew: () => claimLease(node.deps, client, { epoch: lease.epoch }) }, signal);
+  const renew = () => claimLease(node.deps, client, { epoch: lease.epoch });
+  const end = await holdLease(node.deps, { lease, renew, highest: () => node.epochs.highest }, signal);
   if (end === 'ended') return;
   if (typeof end === 'object') return leadAnew(session, end.regained);
   node.deps.log.warn(end === 'lost' ? 'another node leads now' : 'the lease ran out before it could be renewed', { epoch: lease.epoch });
