@@ -105,7 +105,8 @@ describe('real nodes, and a Worker that is not well', () => {
     expect(await pidOfService()).toBe(before.service);
     await worker.resume();
     expect(await running()).toEqual(before);
-    expect((await cloud.nodes()).body.nodes).toHaveLength(2);
+    // It may have gone before the leader had told it of the other one.
+    await until('both nodes at the cloud', async () => (await cloud.nodes()).body.nodes.length === 2);
   });
 
   it.each<Mood>(['failing', 'cut', 'silent'])(
