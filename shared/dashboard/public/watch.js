@@ -48,8 +48,9 @@ export function watch({ api, site, isNode, holders, refused }) {
     if (isOver()) return every;
     const errors = outcomes.filter((error) => error instanceof Error);
     const unknown = errors.find((error) => error instanceof Refused && error.status === 401);
+    const silence = errors.find((error) => error instanceof NoAnswer);
     if (unknown !== undefined) refused(unknown.message);
-    else say(errors.some((error) => error instanceof NoAnswer) ? `${errors[0]?.message}. The page tries again by itself.` : undefined);
+    else say(silence === undefined ? undefined : `${silence.message}. The page tries again by itself.`);
     return Math.max(every, ...errors.map((error) => (error instanceof Refused ? error.retry_after_ms : 0)));
   }
 
