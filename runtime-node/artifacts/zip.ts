@@ -45,6 +45,8 @@ async function take(tree: Tree, zip: ZipFile, entry: Entry): Promise<void> {
     throw unsafe(name, 'it is a device or a pipe, and only files, folders and links are unpacked');
   if (entry.isEncrypted()) throw new UnpackError('bad_archive', `the entry ${JSON.stringify(name)} of the zip is encrypted`);
   const body = await zip.openReadStreamPromise(entry);
+  // It may fail before anybody reads it, while its folder is made: whoever reads it then is told, and nobody has to hear it now.
+  body.on('error', () => {});
   return type === SYMLINK ? tree.symbolicLink(name, await readLink(name, body)) : tree.file(name, mode, body);
 }
 

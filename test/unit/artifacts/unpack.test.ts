@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { UnpackError, type UnpackLimits } from '../../../runtime-node/artifacts/tree.ts';
+import { type Tree, UnpackError, type UnpackLimits } from '../../../runtime-node/artifacts/tree.ts';
 import { packingOf, unpack } from '../../../runtime-node/artifacts/unpack.ts';
+import { unpackZip } from '../../../runtime-node/artifacts/zip.ts';
 import { sha256, tarOf, tgzOf, zipOf } from '../../support/archives.ts';
+import { until } from '../../support/until.ts';
 
 let home: string;
 beforeEach(async () => {
@@ -201,6 +203,19 @@ describe('what is refused, and writes nothing outside', () => {
       await rm(join(home, 'in'), { recursive: true });
       await mkdir(join(home, 'in'));
     }
+  });
+
+  test('an entry of a zip that turns out bad before anybody reads it is an error and no crash', async () => {
+    const seen: string[] = [];
+    const file = async (name: string, _mode: number, body: Readable) => {
+      seen.push(name);
+      await until('the entry to fail', async () => body.errored !== null);
+      for await (const _ of body);
+    };
+    const packed = Readable.from([zipOf([{ name: 'a', body: 'x'.repeat(1000), claimed: 10 }])]);
+    const unpacking = unpackZip({ file } as unknown as Tree, packed, join(home, 'scratch'));
+    await expect(unpacking).rejects.toMatchObject({ kind: 'bad_archive' });
+    expect(seen).toEqual(['a']);
   });
 
   test('an abort ends it, and an error of the source is told as it is', async () => {
