@@ -10,7 +10,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { RateLimit } from '../ports/rate-limit.ts';
 import { type FileDeps, messageOf } from './json-file.ts';
-import { type KnownNode, readKnownNodes, writeKnownNodes } from './known-nodes-file.ts';
+import { type KnownNode, readKnownNodes, type StoredNode, writeKnownNodes } from './known-nodes-file.ts';
 
 /** What is known is asked again after about this long, milliseconds: so long a credential that was taken back may count on. */
 export const ASK_AGAIN_MS = 3_600_000;
@@ -51,11 +51,9 @@ export interface KnownNodes {
   nodeOf(credential: string, proof?: string): Promise<WhoseCredential>;
 }
 
-interface Known extends KnownNode {
+interface Known extends Omit<StoredNode, 'sha256'> {
   /** When to ask again, by the monotonic clock. */
   due_at: number;
-  /** One that has ended is of no use: nobody proves it, and its node has another one every few minutes. */
-  readonly is_jwt?: boolean;
 }
 
 /**
@@ -77,7 +75,7 @@ export function createKnownNodes(deps: KnownNodesDeps): KnownNodes {
   const keep = (sha256: string, node: Omit<Known, 'due_at'>, due_ms: number) => {
     const before = known.get(sha256);
     known.delete(sha256);
-    for (const [one, { is_jwt, ...ended }] of known) if (is_jwt && isOver(clock, ended)) known.delete(one);
+    for (const [one, held] of known) if (held.is_jwt === true && isOver(clock, held)) known.delete(one);
     makeRoom(known, MOST_KNOWN);
     takenBack.delete(sha256);
     known.set(sha256, { ...node, due_at: clock.monotonic() + due_ms });
@@ -194,7 +192,7 @@ function createStore(deps: KnownNodesDeps, known: Map<string, Known>) {
     isWriting = true;
     for (; isDirty; await clock.sleep(WRITE_GAP_MS)) {
       isDirty = false;
-      await writeKnownNodes(deps, { fleet, nodes: [...known].map(([sha256, one]) => ({ sha256, ...toNode(one) })) });
+      await writeKnownNodes(deps, { fleet, nodes: [...known].map(([sha256, { due_at, ...one }]) => ({ sha256, ...one })) });
     }
     isWriting = false;
   };
