@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, readEvents, UnreachableError } from '../../shared/client.ts';
-import type { EventRecord } from '../../shared/contract/event.ts';
+import { type EventRecord, MAX_LAST_EVENTS } from '../../shared/contract/event.ts';
 import type { Define } from './command.ts';
 import { connect } from './connect.ts';
 import { wholeNumber } from './document.ts';
@@ -18,9 +18,6 @@ Examples:
 const RECONNECT_AFTER_MS = 1_000;
 /** A node that was seen and is away for longer than this many tries is given up. */
 const GIVE_UP_AFTER_TRIES = 60;
-
-/** What `last` of the API goes up to. */
-const MOST_LAST = 500;
 
 interface EventFlags {
   readonly follow?: boolean;
@@ -53,7 +50,7 @@ async function readPast(client: Client, flags: EventFlags): Promise<{ shown: Eve
   let cursor = flags.after;
   let shown: EventRecord[] = [];
   for (;;) {
-    const first = last <= MOST_LAST ? { last } : {};
+    const first = last <= MAX_LAST_EVENTS ? { last } : {};
     const { body } = await client.events(cursor === undefined ? first : { after: cursor });
     shown = [...shown, ...body.events].slice(-last);
     const newest = body.events.at(-1)?.cursor;

@@ -25,6 +25,8 @@ export const BootstrapEvent = z
 export type BootstrapEvent = z.infer<typeof BootstrapEvent>;
 
 export const MAX_EVENTS = 100;
+/** What `last` of the event log goes up to: the newest so many in one answer. */
+export const MAX_LAST_EVENTS = 500;
 export const BootstrapEvents = z.union([BootstrapEvent, z.array(BootstrapEvent).min(1).max(MAX_EVENTS)]).meta({ id: 'BootstrapEvents' });
 
 /** What the overlay carries beside the bootstrap events. `overlay.heartbeat` is never stored. */

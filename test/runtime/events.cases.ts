@@ -220,6 +220,14 @@ function streamCases(start: Start): void {
       expect(text).toContain('"node_id":"c"');
     });
 
+    it('refuses last, which is of a page, and does not leave it out', async () => {
+      const headers = { accept: 'text/event-stream' };
+      expect(await call(harness, 'GET /v1/events?last=2', { headers })).toMatchObject({
+        status: 400,
+        body: { code: 'invalid_parameter', errors: [{ pointer: '/last' }] },
+      });
+    });
+
     it('answers a malformed Last-Event-ID with bad_request', async () => {
       const headers = { accept: 'text/event-stream', 'last-event-id': 'x' };
       expect(await call(harness, 'GET /v1/events', { headers })).toMatchObject({ status: 400, body: { code: 'bad_request' } });

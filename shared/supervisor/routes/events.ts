@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { EventList } from '../../contract/event.ts';
+import { EventList, MAX_LAST_EVENTS } from '../../contract/event.ts';
 import { Id } from '../../contract/ids.ts';
 import type { Caller } from '../auth.ts';
 import type { Context } from '../context.ts';
@@ -14,7 +14,7 @@ const Cursor = z.string().regex(/^\d{1,15}$/, 'must be the cursor of an event');
 
 const EventQuery = PageQuery.extend({
   after: Cursor.optional(),
-  last: z.coerce.number().int().min(1).max(500).optional().meta({ description: 'The newest so many, instead of a page' }),
+  last: z.coerce.number().int().min(1).max(MAX_LAST_EVENTS).optional().meta({ description: 'The newest so many, instead of a page' }),
   site: Id.optional(),
 }).refine(({ after, last }) => after === undefined || last === undefined, {
   path: ['last'],
@@ -46,6 +46,7 @@ function list(context: Context): Route {
     async handle({ caller, query, request }) {
       const { fleet } = caller;
       if (request.headers.get('accept')?.includes('text/event-stream')) {
+        if (query.last !== undefined) throw notOfStream();
         const after = resumeAt(request, query.after);
         return streamEvents(context, { fleet, site: query.site, after, ...endOf(caller), signal: request.signal });
       }
@@ -57,6 +58,11 @@ function list(context: Context): Route {
       return json({ events: items.map(toEventRecord), ...next });
     },
   });
+}
+
+function notOfStream(): ProblemError {
+  const detail = 'is of a page: a stream goes on behind `after`, or starts with what happens now';
+  return new ProblemError('invalid_parameter', `last: ${detail}`, { errors: [{ pointer: '/last', detail }] });
 }
 
 /** A key that was revoked and a token that has expired must not read on: whoever has such a one opens a stream again and again. */

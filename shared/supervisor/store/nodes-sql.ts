@@ -1,11 +1,10 @@
 import { type SQL, sql } from 'drizzle-orm';
-import { LOST_AFTER_TTLS } from '../../decide/ttl.ts';
 import type { Database } from '../../ports/database.ts';
 import type { Current } from '../current.ts';
 import { heardAt } from './heard.ts';
 import { nodes } from './schema.ts';
 import { arg, compileSql, nowOf, repeatable } from './sql.ts';
-import { marginMsOf, nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
+import { livenessSql, marginMsOf, nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
 
 export type NodeRow = typeof nodes.$inferSelect;
 
@@ -112,13 +111,6 @@ function compileWrites(database: Database) {
     leave: compileSql<{ site: string }>(sql`
       update nodes set left_at = ${now}, uplink_epoch = null where fleet = ${arg('fleet')} and node_id = ${arg('node_id')} and left_at is null returning site`),
   };
-}
-
-/** What `livenessOf` says of a row. */
-function livenessSql(now: SQL<number>, timing: Timing): SQL {
-  const [silent, ttl] = [silenceMsOf(now, timing), nodeTtlMsOf(timing)];
-  return sql`case when left_at is not null then 'left' when ${silent} <= ${ttl} then 'online'
-    when ${silent} <= ${sql.raw(String(LOST_AFTER_TTLS))} * ${ttl} then 'late' else 'lost' end`;
 }
 
 function compileReads(database: Database, timing: Timing) {

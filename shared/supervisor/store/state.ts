@@ -2,7 +2,7 @@ import { type SQL, sql } from 'drizzle-orm';
 import type { Component, ComponentOutcome } from '../../contract/status.ts';
 import type { Database } from '../../ports/database.ts';
 import { arg, compileSql, nowOf, repeatable } from './sql.ts';
-import { nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
+import { lostAfterMs, nodeTtlMsOf, silenceMsOf, type Timing } from './timing.ts';
 
 export interface ServiceCount {
   readonly name: string;
@@ -76,12 +76,12 @@ function compileQueries(database: Database, timing: Timing) {
   // Left the choice, the planner walks the fleet and not the site.
   const ofSite = sql`nodes indexed by nodes_by_site`;
   const here = sql`nodes.fleet = ${arg('fleet')} and nodes.site = ${arg('site')}`;
-  const alive = sql`left_at is null and ${silence} <= 3 * ${ttl}`;
+  const alive = sql`left_at is null and ${silence} <= ${lostAfterMs(ttl)}`;
   // Materialized, so that silence and TTL are worked out once for each node.
   const count = (from: SQL) => sql`
     with heard as materialized (select iif(left_at is null, ${silence}, null) as silent, ${ttl} as ttl_ms from ${from})
-    select coalesce(sum(silent <= ttl_ms), 0) as online, coalesce(sum(silent > ttl_ms and silent <= 3 * ttl_ms), 0) as late,
-      coalesce(sum(silent > 3 * ttl_ms), 0) as lost, count(*) - count(silent) as "left" from heard`;
+    select coalesce(sum(silent <= ttl_ms), 0) as online, coalesce(sum(silent > ttl_ms and silent <= ${lostAfterMs(sql`ttl_ms`)}), 0) as late,
+      coalesce(sum(silent > ${lostAfterMs(sql`ttl_ms`)}), 0) as lost, count(*) - count(silent) as "left" from heard`;
   return {
     siteNodes: repeatable(compileSql<NodeCounts>(count(sql`${ofSite} where ${here}`))),
     fleetNodes: repeatable(compileSql<NodeCounts>(count(sql`nodes where nodes.fleet = ${arg('fleet')}`))),

@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { LOST_AFTER_TTLS } from '../../decide/ttl.ts';
 import { heardAt } from './heard.ts';
 import { ttlMsOf } from './sql.ts';
 
@@ -33,4 +34,16 @@ export function marginMsOf(timing: Timing): SQL<number> {
 /** For how long a node is silent for sure, milliseconds: since its row was written, without what need not be written. */
 export function silenceMsOf(now: SQL<number>, timing: Timing): SQL<number> {
   return sql`(${now} - ${heardAt} - ${marginMsOf(timing)})`;
+}
+
+/** A node that is silent for longer than this is lost, milliseconds. */
+export function lostAfterMs(ttl: SQL): SQL {
+  return sql`${sql.raw(String(LOST_AFTER_TTLS))} * ${ttl}`;
+}
+
+/** What `livenessOf` says of a row. */
+export function livenessSql(now: SQL<number>, timing: Timing): SQL {
+  const [silent, ttl] = [silenceMsOf(now, timing), nodeTtlMsOf(timing)];
+  return sql`case when left_at is not null then 'left' when ${silent} <= ${ttl} then 'online'
+    when ${silent} <= ${lostAfterMs(ttl)} then 'late' else 'lost' end`;
 }
