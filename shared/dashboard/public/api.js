@@ -9,10 +9,6 @@ export class Refused extends Error {
     this.status = problem.status;
     this.retry_after_ms = Number(retry_after ?? 0) * 1000 || 0;
   }
-  /** The same call may be answered later. */
-  get mayPass() {
-    return this.status >= 500 || this.status === 429;
-  }
 }
 
 /** Nobody answered, or not whole. */
@@ -22,6 +18,14 @@ export class NoAnswer extends Error {
     super(`${location.origin} does not answer`, { cause });
     this.name = 'NoAnswer';
   }
+}
+
+/**
+ * The same call may be answered later.
+ * @param {unknown} error
+ */
+export function mayPass(error) {
+  return error instanceof NoAnswer || (error instanceof Refused && (error.status >= 500 || error.status === 429));
 }
 
 /** How long an answer may take, milliseconds. */

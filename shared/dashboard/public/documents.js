@@ -18,12 +18,11 @@ const SHOWN = 20;
 
 /**
  * What is published, and what was before.
- * @param {number} at which of `NOUNS`
+ * @param {Noun} noun
  * @param {Published} published
  * @param {number} now
  */
-export function documentView(at, { document, history }, now) {
-  const { kind, title } = /** @type {Noun} */ (NOUNS[at]);
+export function documentView({ kind, title }, { document, history }, now) {
   if (document === undefined) {
     return [el('h2', {}, title), el('p', { class: 'quiet' }, `Nothing is published: bootplane ${kind} publish FILE does that.`)];
   }

@@ -4,7 +4,7 @@
  * Makes an element. Whatever a fleet says becomes text and never markup.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, string | boolean | ((event: Event) => void)>} attributes a function listens to the event of that name; `false` leaves an attribute out
+ * @param {Record<string, string | true | ((event: Event) => void)>} attributes a function listens to the event of that name
  * @param {...(Child | readonly Child[])} children what is undefined is left out
  * @returns {HTMLElementTagNameMap[Tag]}
  */
@@ -12,7 +12,7 @@ export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(name, value);
-    else if (value !== false) element.setAttribute(name, value === true ? '' : value);
+    else element.setAttribute(name, value === true ? '' : value);
   }
   for (const child of children.flat()) if (child !== undefined) element.append(typeof child === 'number' ? String(child) : child);
   return element;

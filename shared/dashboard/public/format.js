@@ -50,9 +50,6 @@ const TONES = {
   pending: 'warn',
   ok: 'good',
   degraded: 'warn',
-  present: 'good',
-  forwarding: 'warn',
-  away: 'bad',
 };
 
 /**

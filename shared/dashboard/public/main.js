@@ -1,4 +1,4 @@
-import { createApi, NoAnswer, Refused, whyNot } from './api.js';
+import { createApi, mayPass, Refused, whyNot } from './api.js';
 import { el } from './dom.js';
 import { repeat } from './pace.js';
 import { dropSession, isSessionKept, keepSession, keptSession } from './session.js';
@@ -62,8 +62,7 @@ function enter(session) {
       return AGAIN_MS;
     } catch (error) {
       if (hasEnded) return AGAIN_MS;
-      const mayPass = error instanceof NoAnswer || (error instanceof Refused && error.mayPass);
-      if (mayPass) say(`${whyNot(error)}. The page tries again by itself.`);
+      if (mayPass(error)) say(`${whyNot(error)}. The page tries again by itself.`);
       else signedOut(whyNot(error));
       return Math.max(AGAIN_MS, error instanceof Refused ? error.retry_after_ms : 0);
     }

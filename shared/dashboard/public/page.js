@@ -24,9 +24,9 @@ export function createPage({ main, where }, { now, open, more, turnTo }) {
     components: createPart('section', 'components', ''),
     events: createPart('section', 'events', 'The events'),
   };
-  const documents = NOUNS.map(({ kind, title }) => createPart('section', kind, `The ${title}`));
+  const documents = NOUNS.map((noun) => ({ noun, part: createPart('section', noun.kind, `The ${noun.title}`) }));
   const { events, ...before } = parts;
-  const both = el('div', { class: 'documents' }, ...documents.map(({ section }) => section));
+  const both = el('div', { class: 'documents' }, ...documents.map(({ part }) => part.section));
   main.replaceChildren(...Object.values(before).map(({ section }) => section), both, events.section);
   /** @type {{ health?: Health, state?: SiteState }} */
   const known = {};
@@ -67,9 +67,9 @@ export function createPage({ main, where }, { now, open, more, turnTo }) {
       miss: parts.events.miss,
     },
     /** In the order of `NOUNS`. */
-    documents: documents.map(({ draw, miss }, at) => ({
-      draw: (/** @type {Published} */ found) => draw(found, () => documentView(at, found, now())),
-      miss,
+    documents: documents.map(({ noun, part }) => ({
+      draw: (/** @type {Published} */ found) => part.draw(found, () => documentView(noun, found, now())),
+      miss: part.miss,
     })),
   };
 }

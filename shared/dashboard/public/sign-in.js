@@ -16,12 +16,7 @@ export function signInForm({ why, submit }) {
     title: 'A credential has only the characters of ASCII',
     ...plain,
   });
-  const fleet = el('input', {
-    id: 'fleet',
-    autocomplete: 'off',
-    spellcheck: 'false',
-    placeholder: 'only for a credential of several fleets',
-  });
+  const fleet = el('input', { id: 'fleet', placeholder: 'only for a credential of several fleets', ...plain });
   const keep = el('input', { id: 'keep', type: 'checkbox' });
   /** @param {Event} event */
   const enter = (event) => {

@@ -1,7 +1,7 @@
 import { el } from './dom.js';
 
 /** The names that sites may have: `Id` of the contract. */
-const SITE = '[A-Za-z0-9][A-Za-z0-9._\\-]{0,127}';
+export const SITE = '[A-Za-z0-9][A-Za-z0-9._\\-]{0,127}';
 
 /** A site can be named in the address, to come back to it or to send it to somebody. */
 export function siteOfAddress() {

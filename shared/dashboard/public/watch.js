@@ -9,7 +9,6 @@ import { updateTimes } from './time.js';
 import { healthReader, sitesOf } from './who.js';
 
 /** @import { Api } from './api.js' */
-/** @import { SiteState } from '../../contract/status.ts' */
 
 /** How often a node is asked, and how often a cloud, whose requests are paid for: milliseconds. */
 const EVERY_MS = { node: 5_000, cloud: 30_000 };
@@ -34,7 +33,8 @@ export function watch({ api, site, isNode, holders, refused }) {
 
   async function look() {
     const { page, reader } = view;
-    const isOver = () => page !== view.page || hasEnded;
+    const mine = ++looks;
+    const isOver = () => mine !== looks || hasEnded;
     const state = reader.state();
     const outcomes = await Promise.all([
       put(page.health, healthOf(), isOver),
@@ -76,6 +76,8 @@ export function watch({ api, site, isNode, holders, refused }) {
   }
 
   let hasEnded = false;
+  /** How many were begun. What an earlier one still brings is not of what is asked for now. */
+  let looks = 0;
   const control = siteControl(view.site, { choose, sites: () => sitesOf(api) });
   holders.controls.prepend(control.label);
   const followAddress = () => choose(siteOfAddress() ?? site);
@@ -97,7 +99,7 @@ export function watch({ api, site, isNode, holders, refused }) {
  * @template T
  * @param {{ draw: (value: T) => void, miss: (why: string) => void } | undefined} part
  * @param {Promise<T>} coming
- * @param {() => boolean} isOver another site is shown by now, or nobody is signed in
+ * @param {() => boolean} isOver something else is asked for by now, or nobody is signed in
  * @returns {Promise<Error | undefined>}
  */
 async function put(part, coming, isOver) {

@@ -1,7 +1,7 @@
-import { Refused } from './api.js';
+import { mayPass, Refused } from './api.js';
 
 /** @import { Api } from './api.js' */
-/** @import { Health, SiteState } from '../../contract/status.ts' */
+/** @import { Health } from '../../contract/status.ts' */
 
 /**
  * What whoever answers says of itself. Some nodes do not know a key that another node or the cloud has issued, and tell
@@ -32,9 +32,12 @@ export async function whoAmI(api) {
   if (health.fleet !== undefined) return { kind: 'fleet', health, site: health.site ?? (await usualSite(api)) };
   const asked = await api.get('/v1/state').catch((/** @type {unknown} */ error) => error);
   if (!(asked instanceof Error)) return { kind: 'fleet', health, site: await usualSite(api) };
-  const fleets = await fleetsOf(api).catch(() => undefined);
-  if (fleets === undefined) throw asked;
-  return { kind: 'admin', fleets };
+  try {
+    return { kind: 'admin', fleets: await fleetsOf(api) };
+  } catch (error) {
+    // Of who is no admin the first answer says why; an admin is asked for again.
+    throw mayPass(error) ? error : asked;
+  }
 }
 
 /** All of them. @param {Api} api */
