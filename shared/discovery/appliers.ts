@@ -5,10 +5,11 @@ import { roleOf } from '../decide/roles.ts';
 import type { ComponentDiff, Desired } from '../reconcile/types.ts';
 import { createEnvironmentApplier } from './apply-environment.ts';
 import { createServicesApplier } from './apply-services.ts';
-import type { Documents } from './documents.ts';
+import type { Documents, HeldPlan } from './documents.ts';
 import { selectDraft } from './draft-services.ts';
+import { reportsOf } from './heartbeat.ts';
 import type { Refusals } from './refusals.ts';
-import { selectServices } from './select.ts';
+import { selectServices, takenUntold } from './select.ts';
 import type { StepsLog } from './steps-log.ts';
 import type { DiscoveryDeps } from './types.ts';
 
@@ -53,10 +54,12 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied, le
     onApplied: (components) => finish('environment', Object.entries(components) as [Component, ComponentStatus][]),
   });
 
-  const applyPlan = ({ held, answer }: NonNullable<Documents['plan']>) => {
+  const select = ({ held, answer, told }: HeldPlan) =>
+    selectServices(answer, held, node, told === undefined ? [] : takenUntold(answer, told, reportsOf(deps.services)));
+  const applyPlan = (plan: HeldPlan) => {
     hasPlan = true;
-    const selection = selectServices(answer, held, node);
-    const { generation, hash } = held.document.meta;
+    const selection = select(plan);
+    const { generation, hash } = plan.held.document.meta;
     for (const { name, reason } of selection.refused)
       refusals.refuse({ topic: `service ${name}`, component: 'services', action: 'refuse-service', message: reason, generation, hash });
     const names = selection.refused.map(({ name }) => name);
@@ -68,7 +71,7 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied, le
     const diffs = profile === undefined ? [] : await deps.environment.diff({ body: profile, ...NOT_PUBLISHED });
     if (plan === undefined) return diffs;
     const held = documents.plan;
-    const has = held === undefined ? [] : selectServices(held.answer, held.held, node).services.body;
+    const has = held === undefined ? [] : select(held).services.body;
     const role = held?.answer.role ?? roleOf(node, leads() ? node.node_id : undefined);
     const { services, undecided } = selectDraft(plan, { ...node, role, has }, placed);
     const diff = await deps.services.diff({ body: services, ...NOT_PUBLISHED });
@@ -85,7 +88,7 @@ export function createAppliers({ deps, documents, refusals, steps, onApplied, le
     async diff(drafts) {
       if (drafts !== undefined) return diffDrafts(drafts);
       const { plan, profile } = documents;
-      const selected = plan === undefined ? undefined : selectServices(plan.answer, plan.held, node).services;
+      const selected = plan === undefined ? undefined : select(plan).services;
       return [
         ...(profile === undefined ? [] : await deps.environment.diff(desiredOf(profile))),
         ...(selected === undefined ? [] : [await deps.services.diff(selected)]),

@@ -7,6 +7,14 @@ import { type FileDeps, readJsonFile, setAside, writeJsonFile } from './json-fil
 import type { DiscoveryDeps } from './types.ts';
 import { type Refused, type Verdict, type Verified, verifyWire } from './verify.ts';
 
+/** The Cluster Plan with the answer that was made from it; never one without the other. */
+export interface HeldPlan {
+  readonly held: Held<'plan'>;
+  readonly answer: NodePlan;
+  /** What whoever answered had been told to run here before it was asked, by name. Undefined for what was cached. */
+  readonly told?: readonly string[];
+}
+
 /** A verified document with the tag that it came with. */
 export interface Held<K extends DocumentKind> extends Verified<K> {
   readonly etag?: string;
@@ -17,12 +25,11 @@ export interface Held<K extends DocumentKind> extends Verified<K> {
  * not be older after a power cut. Where the disk refuses it (it is full), it is shown all the same.
  */
 export interface Documents {
-  /** The Cluster Plan with the answer that was made from it; never one without the other. */
-  readonly plan: { readonly held: Held<'plan'>; readonly answer: NodePlan } | undefined;
+  readonly plan: HeldPlan | undefined;
   readonly profile: Held<'profile'> | undefined;
   /** Of cached documents that are whole and signed with another fleet key, in words: they are not used, and stay until others replace them. */
   readonly unverified: readonly string[];
-  keepPlan(held: Held<'plan'>, answer: NodePlan): Promise<void>;
+  keepPlan(plan: HeldPlan): Promise<void>;
   keepProfile(held: Held<'profile'>): Promise<void>;
 }
 
@@ -54,11 +61,13 @@ export async function openDocuments(deps: OpenDeps): Promise<Documents> {
     get unverified() {
       return [...unverified.values()];
     },
-    async keepPlan(held, answer) {
-      if (plan?.held === held && JSON.stringify(plan.answer) === JSON.stringify(answer)) return;
-      await makeRoom('plan');
-      await writeJsonFile(deps, FILES.plan, { ...toKept(held), answer });
-      plan = { held, answer };
+    async keepPlan(next) {
+      const { held, answer } = next;
+      if (plan?.held !== held || JSON.stringify(plan.answer) !== JSON.stringify(answer)) {
+        await makeRoom('plan');
+        await writeJsonFile(deps, FILES.plan, { ...toKept(held), answer });
+      }
+      plan = next;
     },
     async keepProfile(held) {
       await makeRoom('profile');
@@ -74,7 +83,7 @@ function toKept({ etag, document }: Held<DocumentKind>): z.input<typeof Kept> {
 
 type Unverified = Map<DocumentKind, string>;
 
-async function readPlan(deps: OpenDeps, unverified: Unverified): Promise<Documents['plan']> {
+async function readPlan(deps: OpenDeps, unverified: Unverified): Promise<HeldPlan | undefined> {
   const kept = await readJsonFile(deps, FILES.plan, KeptPlan);
   const held = kept && (await verifyKept(deps, 'plan', kept, unverified));
   return kept && held && { held, answer: kept.answer };

@@ -1,15 +1,14 @@
-import type { Answer, Client } from '../client.ts';
+import type { Client } from '../client.ts';
 import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import type { NodePlan } from '../contract/plan.ts';
 import { nameOf } from '../decide/emergency.ts';
-import { holdingPlaces } from '../decide/placement.ts';
 import type { NodeContext } from './context.ts';
-import type { Held } from './documents.ts';
+import type { Held, HeldPlan } from './documents.ts';
 import { OutdatedError } from './failure.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
 import { reportsOf, sendHeartbeat } from './heartbeat.ts';
 import { isOnLan } from './located.ts';
-import { isLater, matches } from './select.ts';
+import { isLater, matches, takenUntold } from './select.ts';
 import type { Exchange } from './sync-exchange.ts';
 
 /** A version may be published between two calls; then the plan is asked for again, this often at most. */
@@ -28,15 +27,16 @@ export async function poll(node: NodeContext, client: Client, exchange: Exchange
   let desired: DesiredGenerations = {};
   let isSettled = false;
   for (let ask = 1; !isSettled && ask <= MAX_ASKS; ask += 1) {
-    const answer = await askForPlan(node, client);
-    desired = answer.desired;
-    if (isOfAnother(node, answer.body)) throw new OutdatedError(`its plan answers are of ${answer.body.leader_node_id}, who leads by now`);
-    if (isOutdated(node, answer.body)) {
+    const { desired: current, ...asked } = await askForPlan(node, client);
+    const { answer } = asked;
+    desired = current;
+    if (isOfAnother(node, answer)) throw new OutdatedError(`its plan answers are of ${answer.leader_node_id}, who leads by now`);
+    if (isOutdated(node, answer)) {
       if (ask < MAX_ASKS) continue;
-      throw new OutdatedError(`its plan answers are of epoch ${answer.body.epoch}, though it is known to be past that`);
+      throw new OutdatedError(`its plan answers are of epoch ${answer.epoch}, though it is known to be past that`);
     }
-    await follow(node, answer.body);
-    isSettled = await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, answer.body);
+    await follow(node, answer);
+    isSettled = (await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, asked)) && !takesUntold(node, asked);
   }
   for (let ask = 1, isDone = false; !isDone && ask <= MAX_ASKS; ask += 1) {
     isDone = await settleProfile(node, { client, exchange, isLast: ask === MAX_ASKS });
@@ -72,24 +72,23 @@ function isOfAnother({ standing: { located } }: NodeContext, { leader_node_id }:
   return located?.leader !== undefined && isOnLan(located) && located.leader.node_id !== leader_node_id;
 }
 
+type Asked = Required<Pick<HeldPlan, 'answer' | 'told'>>;
+
 /** The answer of a control plane that has been told what runs here: one that takes away what it could not know of is asked for again. */
-async function askForPlan(node: NodeContext, client: Client): Promise<Answer<NodePlan>> {
+async function askForPlan(node: NodeContext, client: Client): Promise<Asked & { readonly desired: DesiredGenerations }> {
   for (let heartbeats = 0; ; heartbeats += 1) {
     const { told } = node.standing;
-    const answer = await client.plan(node.deps.identity.node_id);
-    const isOfNobody = isOfAnother(node, answer.body) || isOutdated(node, answer.body);
-    if (isOfNobody || heartbeats === MAX_HEARTBEATS || !takesUntold(node, answer.body, told)) return answer;
+    const { body: answer, desired } = await client.plan(node.deps.identity.node_id);
+    const asked = { answer, told };
+    const isOfNobody = isOfAnother(node, answer) || isOutdated(node, answer);
+    if (isOfNobody || heartbeats === MAX_HEARTBEATS || !takesUntold(node, asked)) return { ...asked, desired };
     await sendHeartbeat(node, client);
   }
 }
 
-/**
- * It takes away a service that came up after what was `told` before the ask, from what was cached perhaps: who knows that it runs here may
- * leave it here, and give the place of one that is only starting elsewhere.
- */
-function takesUntold({ deps }: NodeContext, { services }: NodePlan, told: readonly string[]): boolean {
-  const named = services.map(({ name }) => name);
-  return holdingPlaces(reportsOf(deps.services)).some((name) => !named.includes(name) && !told.includes(name));
+/** Also while the plan was fetched and written down: such a one is spared, until whoever leads has been told. */
+function takesUntold({ deps }: NodeContext, { answer, told }: Asked): boolean {
+  return takenUntold(answer, told, reportsOf(deps.services)).length > 0;
 }
 
 async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Promise<void> {
@@ -105,17 +104,18 @@ interface Ask {
 }
 
 /** False when another plan is published there by now, so that the answer has to be asked for again. */
-async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, answer: NodePlan): Promise<boolean> {
+async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, asked: Asked): Promise<boolean> {
   const { documents, deps } = node;
+  const { answer } = asked;
   const held = documents.plan?.held;
   if (answer.generation === undefined) {
     if (held !== undefined && !isLast && (await exchange.offer('plan'))) return false;
     return refuseMissingPlan(node, answer, held);
   }
-  if (held !== undefined && matches(answer, held)) return takePlan(node, held, answer);
+  if (held !== undefined && matches(answer, held)) return takePlan(node, { held, ...asked });
   const fetched = await fetchDocument(deps, { client, kind: 'plan', held });
   if (fetched.outcome === 'accepted') {
-    if (matches(answer, fetched.held)) return takePlan(node, fetched.held, answer);
+    if (matches(answer, fetched.held)) return takePlan(node, { held: fetched.held, ...asked });
     if (!isLast && isLater(fetched.held, answer)) return false;
   }
   if (fetched.outcome === 'behind' && !isLast && (await exchange.offer('plan'))) return false;
@@ -123,8 +123,8 @@ async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, 
   return refuse(node, 'plan', whyNotTaken(fetched, otherwise), held, fetched);
 }
 
-async function takePlan({ documents, refusals, supersedePlan }: NodeContext, held: Held<'plan'>, answer: NodePlan): Promise<true> {
-  await documents.keepPlan(held, answer);
+async function takePlan({ documents, refusals, supersedePlan }: NodeContext, plan: HeldPlan): Promise<true> {
+  await documents.keepPlan(plan);
   supersedePlan();
   refusals.clear('plan');
   return true;

@@ -1,6 +1,7 @@
+import type { ServiceReport } from '../contract/node.ts';
 import type { NodePlan, PlannedService } from '../contract/plan.ts';
 import { numberOf } from '../decide/emergency.ts';
-import { isEligible } from '../decide/placement.ts';
+import { holdingPlaces, isEligible } from '../decide/placement.ts';
 import type { Desired } from '../reconcile/types.ts';
 import type { Verified } from './verify.ts';
 
@@ -28,16 +29,26 @@ export function isLater({ document: { meta } }: Verified<'plan'>, { generation =
 }
 
 /**
+ * The services that an answer takes away and that came up after what was `told` before it was asked for, from what was cached
+ * perhaps: who knows that they run here may leave them here, and give away no place of theirs elsewhere.
+ */
+export function takenUntold({ services }: NodePlan, told: readonly string[], reports: readonly ServiceReport[]): string[] {
+  const named = services.map(({ name }) => name);
+  return holdingPlaces(reports).filter((name) => !named.includes(name) && !told.includes(name));
+}
+
+/**
  * What a node runs: the services of the verified plan that the answer names. The answer selects names
  * only, so a Supervisor that was taken over can start nothing that the fleet did not sign, nor start
- * it on a node that the signed placement keeps it from.
+ * it on a node that the signed placement keeps it from. `spared` go on as far as the plan has them for this node.
  */
-export function selectServices(answer: NodePlan, plan: Verified<'plan'>, node: SelectingNode): Selection {
+export function selectServices(answer: NodePlan, plan: Verified<'plan'>, node: SelectingNode, spared: readonly string[] = []): Selection {
   const { generation, hash } = plan.document.meta;
   const named = new Set(answer.services.map(({ name }) => name));
   const planned = new Set(plan.body.services.map(({ name }) => name));
   const strangers = [...named].filter((name) => !planned.has(name));
-  const chosen = plan.body.services.filter(({ name }) => named.has(name));
+  const isSpared = (service: PlannedService) => spared.includes(service.name) && mayRunOn(service, node);
+  const chosen = plan.body.services.filter((service) => named.has(service.name) || isSpared(service));
   const misplaced = chosen.filter((service) => !mayRunOn(service, node));
   return {
     services: { body: chosen.filter((service) => !misplaced.includes(service)), generation, hash },

@@ -76,6 +76,27 @@ describe('a boot with no Supervisor in reach', () => {
     expect(discovery.state()).toMatchObject({ source: 'cloud' });
   });
 
+  it('goes on with what came up while the plan was fetched, until the Supervisor was told of it', async () => {
+    const machine = await switchedOff({ lead: false });
+    const { clock, cloud } = machine;
+    cloud.publish(await planOf(['api', 'web'], { generation: 4 }));
+    let [told, isUp]: [unknown[], boolean] = [[], false];
+    cloud.before = async ({ path, body }) => {
+      if (path === '/v1/nodes/register' || path === '/v1/nodes/heartbeat') told = body.services_running as unknown[];
+      cloud.names = told.length > 0 ? ['api', 'web'] : ['api'];
+      // The answer comes when what is cached is being started, which is up when the plan has come.
+      if (path === '/v1/nodes/plan') await clock.sleep(1_200);
+      if (path.startsWith('/v1/cluster/plan?')) isUp = true;
+      return undefined;
+    };
+    const { discovery, services } = await boot(machine, { cloud_url: CLOUD, lead: false });
+    const { reports } = services;
+    services.reports = () => (isUp ? reports() : []);
+    await machine.elapse(10_000);
+    expect(machine.trace.filter((line) => line.startsWith('apply'))).toEqual(['apply 3: api, web', 'apply 4: api, web']);
+    expect(discovery.state()).toMatchObject({ source: 'cloud', generations: { plan: 4 } });
+  });
+
   it('does not wait for a cloud that swallows every packet', async () => {
     const machine = await switchedOff({ lead: true });
     machine.cloud.before = () => new Promise(() => undefined);
