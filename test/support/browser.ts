@@ -1,12 +1,10 @@
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
+import { programPath } from './program-path.ts';
 
 const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome'];
 
 function findBrowser(): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  return PROGRAMS.flatMap((program) => folders.map((folder) => join(folder, program))).find((path) => existsSync(path));
+  return PROGRAMS.map(programPath).find((path) => path !== undefined);
 }
 
 /** What keeps tests from opening a browser, or undefined. */

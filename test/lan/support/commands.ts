@@ -1,6 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { programPath } from '../../support/program-path.ts';
 
 const TOOLS = ['ip', 'nft', 'curl'] as const;
 const AVAHI = ['avahi-daemon', 'avahi-browse', 'avahi-publish-service', 'dbus-daemon'] as const;
@@ -26,7 +27,7 @@ export function runInside(namespace: string, command: readonly string[], seconds
 export function whyNoNetwork(): string | undefined {
   if (process.platform !== 'linux') return 'network namespaces are Linux only';
   if (process.getuid?.() !== 0) return 'network namespaces need root';
-  const missing = TOOLS.filter((tool) => !isInstalled(tool));
+  const missing = TOOLS.filter((tool) => programPath(tool) === undefined);
   if (missing.length > 0) return `not installed: ${missing.join(', ')} (apt-get install iproute2 nftables curl)`;
   const probe = `bplan-${process.pid}-probe`;
   try {
@@ -39,19 +40,14 @@ export function whyNoNetwork(): string | undefined {
 }
 
 export function whyNoAvahi(): string | undefined {
-  const missing = AVAHI.filter((tool) => !isInstalled(tool));
+  const missing = AVAHI.filter((tool) => programPath(tool) === undefined);
   return missing.length > 0 ? `not installed: ${missing.join(', ')} (apt-get install avahi-daemon avahi-utils dbus)` : undefined;
 }
 
 /** Of the switch with delay: Python for the devices that Node can't make. */
 export function whyNoDelay(): string | undefined {
-  if (!isInstalled('python3')) return 'not installed: python3';
+  if (programPath('python3') === undefined) return 'not installed: python3';
   return existsSync('/dev/net/tun') ? undefined : 'there is no /dev/net/tun';
-}
-
-function isInstalled(tool: string): boolean {
-  const folders = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`.split(':');
-  return folders.some((folder) => existsSync(`${folder}/${tool}`));
 }
 
 /** False for a zombie too, which still has a pid. */

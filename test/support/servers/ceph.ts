@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { freePort } from '../free-port.ts';
+import { programPath } from '../program-path.ts';
 import { until } from '../until.ts';
 
 const run = promisify(execFile);
@@ -26,8 +26,7 @@ const PROGRAMS = ['ceph', 'ceph-mon', 'ceph-osd', 'monmaptool', 'radosgw', 'rado
 
 /** Why Ceph can't be started here; undefined where it can. */
 export function whyNoCeph(): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  const missing = PROGRAMS.filter((program) => !folders.some((folder) => existsSync(join(folder, program))));
+  const missing = PROGRAMS.filter((program) => programPath(program) === undefined);
   if (missing.length > 0) return `needs ${missing.join(', ')} (apt install ceph-mon ceph-osd radosgw)`;
   return process.getuid?.() === 0 ? undefined : 'needs root';
 }

@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { freePort } from '../free-port.ts';
+import { programPath } from '../program-path.ts';
 import { until } from '../until.ts';
 
 const execute = promisify(execFile);
@@ -27,8 +28,8 @@ export interface RabbitMq {
   /** The lines that `rabbitmqctl` prints, fields separated by tabs. */
   list(...args: string[]): Promise<string[]>;
   /**
-   * What was declared is on its disk. Without that a queue or binding may be gone after `kill`, now and then: RabbitMQ 3.10 on
-   * Mnesia answers a declaration before it is written where it takes the log for written already.
+   * What was declared is on its disk. Without that a queue or binding of the last moments is gone after `kill`, now and then
+   * (seen with RabbitMQ 3.10).
    */
   persist(): Promise<void>;
   /** The broker dies as if its machine lost power; what it had on disk stays. */
@@ -44,8 +45,7 @@ const USER = 'guest';
 
 /** Why RabbitMQ can't be started here; undefined where it can. */
 export function whyNoRabbitMq(): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  const missing = PROGRAMS.filter((program) => !folders.some((folder) => existsSync(join(folder, program))));
+  const missing = PROGRAMS.filter((program) => programPath(program) === undefined);
   if (!existsSync(join(FOLDER, 'rabbitmq-server'))) missing.unshift('rabbitmq-server');
   return missing.length === 0 ? undefined : `needs ${missing.join(', ')} (apt install rabbitmq-server openssl)`;
 }
