@@ -121,7 +121,9 @@ async function proveLeader(
 ): Promise<StepResult | Pick<StepResult, 'candidates'>> {
   const { deps, epochs, peers } = context;
   if (node_id === deps.identity.node_id) return {};
-  const isLeader = (one: Found): one is FoundLeader => leadsElsewhere(one, deps.identity.node_id) && isFollowable(one.leads, epoch);
+  // Back to a lower epoch leads the row of the cloud alone, and not whoever the node that it names follows.
+  const knownTo = (one: Found) => (one.node_id === node_id ? epoch : Math.max(epoch, epochs.highest));
+  const isLeader = (one: Found): one is FoundLeader => leadsElsewhere(one, deps.identity.node_id) && isFollowable(one.leads, knownTo(one));
   const look = createLook(context, { timeout_ms: CHALLENGE_TIMEOUT_MS, isEnough: isLeader });
   look.add({ url: leader_url, node_id, epoch, via: 'peer' });
   await look.settled();

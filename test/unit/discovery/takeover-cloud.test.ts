@@ -123,6 +123,23 @@ describe('a leader with a cloud', () => {
   });
 });
 
+describe('a node that the cloud names as the leader, and that follows another', () => {
+  it('leads nobody on to one below the epoch that they have seen: back leads the row of the cloud alone', async () => {
+    fleet.cloud.reachable = false;
+    const [a, b] = await fleet.booted(2, { cloud_url: CLOUD });
+    expect(b?.state).toMatchObject({ leader_node_id: 'a', epoch: 1 });
+    await cloud().register({ node_id: 'b', capabilities: [], host: 'b', ip: '192.0.2.2', versions: {} });
+    await cloud().claim({ node_id: 'b', url: b?.url ?? '' }, 'default');
+    fleet.cloud.reachable = true;
+    fleet.partition = (from, to) => to === CLOUD && (from === a?.address || from === b?.address);
+    const c = fleet.machine('c', { cloud_url: CLOUD, lead: false }, { multicast: false });
+    c.files.texts.set('epoch.json', JSON.stringify({ epoch_seen: 3 }));
+    await c.boot();
+    await fleet.elapse(3000);
+    expect(c.state).toMatchObject({ source: 'cloud', leader_node_id: 'b' });
+  });
+});
+
 describe('a node whose copy leads', () => {
   it('meets it, and does not follow it as its leader, when the cloud names where it is', async () => {
     const copy = fleet.machine('copy');
