@@ -14,6 +14,7 @@ import type { ProcessHost } from '../shared/ports/process-host.ts';
 import type { Random } from '../shared/ports/random.ts';
 import type { StateFiles } from '../shared/ports/state-files.ts';
 import type { VectorIndex } from '../shared/ports/vector-index.ts';
+import { keepAges } from '../shared/supervisor/store/set-back.ts';
 import { createLocalBus } from './adapters/bus-local.ts';
 import { createProcessHost } from './adapters/child-process.ts';
 import { createNodeClock } from './adapters/clock.ts';
@@ -90,7 +91,9 @@ export async function compose(config: ComposeConfig, machine: Machine, node_id: 
     return port;
   };
   const migrations = readMigrations(join(packageRoot(), 'migrations'));
-  const database = opened(openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations, set_aside: damages.setAside }));
+  const database = opened(
+    openSqlite({ path: inDir('supervisor.sqlite'), clock, migrations, set_aside: damages.setAside, set_back: keepAges }),
+  );
   const embedded = await openEmbedded(data_dir, machine, opened);
   const externals = await openExternals(config, machine, opened);
   const forwards = await openForwards(data_dir, machine, { embedded, externals, opened });

@@ -2,6 +2,7 @@ import Sqlite from 'better-sqlite3';
 import type { Clock } from '../../shared/ports/clock.ts';
 import { type Database, DatabaseError, type Row, type Statement } from '../../shared/ports/database.ts';
 import { codeOf, messageOf } from '../thrown.ts';
+import { watchForSetBack } from './set-back-watch.ts';
 import { isDamage, openOrReplace, refuseDamage, type SetAside } from './sqlite-file/damage.ts';
 import { createPrivately, IN_MEMORY } from './sqlite-file/open.ts';
 import { applyMigrations, type Migration } from './sqlite-migrations.ts';
@@ -10,7 +11,12 @@ export interface SqliteOptions {
   /** A file, made (mode 0600) when it is not there, or `:memory:`. */
   readonly path: string;
   /** Judges every expiry in this database. */
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>;
+  /**
+   * What is run before anything else, in its transaction, when the clock was set back by so many milliseconds; undefined: by as many as it may
+   * have been while the file was closed, which is asked once, at first. Default: nothing.
+   */
+  readonly set_back?: (ms: number | undefined) => readonly Statement[];
   /** In order; those that the database has already are left out. See `readMigrations`. */
   readonly migrations?: readonly Migration[];
   /** How long a write waits for another process, milliseconds. Default 5000. */
@@ -62,15 +68,19 @@ function open(options: SqliteOptions): Sqlite.Database {
 class SqliteDatabase implements Database {
   readonly now = 'bootplane_now()';
   readonly #open: () => Sqlite.Database;
-  readonly #options: Pick<SqliteOptions, 'path' | 'set_aside'>;
+  readonly #options: SqliteOptions;
+  readonly #lookBack: () => number;
+  /** How far the clock was set back and nothing was done about it yet, milliseconds; undefined: nobody knows, the file was closed. */
+  #back: number | undefined;
   #sqlite: Sqlite.Database;
   readonly #prepared = new Map<string, Sqlite.Statement>();
   #waiting: Call[] = [];
   #closed = false;
 
-  constructor(open: () => Sqlite.Database, options: Pick<SqliteOptions, 'path' | 'set_aside'>) {
+  constructor(open: () => Sqlite.Database, options: SqliteOptions) {
     this.#open = open;
     this.#options = options;
+    this.#lookBack = watchForSetBack(options.clock);
     this.#sqlite = translate(open);
   }
 
@@ -136,14 +146,23 @@ class SqliteDatabase implements Database {
   #runTogether(calls: readonly Call[]): void {
     if (!this.#sqlite.open) this.#sqlite = this.#open();
     this.#rollback();
+    const first = this.#heedClock();
     // `immediate` takes the write lock at once: an upgrade in the middle could fail with busy.
-    this.#run(this.#onlyReads(calls) ? 'begin' : 'begin immediate');
+    this.#run(first.length === 0 && this.#onlyReads(calls) ? 'begin' : 'begin immediate');
+    for (const statement of first) this.#runStatement(statement);
     for (const call of calls) {
       this.#runAlone(call);
       // A full disk makes SQLite undo the whole transaction by itself: nobody's work is left.
       if (!this.#sqlite.inTransaction) throw call.error;
     }
     this.#run('commit');
+    this.#back = 0;
+  }
+
+  #heedClock(): readonly Statement[] {
+    const back = this.#lookBack();
+    if (this.#back !== undefined) this.#back += back;
+    return this.#back === 0 ? [] : (this.#options.set_back?.(this.#back) ?? []);
   }
 
   /** A single statement undoes itself when it fails; several need a savepoint. */

@@ -16,7 +16,7 @@ export function createDraftPlacement(options: Pick<SupervisorOptions, 'database'
     if (self === undefined || !self.leadership().leads) return undefined;
     const { node, lease, placement } = await store.state(fleet, self.node_id);
     if (node === undefined || lease?.node_id !== self.node_id) return undefined;
-    const members = await store.membersAsTheyAre(fleet, node.site);
+    const members = await store.members(fleet, node.site);
     const task = { fleet, node, lease, plan, plan_hash: '', ttl_seconds: node.ttl_seconds };
     return placeSite(task, members, placement).placed;
   };

@@ -41,6 +41,39 @@ describe('SQLite on Node', () => {
     await database.close();
   });
 
+  it('says that its clock was set back before anything else runs, in the same transaction, until that is on the disk', async () => {
+    const path = newPath();
+    const simulated = new SimulatedClock(1_000_000);
+    const told: (number | undefined)[] = [];
+    let fails = false;
+    const open = () =>
+      openSqlite({
+        ...{ path, clock: simulated },
+        set_back: (ms) => {
+          told.push(ms);
+          return fails ? one('insert into nowhere values (1)') : one(`insert into back values (${ms ?? 'null'})`);
+        },
+      });
+    const before = openSqlite({ path, clock: simulated });
+    await before.batch(one('create table back (ms)'));
+    await before.close();
+    const database = open();
+    const backs = async () => (await database.batch(one('select ms from back')))[0]?.map(({ ms }) => ms);
+    expect(await backs()).toEqual([null]);
+    await simulated.advance(5000);
+    simulated.jump(simulated.now() + 60_000);
+    expect(await backs()).toEqual([null]);
+    simulated.jump(simulated.now() - 30_000);
+    fails = true;
+    await expect(backs()).rejects.toThrow('no such table: nowhere');
+    fails = false;
+    simulated.jump(simulated.now() - 1000);
+    expect(await backs()).toEqual([null, 31_000]);
+    expect(await backs()).toEqual([null, 31_000]);
+    expect(told).toEqual([undefined, 30_000, 31_000]);
+    await database.close();
+  });
+
   it('is durable: WAL, synchronous=FULL, and what was answered is there when the file is opened again', async () => {
     const path = newPath();
     const database = openSqlite({ path, clock });

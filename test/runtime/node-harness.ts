@@ -3,6 +3,7 @@ import { openSqlite } from '../../runtime-node/adapters/sqlite.ts';
 import { readMigrations } from '../../runtime-node/adapters/sqlite-migrations.ts';
 import { deriveFleetKeys } from '../../shared/contract/fleet-keys.ts';
 import { createSupervisor } from '../../shared/supervisor/app.ts';
+import { keepAges } from '../../shared/supervisor/store/set-back.ts';
 import { watchSecrets } from '../support/planted-secrets.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { seededRandom } from '../support/seeded-random.ts';
@@ -14,7 +15,7 @@ export const migrations = readMigrations(new URL('../../migrations', import.meta
 /** A Supervisor on Node and SQLite behind a real HTTP listener on the loopback. */
 export async function startOnNode({ wrap, registryOf, ...options }: Adjust = {}): Promise<Harness & { clock: SimulatedClock }> {
   const clock = new SimulatedClock();
-  const sqlite = openSqlite({ path: ':memory:', clock, migrations });
+  const sqlite = openSqlite({ path: ':memory:', clock, migrations, set_back: keepAges });
   const database = wrap?.(sqlite) ?? sqlite;
   const keys = await deriveFleetKeys('default', FLEET_KEY);
   const emitted: Harness['emitted'] = [];

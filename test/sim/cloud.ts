@@ -27,7 +27,7 @@ export class Cloud implements Host {
   readonly supervisor: Supervisor;
 
   constructor({ fleet, keys, ttl_seconds, clock, random, log }: CloudOptions) {
-    this.file.useClock(() => clock.now());
+    this.file.useClock(clock);
     this.supervisor = createSupervisor({
       database: databaseOn(this.file, () => undefined),
       clock,

@@ -203,7 +203,7 @@ export class Machine implements Host {
     const machine = { clock, random, log, files };
     const identity = await identify(machine);
     const { database, storage, bus, vector } = this.disk;
-    database.useClock(() => this.clock.now());
+    database.useClock(clock);
     const ports = {
       database: databaseOn(database, turn),
       storage: gated(this.#watched('storage', storage), gate),

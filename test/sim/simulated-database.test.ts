@@ -49,7 +49,7 @@ describe('a simulated disk', () => {
   it('asks the clock of its machine each time', async () => {
     const file = DatabaseFile.migrated();
     const time = { now: 5.5 };
-    file.useClock(() => time.now);
+    file.useClock({ now: () => time.now, monotonic: () => 0 });
     const ask = () => file.transact([{ sql: 'select bootplane_now() as now', params: [] }]);
     expect(ask()).toEqual([[{ now: 5 }]]);
     time.now = 7;
@@ -58,7 +58,7 @@ describe('a simulated disk', () => {
 
   it('is empty and has its own time when it is new, whatever was closed before, and answers no more once it is closed', async () => {
     const before = DatabaseFile.migrated();
-    before.useClock(() => 1000);
+    before.useClock({ now: () => 1000, monotonic: () => 0 });
     await databaseOn(before, () => undefined).batch([insert(1)]);
     const read = 'select count(*) as events from events';
     expect(before.read(read)).toEqual([{ events: 1 }]);

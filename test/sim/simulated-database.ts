@@ -1,4 +1,7 @@
+import { watchForSetBack } from '../../runtime-node/adapters/set-back-watch.ts';
+import type { Clock } from '../../shared/ports/clock.ts';
 import { type Database, DatabaseError, type Row, type SqlValue, type Statement } from '../../shared/ports/database.ts';
+import { keepAges } from '../../shared/supervisor/store/set-back.ts';
 import { closeConnection, openConnection, type PreparedStatement } from './sqlite-connections.ts';
 
 /** Answers that are kept of each statement; when it is full it is emptied. */
@@ -10,6 +13,9 @@ export class DatabaseFile {
   /** By table, how often something may have been written to it. */
   readonly #writes = new Map<string, number>();
   #isClosed = false;
+  #lookBack = () => 0;
+  /** As `runtime-node/adapters/sqlite.ts` has it. */
+  #back: number | undefined = 0;
 
   private constructor(image?: Buffer) {
     this.#connection = openConnection(image);
@@ -25,8 +31,10 @@ export class DatabaseFile {
   }
 
   /** Whose clock judges every expiry: that of the machine that holds the disk. */
-  useClock(now: () => number): void {
-    this.#connection.now = now;
+  useClock(clock: Pick<Clock, 'now' | 'monotonic'>): void {
+    this.#connection.now = () => clock.now();
+    this.#lookBack = watchForSetBack(clock);
+    this.#back = undefined;
   }
 
   /** For the invariants, which look at a database after each event without asking its Supervisor. */
@@ -36,6 +44,15 @@ export class DatabaseFile {
 
   /** One transaction: all statements or none. */
   transact(statements: readonly Statement[]): Row[][] {
+    const back = this.#lookBack();
+    if (this.#back !== undefined) this.#back += back;
+    const first = this.#back === 0 ? [] : keepAges(this.#back);
+    const results = this.#transact([...first, ...statements]);
+    this.#back = 0;
+    return results.slice(first.length);
+  }
+
+  #transact(statements: readonly Statement[]): Row[][] {
     const [only] = statements;
     // A single statement is a transaction by itself.
     if (only !== undefined && statements.length === 1) return [this.#runAlone(only)];

@@ -1,4 +1,4 @@
-import { type SQL, sql } from 'drizzle-orm';
+import { sql } from 'drizzle-orm';
 import type { Database } from '../../ports/database.ts';
 import { placements } from './desired-schema.ts';
 import type { HeadRow } from './documents.ts';
@@ -69,11 +69,6 @@ export function createPlacementStore(database: Database, timing: Timing) {
     },
     /** Every node of a site that has not been dropped from the registry. */
     async members(fleet: string, site: string): Promise<MemberRow[]> {
-      const [, rows] = await database.batch([queries.forgetFuture.bind({ fleet, site }), queries.members.bind({ fleet, site })]);
-      return queries.members.read(rows);
-    },
-    /** As `members`, and writes nothing: who was heard in the future stays so. */
-    async membersAsTheyAre(fleet: string, site: string): Promise<MemberRow[]> {
       const [rows] = await database.batch([queries.members.bind({ fleet, site })]);
       return queries.members.read(rows);
     },
@@ -84,25 +79,6 @@ export function createPlacementStore(database: Database, timing: Timing) {
       await database.batch([queries.save.bind({ ...columns, ...lists })]);
     },
   };
-}
-
-/**
- * A clock that was set back leaves nodes heard in the future, who would count as online until then, those that were long gone with
- * them. The one of them that was heard last counts as heard now, and the others as much earlier as they were: who was lost stays
- * lost. Where somebody was heard since, they have been silent since then, and are late at best until they speak. After a step of less
- * than a TTL nobody can tell who was heard since, and nothing more is needed.
- */
-function forgetFuture(now: SQL<number>, timing: Timing) {
-  const ttl = ttlMsOf(timing.ttl_seconds);
-  const here = sql`fleet = ${arg('fleet')} and site = ${arg('site')}`;
-  const latest = sql`(select max(heard_at) from nodes indexed by nodes_by_site where ${here})`;
-  const lately = sql`exists (select 1 from nodes indexed by nodes_by_site where ${here} and heard_at <= ${now} and heard_at > ${now} - ${ttl})`;
-  return repeatable(
-    compileSql<never>(
-      sql`update nodes indexed by nodes_by_site set heard_at = ${now} - iif(${latest} - ${now} > ${ttl} and ${lately}, ${nodeTtlMsOf(timing)} + 1, 0) - (${latest} - heard_at)
-        where ${here} and heard_at > ${now}`,
-    ),
-  );
 }
 
 function compileQueries(database: Database, timing: Timing) {
@@ -127,7 +103,6 @@ function compileQueries(database: Database, timing: Timing) {
       select kind, generation, hash, ttl_seconds, null as emergency from desired where fleet = ${arg('fleet')}
       union all ${emergencyOf('plan')} union all ${emergencyOf('profile')}`),
     placement: compileSql<PlacementRow>(sql`select *, ${now} - computed_at as age_ms from placements where ${ofItsSite}`, placements),
-    forgetFuture: forgetFuture(now, timing),
     members: compileSql<MemberRow>(
       sql`select node_id, capabilities, url, services_running, left_at, lead, ${silenceMsOf(now, timing)} as age_ms, ${nodeTtlMsOf(timing)} as ttl_ms
         from nodes indexed by nodes_by_site where fleet = ${arg('fleet')} and site = ${arg('site')}`,

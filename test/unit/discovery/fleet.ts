@@ -11,6 +11,7 @@ import type { Discovery, DiscoveryConfig } from '../../../shared/discovery/types
 import type { Database } from '../../../shared/ports/database.ts';
 import type { Lan } from '../../../shared/ports/lan.ts';
 import { createSupervisor, type SupervisorOptions } from '../../../shared/supervisor/app.ts';
+import { keepAges } from '../../../shared/supervisor/store/set-back.ts';
 import { migrations } from '../../runtime/node-harness.ts';
 import { drain } from '../../support/drain.ts';
 import { MemoryLan } from '../../support/memory-lan.ts';
@@ -254,7 +255,7 @@ export class FleetMachine {
     this.name = name;
     this.node_id = name;
     this.address = address;
-    this.#database = openSqlite({ path: ':memory:', clock: fleet.clock, migrations });
+    this.#database = openSqlite({ path: ':memory:', clock: fleet.clock, migrations, set_back: keepAges });
     this.#random = seededRandom(name.charCodeAt(0));
   }
 

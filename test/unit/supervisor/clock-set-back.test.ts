@@ -1,6 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
+import type { Database } from '../../../shared/ports/database.ts';
+import { keepAges } from '../../../shared/supervisor/store/set-back.ts';
 import { call, heartbeat, register } from '../../runtime/harness.ts';
-import { startOnNode } from '../../runtime/node-harness.ts';
+import { migrations, startOnNode } from '../../runtime/node-harness.ts';
+import { SimulatedClock } from '../../support/simulated-clock.ts';
 
 const TTL_MS = 15_000;
 const DAY_MS = 86_400_000;
@@ -62,6 +69,18 @@ describe('a leader whose clock is set back', () => {
     expect(online.map(({ node_id }: { node_id: string }) => node_id)).toEqual(LIVING);
   });
 
+  it('by nearly as long as somebody has been silent keeps that one lost', async () => {
+    // Since `speak(GHOSTS)` four TTLs have passed.
+    for (const short_ms of [-2000, 2000]) {
+      harness.clock.jump(harness.clock.now() - 4 * TTL_MS - short_ms, true);
+      await lead();
+      await speak(LIVING);
+      expect(await holders()).toEqual(LIVING);
+      const { nodes } = (await call(harness, 'GET /v1/nodes?liveness=lost')).body;
+      expect(nodes.map(({ node_id }: { node_id: string }) => node_id)).toEqual(GHOSTS);
+    }
+  });
+
   it.each([
     ['before anybody has spoken since', []],
     ['when one has spoken since', ['a']],
@@ -73,5 +92,42 @@ describe('a leader whose clock is set back', () => {
     expect(await holders()).toEqual(LIVING);
     await live(2);
     expect(await holders()).toEqual(LIVING);
+  });
+});
+
+describe('a database that was closed while its clock was set back', () => {
+  it('keeps how long ago each node was heard before the last one, and for how long a lease lasts', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bootplane-set-back-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const openAt = (now: number) =>
+      openSqlite({ path: join(folder, 'it.sqlite'), clock: new SimulatedClock(now), migrations, set_back: keepAges });
+    const ages = async (database: Database) => {
+      const sql = `select nodes.node_id, ${database.now} - heard_at as heard_ms, expires_at - ${database.now} as left_ms
+        from nodes join leases using (fleet, site) order by 1`;
+      return (await database.batch([{ sql, params: [] }]))[0]?.map(({ node_id, heard_ms, left_ms }) => [node_id, heard_ms, left_ms]);
+    };
+    const before = openAt(DAY_MS);
+    const node = (node_id: string, heard_at: number) => ({
+      sql: `insert into nodes (fleet, node_id, site, role, host, ip, capabilities, versions, devices, services_running, registered_at, heard_at)
+        values ('f', ?, 's', 'worker', '', '', '[]', '{}', '[]', '[]', 0, ?)`,
+      params: [node_id, heard_at],
+    });
+    const lease = {
+      sql: "insert into leases (fleet, site, node_id, url, epoch, expires_at, renewals) values ('f', 's', 'a', '', 1, ?, 0)",
+      params: [DAY_MS + TTL_MS],
+    };
+    await before.batch([node('a', DAY_MS), node('ghost', DAY_MS - 61_000), lease]);
+    const told = [
+      ['a', 0, TTL_MS],
+      ['ghost', 61_000, TTL_MS],
+    ];
+    expect(await ages(before)).toEqual(told);
+    await before.close();
+    const back = openAt(DAY_MS - 60_000);
+    expect(await ages(back)).toEqual(told);
+    await back.close();
+    const later = openAt(DAY_MS);
+    expect((await ages(later))?.[0]).toEqual(['a', 60_000, TTL_MS - 60_000]);
+    await later.close();
   });
 });

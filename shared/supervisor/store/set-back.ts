@@ -1,0 +1,25 @@
+import type { Statement } from '../../ports/database.ts';
+
+/** What is judged by its age. The nodes last: how far the others are moved may stand in them. */
+const AGES = [
+  ['leases', ['expires_at', 'uplinked_at']],
+  ['placements', ['computed_at']],
+  ['nodes', ['heard_at', 'displaced_at']],
+] as const;
+
+/** How far the last that was heard lies ahead. */
+const AHEAD = 'max(0, coalesce((select max(heard_at) from nodes), 0) - bootplane_now())';
+
+/**
+ * Keeps ages as they are in a database of Node whose clock is set back: how long ago nodes were heard, and how long leases last. Else
+ * who was long gone would count as heard just now, and a lease would outlast its holder.
+ *
+ * `ms`: how far back. Undefined where nobody could see it, as nothing ran: by as much as the last that was heard lies ahead.
+ */
+export function keepAges(ms: number | undefined): Statement[] {
+  const [by, params] = ms === undefined ? [AHEAD, []] : ['cast(? as integer)', [Math.round(ms)]];
+  return AGES.map(([table, columns]) => {
+    const moved = columns.map((column) => `${column} = ${column} - (select ms from back)`).join(', ');
+    return { sql: `with back (ms) as materialized (select ${by}) update ${table} set ${moved} where (select ms from back) > 0`, params };
+  });
+}
