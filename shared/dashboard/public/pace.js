@@ -1,7 +1,8 @@
 /**
  * Calls `look` at once, and again each time after as many milliseconds as it resolves with, while somebody can see the page. A look that
- * came due meanwhile is made when they can again. `look` never rejects.
- * @param {() => Promise<number>} look
+ * came due meanwhile is made when they can again. `look` never rejects; what it is given says whether what it brings is still wanted:
+ * not after the end, and not when a later one was begun.
+ * @param {(isOver: () => boolean) => Promise<number>} look
  */
 export function repeat(look) {
   let timer = 0;
@@ -14,9 +15,10 @@ export function repeat(look) {
     clearTimeout(timer);
     const mine = ++begun;
     isUnderWay = true;
-    const ms = await look();
-    // A later one was begun meanwhile, and goes on instead.
-    if (ended || mine !== begun) return;
+    const isOver = () => ended || mine !== begun;
+    const ms = await look(isOver);
+    // A later one goes on instead.
+    if (isOver()) return;
     isUnderWay = false;
     due = performance.now() + ms;
     wait();

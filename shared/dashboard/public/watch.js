@@ -31,10 +31,9 @@ export function watch({ api, site, isNode, holders, refused }) {
     return { site: name, pages: 1, unheard: false, page, reader: createReader(api, name) };
   }
 
-  async function look() {
+  /** @param {() => boolean} isOver */
+  async function look(isOver) {
     const { page, reader } = view;
-    const mine = ++looks;
-    const isOver = () => mine !== looks || hasEnded;
     const state = reader.state();
     const outcomes = await Promise.all([
       put(page.health, healthOf(), isOver),
@@ -75,9 +74,6 @@ export function watch({ api, site, isNode, holders, refused }) {
     pace.now();
   }
 
-  let hasEnded = false;
-  /** How many were begun. What an earlier one still brings is not of what is asked for now. */
-  let looks = 0;
   const control = siteControl(view.site, { choose, sites: () => sitesOf(api) });
   holders.controls.prepend(control.label);
   const followAddress = () => choose(siteOfAddress() ?? site);
@@ -86,7 +82,6 @@ export function watch({ api, site, isNode, holders, refused }) {
   const pace = repeat(look);
 
   return () => {
-    hasEnded = true;
     pace.end();
     clearInterval(ticking);
     window.removeEventListener('hashchange', followAddress);

@@ -72,3 +72,21 @@ it('looks now when it is told to, and waits from then on', async () => {
   await vi.advanceTimersByTimeAsync(1);
   expect(looks).toBe(3);
 });
+
+it('tells a look that a later one was begun, or that it has ended, and goes on as the latest says', async () => {
+  const begun: (() => boolean)[] = [];
+  const { now, end } = repeat((isOver) => {
+    begun.push(isOver);
+    return new Promise((resolve) => setTimeout(() => resolve(begun.length * 1000), 100));
+  });
+  now();
+  const [first, second] = begun;
+  expect([first?.(), second?.()]).toEqual([true, false]);
+  await vi.advanceTimersByTimeAsync(100);
+  await vi.advanceTimersByTimeAsync(1999);
+  expect(begun).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(begun).toHaveLength(3);
+  end();
+  expect(begun.map((isOver) => isOver())).toEqual([true, true, true]);
+});

@@ -27,6 +27,12 @@ describe('whose credential it is', () => {
     await expect(whoAmI(apiOf({ '/healthz': health, '/v1/state': noFleet, '/v1/fleets': forbidden }))).rejects.toBe(noFleet);
   });
 
+  it('is of nobody where it is not known, though a cloud that is away could be asked for the fleets', async () => {
+    const unknown = new Refused(problem('unauthenticated', 'not of this fleet'), null);
+    const away = new Refused(problem('unavailable', 'the cloud does not answer'), '3');
+    await expect(whoAmI(apiOf({ '/healthz': health, '/v1/state': unknown, '/v1/fleets': away }))).rejects.toBe(unknown);
+  });
+
   it('is not known yet while the fleets can only now not be read', async () => {
     const busy = new Refused(problem('unavailable', 'in a moment'), '3');
     await expect(whoAmI(apiOf({ '/healthz': health, '/v1/state': noFleet, '/v1/fleets': busy }))).rejects.toBe(busy);
