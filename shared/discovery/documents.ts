@@ -11,7 +11,7 @@ import { type Refused, type Verdict, type Verified, verifyWire } from './verify.
 export interface HeldPlan {
   readonly held: Held<'plan'>;
   readonly answer: NodePlan;
-  /** What whoever answered had been told to run here before it was asked, by name. Undefined for what was cached. */
+  /** What whoever answered had been told to run here before it was asked, by name. Undefined where an older version has written it. */
   readonly told?: readonly string[];
 }
 
@@ -37,7 +37,7 @@ export interface Documents {
 const FILES = { plan: 'plan.json', profile: 'profile.json' } as const;
 
 const Kept = z.object({ etag: z.string().optional(), document: z.record(z.string(), z.unknown()) });
-const KeptPlan = Kept.extend({ answer: NodePlan });
+const KeptPlan = Kept.extend({ answer: NodePlan, told: z.array(z.string()).optional() });
 
 type OpenDeps = FileDeps & Pick<DiscoveryDeps, 'config' | 'fleetKeys'>;
 
@@ -62,10 +62,10 @@ export async function openDocuments(deps: OpenDeps): Promise<Documents> {
       return [...unverified.values()];
     },
     async keepPlan(next) {
-      const { held, answer } = next;
+      const { held, answer, told } = next;
       if (plan?.held !== held || JSON.stringify(plan.answer) !== JSON.stringify(answer)) {
         await makeRoom('plan');
-        await writeJsonFile(deps, FILES.plan, { ...toKept(held), answer });
+        await writeJsonFile(deps, FILES.plan, { ...toKept(held), answer, told });
       }
       plan = next;
     },
@@ -86,7 +86,7 @@ type Unverified = Map<DocumentKind, string>;
 async function readPlan(deps: OpenDeps, unverified: Unverified): Promise<HeldPlan | undefined> {
   const kept = await readJsonFile(deps, FILES.plan, KeptPlan);
   const held = kept && (await verifyKept(deps, 'plan', kept, unverified));
-  return kept && held && { held, answer: kept.answer };
+  return kept && held && { held, answer: kept.answer, ...(kept.told === undefined ? {} : { told: kept.told }) };
 }
 
 async function readProfile(deps: OpenDeps, unverified: Unverified): Promise<Documents['profile']> {

@@ -25,7 +25,7 @@ const TAKEOVER_TIMEOUT_MS = 1000;
 /**
  * Asks the cloud who leads the site. Where nobody does and this node may, it claims the lease there and
  * leads by its own Supervisor at the same epoch; else it follows the leader, or the cloud while that
- * leader does not prove itself.
+ * leader does not prove that it leads.
  */
 export async function locateCloud(context: StepContext): Promise<StepResult> {
   const { deps, takeover } = context;
@@ -109,7 +109,7 @@ async function turnTo(context: StepContext, client: Client, leader: CloudLeader 
   const located = { ...base(context, client), leader: { node_id, leader_url, epoch }, look_again_ms: expires_in_ms };
   return {
     outcome: 'found',
-    detail: `this node follows the cloud; the leader ${node_id} does not prove itself at ${leader_url}`,
+    detail: `this node follows the cloud; at ${leader_url} the leader ${node_id} does not prove that it leads`,
     ...proved,
     located,
   };

@@ -78,7 +78,8 @@ function mayFollow({ epochs, current }: StepContext, leader: LeaderFound): boole
   if (current?.source !== 'cloud') return isFollowable(leader, highest, current?.leader);
   const named = current.leader;
   if (named !== undefined && leader.provisional && leader.node_id !== named.node_id) return false;
-  return isFollowable(leader, Math.min(highest, named?.epoch ?? highest));
+  // Only whom it names it may lead back to.
+  return isFollowable(leader, leader.node_id === named?.node_id ? Math.min(highest, named.epoch) : highest);
 }
 
 /** What a look came to: who was met is remembered, and a copy of this node or another leader is dealt with first. */

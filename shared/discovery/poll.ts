@@ -36,7 +36,7 @@ export async function poll(node: NodeContext, client: Client, exchange: Exchange
       throw new OutdatedError(`its plan answers are of epoch ${answer.epoch}, though it is known to be past that`);
     }
     await follow(node, answer);
-    isSettled = (await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, asked)) && !takesUntold(node, asked);
+    isSettled = await settlePlan(node, { client, exchange, isLast: ask === MAX_ASKS }, asked);
   }
   for (let ask = 1, isDone = false; !isDone && ask <= MAX_ASKS; ask += 1) {
     isDone = await settleProfile(node, { client, exchange, isLast: ask === MAX_ASKS });
@@ -86,7 +86,6 @@ async function askForPlan(node: NodeContext, client: Client): Promise<Asked & { 
   }
 }
 
-/** Also while the plan was fetched and written down: such a one is spared, until whoever leads has been told. */
 function takesUntold({ deps }: NodeContext, { answer, told }: Asked): boolean {
   return takenUntold(answer, told, reportsOf(deps.services)).length > 0;
 }
@@ -104,7 +103,8 @@ interface Ask {
 }
 
 /** False when another plan is published there by now, so that the answer has to be asked for again. */
-async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, asked: Asked): Promise<boolean> {
+async function settlePlan(node: NodeContext, ask: Ask, asked: Asked): Promise<boolean> {
+  const { client, exchange, isLast } = ask;
   const { documents, deps } = node;
   const { answer } = asked;
   const held = documents.plan?.held;
@@ -112,10 +112,10 @@ async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, 
     if (held !== undefined && !isLast && (await exchange.offer('plan'))) return false;
     return refuseMissingPlan(node, answer, held);
   }
-  if (held !== undefined && matches(answer, held)) return takePlan(node, { held, ...asked });
+  if (held !== undefined && matches(answer, held)) return takePlan(node, ask, { held, ...asked });
   const fetched = await fetchDocument(deps, { client, kind: 'plan', held });
   if (fetched.outcome === 'accepted') {
-    if (matches(answer, fetched.held)) return takePlan(node, { held: fetched.held, ...asked });
+    if (matches(answer, fetched.held)) return takePlan(node, ask, { held: fetched.held, ...asked });
     if (!isLast && isLater(fetched.held, answer)) return false;
   }
   if (fetched.outcome === 'behind' && !isLast && (await exchange.offer('plan'))) return false;
@@ -123,11 +123,17 @@ async function settlePlan(node: NodeContext, { client, exchange, isLast }: Ask, 
   return refuse(node, 'plan', whyNotTaken(fetched, otherwise), held, fetched);
 }
 
-async function takePlan({ documents, refusals, supersedePlan }: NodeContext, plan: HeldPlan): Promise<true> {
-  await documents.keepPlan(plan);
-  supersedePlan();
-  refusals.clear('plan');
-  return true;
+/**
+ * What came up while the plan was fetched and written down is spared, and told: the next answer that is taken is of somebody who knows. False: that
+ * one is asked for at once.
+ */
+async function takePlan(node: NodeContext, { client, isLast }: Ask, plan: Asked & Pick<HeldPlan, 'held'>): Promise<boolean> {
+  await node.documents.keepPlan(plan);
+  node.supersedePlan();
+  node.refusals.clear('plan');
+  if (isLast || !takesUntold(node, plan)) return true;
+  await sendHeartbeat(node, client);
+  return false;
 }
 
 function refuseMissingPlan(node: NodeContext, answer: NodePlan, held: Held<'plan'> | undefined): true {

@@ -40,14 +40,16 @@ export function takenUntold({ services }: NodePlan, told: readonly string[], rep
 /**
  * What a node runs: the services of the verified plan that the answer names. The answer selects names
  * only, so a Supervisor that was taken over can start nothing that the fleet did not sign, nor start
- * it on a node that the signed placement keeps it from. `spared` go on as far as the plan has them for this node.
+ * it on a node that the signed placement keeps it from. `spared` go on where the plan has them for a node with the role of the
+ * answer, as it has them: in a new version where it names one.
  */
 export function selectServices(answer: NodePlan, plan: Verified<'plan'>, node: SelectingNode, spared: readonly string[] = []): Selection {
   const { generation, hash } = plan.document.meta;
   const named = new Set(answer.services.map(({ name }) => name));
   const planned = new Set(plan.body.services.map(({ name }) => name));
   const strangers = [...named].filter((name) => !planned.has(name));
-  const isSpared = (service: PlannedService) => spared.includes(service.name) && mayRunOn(service, node);
+  const isSpared = ({ name, placement }: PlannedService) =>
+    spared.includes(name) && isEligible(placement, node.site, { ...node, role: answer.role });
   const chosen = plan.body.services.filter((service) => named.has(service.name) || isSpared(service));
   const misplaced = chosen.filter((service) => !mayRunOn(service, node));
   return {

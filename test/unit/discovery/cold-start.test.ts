@@ -76,25 +76,63 @@ describe('a boot with no Supervisor in reach', () => {
     expect(discovery.state()).toMatchObject({ source: 'cloud' });
   });
 
-  it('goes on with what came up while the plan was fetched, until the Supervisor was told of it', async () => {
-    const machine = await switchedOff({ lead: false });
-    const { clock, cloud } = machine;
-    cloud.publish(await planOf(['api', 'web'], { generation: 4 }));
-    let [told, isUp]: [unknown[], boolean] = [[], false];
-    cloud.before = async ({ path, body }) => {
-      if (path === '/v1/nodes/register' || path === '/v1/nodes/heartbeat') told = body.services_running as unknown[];
-      cloud.names = told.length > 0 ? ['api', 'web'] : ['api'];
-      // The answer comes when what is cached is being started, which is up when the plan has come.
-      if (path === '/v1/nodes/plan') await clock.sleep(1_200);
-      if (path.startsWith('/v1/cluster/plan?')) isUp = true;
-      return undefined;
-    };
-    const { discovery, services } = await boot(machine, { cloud_url: CLOUD, lead: false });
-    const { reports } = services;
-    services.reports = () => (isUp ? reports() : []);
-    await machine.elapse(10_000);
-    expect(machine.trace.filter((line) => line.startsWith('apply'))).toEqual(['apply 3: api, web', 'apply 4: api, web']);
-    expect(discovery.state()).toMatchObject({ source: 'cloud', generations: { plan: 4 } });
+  describe('that comes back with another plan while what is cached starts', () => {
+    /** The plan that names `api` alone, until it is told what runs; `web` is up only when the plan has been fetched. */
+    async function surprised(then: readonly string[], web: object = {}) {
+      const machine = await switchedOff({ lead: false });
+      const { clock, cloud } = machine;
+      cloud.publish(await planOf(['api', { name: 'web', ...web }], { generation: 4 }));
+      let [told, isUp]: [{ name: string }[], boolean] = [[], false];
+      cloud.before = async ({ path, body }) => {
+        if (path === '/v1/nodes/register' || path === '/v1/nodes/heartbeat') told = body.services_running as { name: string }[];
+        cloud.names = told.length > 0 ? then : ['api'];
+        // The answer comes when what is cached is being started.
+        if (path === '/v1/nodes/plan') await clock.sleep(1_200);
+        if (path.startsWith('/v1/cluster/plan?')) isUp = true;
+        return undefined;
+      };
+      const booted = await boot(machine, { cloud_url: CLOUD, lead: false });
+      const { reports } = booted.services;
+      booted.services.reports = () => (isUp ? reports() : []);
+      return { machine, ...booted, told: () => told.map(({ name }) => name) };
+    }
+    const applies = ({ trace }: Machine) => trace.filter((line) => line.startsWith('apply'));
+
+    it('goes on with what came up meanwhile, tells it, and asks again at once', async () => {
+      const { machine, discovery, told } = await surprised(['api', 'web']);
+      await machine.elapse(4_500);
+      expect(applies(machine)).toEqual(['apply 3: api, web', 'apply 4: api, web']);
+      expect(told()).toEqual(['api', 'web']);
+      expect(machine.cloud.calls.filter(({ path }) => path === '/v1/nodes/plan')).toHaveLength(2);
+      expect(discovery.state()).toMatchObject({ source: 'cloud', generations: { plan: 4 } });
+    });
+
+    it('stops it where whoever leads takes it away though they were told', async () => {
+      const { machine } = await surprised(['api']);
+      await machine.elapse(4_500);
+      expect(applies(machine)).toEqual(['apply 3: api, web', 'apply 4: api, web', 'apply 4: api']);
+    });
+
+    it('starts nothing anew that the plan does not allow for its role', async () => {
+      const { machine } = await surprised(['api'], { version: '2', placement: { roles: ['proxy'] } });
+      await machine.elapse(4_500);
+      expect(applies(machine)).toEqual(['apply 3: api, web', 'apply 4: api']);
+    });
+
+    it('goes on with it after a crash, too, when nobody has answered since', async () => {
+      const { machine, crash } = await surprised(['api', 'web']);
+      const { cloud } = machine;
+      for (let passed = 0; applies(machine).length < 2 && passed < 4_500; passed += 10) await machine.elapse(10);
+      expect(applies(machine)).toEqual(['apply 3: api, web', 'apply 4: api, web']);
+      cloud.reachable = false;
+      crash();
+      await machine.elapse(100);
+      machine.trace.length = 0;
+      const { services } = await boot(machine, { cloud_url: CLOUD, lead: false });
+      services.running = ['api', 'web'];
+      await machine.elapse(3_000);
+      expect(applies(machine)).toEqual(['apply 4: api, web']);
+    });
   });
 
   it('does not wait for a cloud that swallows every packet', async () => {

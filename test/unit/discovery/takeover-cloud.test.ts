@@ -123,19 +123,39 @@ describe('a leader with a cloud', () => {
   });
 });
 
-describe('a node that the cloud names as the leader, and that follows another', () => {
-  it('leads nobody on to one below the epoch that they have seen: back leads the row of the cloud alone', async () => {
+describe('a cloud that names a leader below the epoch that a node has seen', () => {
+  /** `a` leads `b` at epoch 1, and the cloud, that `c` alone reaches, names one of them at that epoch; `c` has seen a higher one. */
+  async function met(named: 'a' | 'b', config: { cloud_url?: string }) {
     fleet.cloud.reachable = false;
-    const [a, b] = await fleet.booted(2, { cloud_url: CLOUD });
+    const [a, b] = await fleet.booted(2, config);
     expect(b?.state).toMatchObject({ leader_node_id: 'a', epoch: 1 });
-    await cloud().register({ node_id: 'b', capabilities: [], host: 'b', ip: '192.0.2.2', versions: {} });
-    await cloud().claim({ node_id: 'b', url: b?.url ?? '' }, 'default');
+    await cloud().register({ node_id: named, capabilities: [], host: named, ip: '192.0.2.2', versions: {} });
+    await cloud().claim({ node_id: named, url: (named === 'a' ? a : b)?.url ?? '' }, 'default');
     fleet.cloud.reachable = true;
     fleet.partition = (from, to) => to === CLOUD && (from === a?.address || from === b?.address);
     const c = fleet.machine('c', { cloud_url: CLOUD, lead: false }, { multicast: false });
     c.files.texts.set('epoch.json', JSON.stringify({ epoch_seen: 3 }));
     await c.boot();
-    await fleet.elapse(3000);
+    return c;
+  }
+
+  it('leads the node back to that one', async () => {
+    const c = await met('a', { cloud_url: CLOUD });
+    await fleet.until(() => c.running?.discovery.state().source !== undefined, 3000);
+    expect(c.state).toMatchObject({ leader_node_id: 'a', epoch: 1, source: 'peer' });
+    // At once, without following the cloud in between.
+    await expect(cloud().node('c')).rejects.toThrow('c');
+  });
+
+  it.each([
+    ['with a cloud', { cloud_url: CLOUD }],
+    ['without one', {}],
+  ])('leads it to nobody whom that one follows, %s', async (_, config) => {
+    const c = await met('b', config);
+    for (let tenth = 0; tenth < 50; tenth += 1) {
+      await fleet.elapse(100);
+      expect(c.state.leader_node_id).not.toBe('a');
+    }
     expect(c.state).toMatchObject({ source: 'cloud', leader_node_id: 'b' });
   });
 });
