@@ -14,6 +14,8 @@ const AHEAD = 'max(0, coalesce((select max(heard_at) from nodes), 0) - bootplane
  * Keeps ages as they are in a database of Node whose clock is set back: how long ago nodes were heard, and how long leases last. Else
  * who was long gone would count as heard just now, and a lease would outlast its holder.
  *
+ * Nothing of the kind for one that is set forward: that looks the same as a machine that was paused, and whoever was paused has heard nobody.
+ *
  * `ms`: how far back. Undefined where nobody could see it, as nothing ran: by as much as the last that was heard lies ahead.
  */
 export function keepAges(ms: number | undefined): Statement[] {
