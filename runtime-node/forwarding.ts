@@ -1,5 +1,5 @@
+import { linkedAbort } from '../shared/abort.ts';
 import type { Fetch } from '../shared/client.ts';
-import { linkedAbort } from '../shared/discovery/waker.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { type Decider, type FollowedLeader, isSameDecider } from './followed.ts';
 import { type AnyCall, isOfNode, isRepeatable, isUpload, toRequest } from './forward-call.ts';

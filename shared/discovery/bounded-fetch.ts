@@ -1,6 +1,6 @@
+import { linkedAbort } from '../abort.ts';
 import type { Fetch } from '../client.ts';
 import type { Clock } from '../ports/clock.ts';
-import { linkedAbort } from './waker.ts';
 
 export interface BoundedFetchOptions {
   readonly fetch: Fetch;

@@ -1,3 +1,4 @@
+import { linkedAbort } from '../abort.ts';
 import type { DesiredGenerations, DocumentKind } from '../contract/document.ts';
 import { backoffMs } from '../decide/backoff.ts';
 import { heartbeatIntervalMs } from '../decide/ttl.ts';
@@ -10,7 +11,7 @@ import { stepDown } from './release.ts';
 import { runSession } from './session.ts';
 import type { Session } from './session-state.ts';
 import type { LocateReason } from './trace.ts';
-import { createWaker, linkedAbort } from './waker.ts';
+import { createWaker } from './waker.ts';
 
 const RETRY_BASE_MS = 500;
 /** A node without a control plane looks for one at least this often, milliseconds, however long the TTL of the last one was. */

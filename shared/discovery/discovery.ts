@@ -1,3 +1,4 @@
+import { aborted, linkedAbort } from '../abort.ts';
 import { DocumentKind } from '../contract/document.ts';
 import type { HeldEmergency } from '../contract/status.ts';
 import { createAdverts } from './adverts.ts';
@@ -18,7 +19,6 @@ import { createStanding, type Standing } from './standing.ts';
 import { createStepsLog } from './steps-log.ts';
 import { createTraceKeeper, type TraceKeeper } from './trace.ts';
 import type { Discovery, DiscoveryDeps, DiscoveryState, LeadershipState, ProvedSource } from './types.ts';
-import { aborted, linkedAbort } from './waker.ts';
 
 /** A boot that has no answer after this long, milliseconds, applies what is cached meanwhile. */
 const COLD_START_MS = 1000;

@@ -1,8 +1,8 @@
+import { linkedAbort } from '../abort.ts';
 import type { Candidate, Found } from './candidate.ts';
 import { type Challenged, challengeNode, type Proved } from './prove.ts';
 import type { LocateContext } from './round.ts';
 import type { TracedCandidate } from './trace.ts';
-import { linkedAbort } from './waker.ts';
 
 export interface LookOptions {
   /** For each answer, milliseconds. */

@@ -1,3 +1,4 @@
+import { aborted, linkedAbort } from '../abort.ts';
 import { type Answer, type Client, readNews, UnreachableError } from '../client.ts';
 import { formatToken, parseToken } from '../contract/headers.ts';
 import type { CurrentNews } from '../contract/news.ts';
@@ -6,7 +7,6 @@ import { CALL_TIMEOUT_MS, connect, connectStream } from './connect.ts';
 import { isOnLan } from './located.ts';
 import type { Session } from './session-state.ts';
 import { takeOver } from './takeover.ts';
-import { aborted, linkedAbort } from './waker.ts';
 
 /** A process that dies may be there again at once: it is dead when its machine refuses twice, this long apart, milliseconds. */
 const SECOND_TRY_MS = 50;

@@ -1,3 +1,4 @@
+import { linkedAbort } from '../abort.ts';
 import { announceLead } from './announce.ts';
 import { cloudLoop } from './cloud-session.ts';
 import type { NodeContext } from './context.ts';
@@ -6,7 +7,6 @@ import { newsLoop } from './news-loop.ts';
 import { heartbeatLoop, leaseLoop, lookLoop, pollLoop, reportLoop } from './session-loops.ts';
 import { openSession, type Session, type SessionEnd, type SessionSignals } from './session-state.ts';
 import { syncLoop } from './sync-loop.ts';
-import { linkedAbort } from './waker.ts';
 
 /** How a session ended, and whether any call of it worked. */
 export type SessionResult = SessionEnd & { readonly isProven: boolean };

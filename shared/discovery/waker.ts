@@ -1,3 +1,4 @@
+import { aborted, linkedAbort } from '../abort.ts';
 import type { Clock } from '../ports/clock.ts';
 
 /** A wait that can be cut short. A wake that comes while nobody waits ends the next wait at once. */
@@ -26,19 +27,4 @@ export function createWaker(clock: Clock): Waker {
       isPending = false;
     },
   };
-}
-
-/** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-}
-
-/** A signal that aborts with `parent` or by itself. `dispose` frees the parent, which may live for months. */
-export function linkedAbort(parent: AbortSignal): { signal: AbortSignal; abort: () => void; dispose: () => void } {
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  if (parent.aborted) abort();
-  parent.addEventListener('abort', abort, { once: true });
-  return { signal: controller.signal, abort, dispose: () => parent.removeEventListener('abort', abort) };
 }

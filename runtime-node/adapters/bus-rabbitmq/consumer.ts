@@ -1,5 +1,5 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { aborted, linkedAbort } from '../../../shared/discovery/waker.ts';
+import { aborted, linkedAbort } from '../../../shared/abort.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 import { BusError, type Consumer, type Delivery } from '../../../shared/ports/event-bus.ts';
 import type { Log } from '../../../shared/ports/log.ts';
