@@ -120,6 +120,8 @@ export const NodePlan = z
     leader_node_id: Id,
     successors: z.array(Successor),
     ttl_seconds: z.number().positive(),
+    /** The boot of the node whose reports placement went by; absent where the node registered without one. */
+    instance_id: Id.optional(),
     /** Of the Cluster Plan that `services` was placed from; absent while none is published. */
     generation: Count.optional(),
     hash: Sha256.optional(),

@@ -8,7 +8,7 @@ import { OutdatedError } from './failure.ts';
 import { type Fetched, fetchDocument } from './fetch-document.ts';
 import { reportsOf, sendHeartbeat } from './heartbeat.ts';
 import { isOnLan } from './located.ts';
-import { isLater, matches, takenUntold } from './select.ts';
+import { isLater, isOfClone, matches, takenUntold } from './select.ts';
 import type { Exchange } from './sync-exchange.ts';
 
 /** A version may be published between two calls; then the plan is asked for again, this often at most. */
@@ -74,20 +74,25 @@ function isOfAnother({ standing: { located } }: NodeContext, { leader_node_id }:
 
 type Asked = Required<Pick<HeldPlan, 'answer' | 'told'>>;
 
-/** The answer of a control plane that has been told what runs here: one that takes away what it could not know of is asked for again. */
+/**
+ * The answer of a control plane that has been told what runs here: one that takes away what it could not know of is asked for again. Where a
+ * clone has taken this node's place there, nothing was told of what runs here, and it takes nothing of that away.
+ */
 async function askForPlan(node: NodeContext, client: Client): Promise<Asked & { readonly desired: DesiredGenerations }> {
+  const { node_id, instance_id } = node.deps.identity;
   for (let heartbeats = 0; ; heartbeats += 1) {
     const { told } = node.standing;
-    const { body: answer, desired } = await client.plan(node.deps.identity.node_id);
-    const asked = { answer, told };
+    const { body: answer, desired } = await client.plan(node_id);
+    const asked = { answer, told: isOfClone(answer, instance_id) ? [] : told };
     const isOfNobody = isOfAnother(node, answer) || isOutdated(node, answer);
     if (isOfNobody || heartbeats === MAX_HEARTBEATS || !takesUntold(node, asked)) return { ...asked, desired };
     await sendHeartbeat(node, client);
   }
 }
 
-function takesUntold({ deps }: NodeContext, { answer, told }: Asked): boolean {
-  return takenUntold(answer, told, reportsOf(deps.services)).length > 0;
+/** By a clone's answer nothing is left to tell: its reports count there, and not this node's. */
+function takesUntold({ deps: { identity, services } }: NodeContext, { answer, told }: Asked): boolean {
+  return !isOfClone(answer, identity.instance_id) && takenUntold(answer, told, reportsOf(services)).length > 0;
 }
 
 async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Promise<void> {

@@ -28,6 +28,11 @@ export function isLater({ document: { meta } }: Verified<'plan'>, { generation =
   return meta.generation > generation || (meta.generation === generation && numberOf(meta) > emergency);
 }
 
+/** True when an answer goes by what another machine has reported that runs as the same node, from a copied disk perhaps: it is not this one's. */
+export function isOfClone({ instance_id: reported }: NodePlan, instance_id: string): boolean {
+  return reported !== undefined && reported !== instance_id;
+}
+
 /**
  * The services that an answer takes away and that came up after what was `told` before it was asked for, from what was cached
  * perhaps: who knows that they run here may leave them here, and give away no place of theirs elsewhere.

@@ -90,6 +90,16 @@ export function planCases(start: Start): void {
       expect(reply.headers.get('bootplane-desired')).toBe('plan=1, profile=1');
     });
 
+    it('says by the reports of which boot it goes, so that a clone is not taken for the node', async () => {
+      await join('a', { instance_id: 'boot-1' });
+      await claim('a');
+      expect((await ask('a')).body.instance_id).toBe('boot-1');
+      await join('a', { instance_id: 'boot-of-copy' });
+      expect((await ask('a')).body.instance_id).toBe('boot-of-copy');
+      await join('b');
+      expect((await ask('b')).body).not.toHaveProperty('instance_id');
+    });
+
     it('follows the next generation at once', async () => {
       await join('a');
       await claim('a');

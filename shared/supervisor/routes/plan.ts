@@ -106,6 +106,7 @@ function answerOf(
     leader_node_id: lease.node_id,
     successors: placement.successors,
     ttl_seconds,
+    ...(node.instance_id === null ? {} : { instance_id: node.instance_id }),
     ...(head === undefined ? {} : { generation: head.generation, hash: head.hash }),
     ...(head === undefined || head.emergency === null ? {} : { emergency: head.emergency }),
   };

@@ -13,7 +13,10 @@ export type NewPlacement = Omit<PlacementColumns, 'computed_at' | 'revision'>;
 export type PlacementRow = PlacementColumns & { readonly age_ms: number };
 
 /** The node that asks. */
-export type AskingNode = Pick<typeof nodes.$inferSelect, 'node_id' | 'site' | 'capabilities' | 'services_running' | 'url' | 'lead'> & {
+export type AskingNode = Pick<
+  typeof nodes.$inferSelect,
+  'node_id' | 'instance_id' | 'site' | 'capabilities' | 'services_running' | 'url' | 'lead'
+> & {
   /** The TTL of its fleet, seconds. */
   readonly ttl_seconds: number;
 };
@@ -92,7 +95,7 @@ function compileQueries(database: Database, timing: Timing) {
   const ofItsSite = sql`fleet = ${arg('fleet')} and site = (select site from nodes where ${itself})`;
   return {
     node: compileSql<AskingNode>(
-      sql`select node_id, site, capabilities, services_running, url, lead, ${ttlMsOf(timing.ttl_seconds)} / 1000.0 as ttl_seconds
+      sql`select node_id, instance_id, site, capabilities, services_running, url, lead, ${ttlMsOf(timing.ttl_seconds)} / 1000.0 as ttl_seconds
       from nodes where ${itself}`,
       nodes,
     ),

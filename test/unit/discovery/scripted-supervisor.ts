@@ -129,6 +129,7 @@ export class ScriptedSupervisor {
       leader_node_id: this.leader?.node_id ?? 'nobody',
       successors: [],
       ttl_seconds: this.ttl_seconds,
+      instance_id: this.#registered.get(node_id)?.instance_id,
       ...(this.documents.plan === undefined
         ? {}
         : { generation: this.documents.plan.meta.generation, hash: this.documents.plan.meta.hash, ...emergencyIn(this.documents.plan) }),

@@ -13,7 +13,7 @@ const plan = ClusterPlan.parse({
 
 const task = (more: Partial<PlacementTask> = {}): PlacementTask => ({
   fleet: 'f',
-  node: { node_id: 'a', site: 's', capabilities: ['camera'], services_running: [], url: null, lead: 1, ttl_seconds: 15 },
+  node: { node_id: 'a', instance_id: 'i1', site: 's', capabilities: ['camera'], services_running: [], url: null, lead: 1, ttl_seconds: 15 },
   lease: { node_id: 'lead', url: 'http://lead:7420', epoch: 3, renewals: 9, since_epoch: 3 },
   plan,
   plan_hash: 'h',
