@@ -9,12 +9,17 @@ export interface Version {
 /** The versions of one document that one side holds, in any order; may lack the oldest. */
 export type Versions = readonly Version[];
 export type Side = 'ours' | 'theirs';
-export type Relation = { readonly relation: 'same' | 'diverged' } | { readonly relation: 'descends'; readonly newer: Side };
+/** Whose version stands where the two diverged. `cloud`: nobody's here, since only a cloud publishes, which is not asked now. */
+export type Decider = Side | 'cloud';
+export type Relation =
+  | { readonly relation: 'same' | 'diverged' }
+  /** `unknown`: the history of the one with the higher generation, `newer`, does not go back far enough to tell. */
+  | { readonly relation: 'descends' | 'unknown'; readonly newer: Side };
 
 /**
  * How two histories of one document stand to each other. A side descends when the other's current
  * version is among its ancestors. A seed (generation 0) is the ancestor of anything published, and
- * so is nothing at all. Histories too short to tell count as diverged.
+ * so is nothing at all.
  */
 export function relate(ours: Versions, theirs: Versions): Relation {
   const [our, their] = [headOf(ours), headOf(theirs)];
@@ -22,14 +27,9 @@ export function relate(ours: Versions, theirs: Versions): Relation {
   if (our === undefined) return { relation: 'descends', newer: 'theirs' };
   if (their === undefined) return { relation: 'descends', newer: 'ours' };
   if (isSame(our, their)) return { relation: 'same' };
-  if (descends(theirs, their, our)) return { relation: 'descends', newer: 'theirs' };
-  if (descends(ours, our, their)) return { relation: 'descends', newer: 'ours' };
-  return { relation: 'diverged' };
-}
-
-/** Who decides between diverged versions: the cloud where one is configured, else the site's leader. */
-export function deciderOf(cloud_url: string | undefined): 'cloud' | 'leader' {
-  return cloud_url === undefined ? 'leader' : 'cloud';
+  const newer = their.generation > our.generation ? 'theirs' : 'ours';
+  const relation = newer === 'theirs' ? descent(theirs, their, our) : descent(ours, our, their);
+  return relation === 'diverged' ? { relation } : { relation, newer };
 }
 
 export type Merge =
@@ -43,18 +43,20 @@ export type Merge =
   | { readonly action: 'wait' };
 
 /**
- * What this side does with the history of the other. `decider` says which side's version stands
- * where the two diverged. Doing it and asking again gives `keep` (or `wait`), so a repeat is harmless.
+ * What this side does with the history of the other. Doing it and asking again gives `keep` (or `wait`), so a repeat is
+ * harmless. What can't be told counts as diverged; but where only a cloud publishes there is one line, and the higher
+ * generation is the later on it.
  */
-export function merge(ours: Versions, theirs: Versions, decider: Side): Merge {
+export function merge(ours: Versions, theirs: Versions, decider: Decider): Merge {
   const result = relate(ours, theirs);
   const [our, their] = [headOf(ours), headOf(theirs)];
   if (result.relation === 'same' || their === undefined) return { action: 'keep' };
   if (our === undefined) return { action: 'adopt', version: their };
-  if (result.relation === 'descends') return result.newer === 'theirs' ? { action: 'adopt', version: their } : { action: 'keep' };
+  if (result.relation === 'descends' || (result.relation === 'unknown' && decider === 'cloud'))
+    return result.newer === 'theirs' ? { action: 'adopt', version: their } : { action: 'keep' };
   // Both sides came to the same content: nothing was lost, and the higher generation is fine for both.
   if (our.hash === their.hash) return their.generation > our.generation ? { action: 'adopt', version: their } : { action: 'keep' };
-  return decider === 'ours' ? standFast(our, their) : giveWay(our, their);
+  return decider === 'theirs' ? giveWay(our, their) : standFast(our, their);
 }
 
 function standFast(our: Version, their: Version): Merge {
@@ -100,16 +102,23 @@ function isSame(a: Version, b: Version): boolean {
   return a.generation === b.generation && a.hash === b.hash;
 }
 
-/** Walks from `head` back through the parents until `ancestor` is met or can't be any more. */
-function descends(versions: Versions, head: Version, ancestor: Version): boolean {
-  if (ancestor.generation === 0 && head.generation > 0) return true;
+/** Walks from `head` back through the parents until `ancestor` is met, can't be any more, or the history ends. */
+function descent(versions: Versions, head: Version, ancestor: Version): 'descends' | 'diverged' | 'unknown' {
+  if (ancestor.generation === 0 && head.generation > 0) return 'descends';
   const parentOf = parentsIn(versions);
-  let at: Version | undefined = head;
-  while (at !== undefined && at.generation > ancestor.generation) {
+  let at = head;
+  while (at.generation > ancestor.generation) {
     const before = parentOf(at);
-    if (before === undefined) return at.parent === ancestor.hash && at.generation === ancestor.generation + 1;
-    if (isSame(before, ancestor)) return true;
+    if (before === undefined) return endedAt(at, ancestor);
+    if (isSame(before, ancestor)) return 'descends';
     at = before;
   }
-  return false;
+  return 'diverged';
+}
+
+/** What was published on nothing began a line of its own. */
+function endedAt({ generation, parent }: Version, ancestor: Version): 'descends' | 'diverged' | 'unknown' {
+  if (parent === undefined) return 'diverged';
+  if (generation > ancestor.generation + 1) return 'unknown';
+  return parent === ancestor.hash ? 'descends' : 'diverged';
 }

@@ -1,4 +1,4 @@
-import { headOf, lineOf, type Merge, merge, parentsIn, type Side, type Version, type Versions } from './merge.ts';
+import { type Decider, headOf, lineOf, type Merge, merge, parentsIn, type Version, type Versions } from './merge.ts';
 
 /** 0: none. 1: lost to another and waits for a person. 2: lost, and somebody has published since. */
 export type Mark = 0 | 1 | 2;
@@ -40,7 +40,7 @@ export interface Reception {
  * To do it and to be offered the same again changes nothing. `decider`: see `merge`. `signs`: false where nothing can be published
  * again. Then ours stays as it is, and theirs is a conflict for who can.
  */
-export function receive(store: Repository, offered: Offered, decider: Side, signs = true): Reception {
+export function receive(store: Repository, offered: Offered, decider: Decider, signs = true): Reception {
   const all = union(store.versions, offered.versions);
   const [ours, theirs] = [lineOf(all, store.head), lineOf(all, offered.current)];
   const merged: Merge = offered.current === undefined ? { action: 'keep' } : merge(ours, theirs, decider);

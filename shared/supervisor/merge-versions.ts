@@ -10,7 +10,7 @@ import {
   type VersionsOffer,
 } from '../contract/document.ts';
 import { isKeyHolder, type NodeKeys } from '../contract/fleet-keys.ts';
-import type { Side, Version } from '../decide/merge.ts';
+import type { Decider, Version } from '../decide/merge.ts';
 import { type Reception, receive } from '../decide/reception.ts';
 import type { Context } from './context.ts';
 import { signVersion, versionEvent } from './documents.ts';
@@ -26,7 +26,7 @@ export interface GivenVersions {
   readonly keys: NodeKeys;
   readonly offer: z.output<typeof VersionsOffer>;
   /** Whose version stands where the two sides have diverged. */
-  readonly decider: Side;
+  readonly decider: Decider;
   /** Whose lease gives the epoch of what is published again. */
   readonly site: string;
 }

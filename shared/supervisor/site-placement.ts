@@ -57,8 +57,8 @@ export function placeSite(task: PlacementTask, members: readonly MemberRow[], be
   const { fleet, node, lease, plan, plan_hash } = task;
   const seen = members.map((member) => look(member, task));
   const counted = plan.services.filter(({ placement }) => placement.count !== undefined);
-  const incumbents = { running: reportedBy(members), placed: before?.placed ?? {} };
   const takeover = isTakeover(lease, before);
+  const incumbents = { running: reportedBy(members), placed: isOfThisReign(lease, before) ? before.placed : {} };
   const placed = placeServices({ services: counted }, node.site, seen, incumbents, { settling: isSettling(takeover, lease) });
   const reachable = members.flatMap((member) => {
     const { node_id, url, capabilities, lead } = member;
@@ -103,7 +103,12 @@ function livenessNow({ node_id, age_ms, ttl_ms, left_at }: MemberRow, { node }: 
 /** True when another led since the last placement: a leader that led all the time knows its nodes already. */
 function isTakeover({ epoch, since_epoch }: LiveLease, before: PlacementRow | undefined): boolean {
   if (before === undefined) return epoch > 1;
-  return before.epoch === epoch ? before.takeover === 1 : before.epoch < since_epoch;
+  return before.epoch === epoch ? before.takeover === 1 : !isOfThisReign({ since_epoch }, before);
+}
+
+/** Where others have led since, what they placed is not known here, and what was placed before them holds no more. */
+function isOfThisReign({ since_epoch }: Pick<LiveLease, 'since_epoch'>, before: PlacementRow | undefined): before is PlacementRow {
+  return before !== undefined && before.epoch >= since_epoch;
 }
 
 /** A holder renews three times in a TTL; by then every node has spoken. */

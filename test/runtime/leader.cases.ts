@@ -53,6 +53,25 @@ export function leaderCases(start: Start): void {
       expect((await claim('a', { epoch: 1 })).body).toMatchObject({ granted: false, epoch: 2 });
     });
 
+    it('gives the lease to no copy of its holder, at another address, until it lapses', async () => {
+      await claim('a');
+      const copy = { url: 'http://192.0.2.77:7420' };
+      expect((await claim('a', copy)).body).toMatchObject({ granted: false, leader_url: url('a'), epoch: 1 });
+      // A renewal takes the new address of a machine along.
+      expect((await claim('a', { epoch: 1, ...copy })).body).toMatchObject({ granted: true, leader_url: copy.url, epoch: 1 });
+      await age(harness, 15_000);
+      expect((await claim('a')).body).toMatchObject({ granted: true, leader_url: url('a'), epoch: 2 });
+    });
+
+    it('gives it to the node itself that a Supervisor runs inside, whatever its address was', async () => {
+      const own = await start({ self: SELF });
+      onTestFinished(() => own.close());
+      const claimAt = async (from: string) =>
+        (await call(own, 'POST /v1/leader/claim', { as: await own.keys.nodeCredential('me'), body: { node_id: 'me', url: from } })).body;
+      expect(await claimAt('http://192.0.2.1:7420')).toMatchObject({ granted: true, epoch: 1 });
+      expect(await claimAt('http://192.0.2.2:7420')).toMatchObject({ granted: true, epoch: 2, leader_url: 'http://192.0.2.2:7420' });
+    });
+
     it('grants above the highest epoch that the claimant has seen, and refuses a jump', async () => {
       expect((await claim('a', { epoch_seen: 41 })).body.epoch).toBe(42);
       expect((await claim('a', { epoch: 42, epoch_seen: 99 })).body.epoch).toBe(42);

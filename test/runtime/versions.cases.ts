@@ -262,7 +262,7 @@ export function versionCases(start: Start): void {
     });
 
     describe('on a node', () => {
-      const startNode = (leads: boolean) =>
+      const startNode = (leads: boolean, more: { documents_url?: string } = {}) =>
         start({
           self: {
             node_id: 'me',
@@ -272,6 +272,7 @@ export function versionCases(start: Start): void {
             confirmed: () => false,
             leadership: () => ({ leads, epoch_seen: 0, eligible: true }),
             hear: () => undefined,
+            ...more,
           },
         });
       const byMe = async (versions: readonly SignedDocument[], as: string) =>
@@ -285,6 +286,23 @@ export function versionCases(start: Start): void {
         harness = await startNode(true);
         const { ours, second, third } = await diverge();
         expect((await offer([second, third])).body).toMatchObject({ outcome: 'republished', current: { hash: ours.meta.hash } });
+      });
+
+      it('that leads and has a cloud, what can not be told to descend is on the line of the cloud: the higher generation is taken', async () => {
+        // Seed 610165: a leader without the cloud took a fleet back to an older version, whose descendant had come without what was between.
+        const [first, third] = [await made(['api'], { generation: 1 }), await made(['web'], { generation: 3 })];
+        const fourth = await made(['web', 'api'], { generation: 4, parent: third });
+        for (const more of [{ documents_url: 'https://cloud.example' }, {}]) {
+          await harness.close();
+          harness = await startNode(true, more);
+          await offer([first]);
+          const { body } = await offer([fourth]);
+          expect(body).toMatchObject(
+            'documents_url' in more
+              ? { outcome: 'adopted', current: nameOf(fourth), open_conflicts: 0 }
+              : { outcome: 'republished', current: { generation: 5, hash: first.meta.hash }, open_conflicts: 1 },
+          );
+        }
       });
 
       it('that follows, the other stands, as soon as it is above the own one, which becomes the conflict', async () => {

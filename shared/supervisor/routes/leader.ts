@@ -49,7 +49,9 @@ export async function settleClaim(
   site: string,
   body: ClaimRequest,
 ): Promise<{ answer: ClaimAnswer; current: Current }> {
-  const outcome = await context.leases.claim({ ...body, fleet: caller.fleet, site, own: caller.node_id === body.node_id });
+  const own = caller.node_id === body.node_id;
+  const inside = context.options.self?.node_id === body.node_id;
+  const outcome = await context.leases.claim({ ...body, fleet: caller.fleet, site, own, inside });
   const { granted, lease, current } = outcome;
   if (!granted) refuse(outcome, body, caller);
   if (lease === undefined) throw new TypeError('a claim left no lease');

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { type DocumentKind, OfferAnswer, VersionsOffer } from '../../contract/document.ts';
 import { Id } from '../../contract/ids.ts';
-import type { Side } from '../../decide/merge.ts';
+import type { Decider } from '../../decide/merge.ts';
 import type { Caller } from '../auth.ts';
 import { OFFER_BYTES } from '../body.ts';
 import type { Context } from '../context.ts';
@@ -44,12 +44,14 @@ export function offerRoute(context: Context, { kind, path, title }: { kind: Docu
 }
 
 /** The cloud decides, and so does a node that leads. Any other Supervisor takes what those say. */
-function deciderHere({ options: { self } }: Context): Side {
-  return self === undefined || self.leadership().leads ? 'ours' : 'theirs';
+function deciderHere({ options: { self } }: Context): Decider {
+  if (self === undefined) return 'ours';
+  if (!self.leadership().leads) return 'theirs';
+  return self.documents_url === undefined ? 'ours' : 'cloud';
 }
 
 /** Only the node that this Supervisor runs inside knows whom it follows. */
-function yieldTo({ options: { self } }: Context, { node_id }: Caller): Side {
+function yieldTo({ options: { self } }: Context, { node_id }: Caller): Decider {
   if (self !== undefined && node_id === self.node_id) return 'theirs';
   throw new ProblemError('forbidden', 'only the node of this Supervisor may say that another decides: leave decider out');
 }

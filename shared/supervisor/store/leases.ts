@@ -16,6 +16,8 @@ export interface Claim extends ClaimRequest {
   readonly site: string;
   /** The claimant's own credential proves that it is a node of the fleet, registered here or not. */
   readonly own: boolean;
+  /** It comes from the node that this Supervisor runs inside: no copy of that node claims here. */
+  readonly inside: boolean;
 }
 
 /** Losing is a normal outcome that carries who leads. `lease` is absent when there has never been one. */
@@ -63,12 +65,22 @@ export function createLeaseStore(database: Database, timing: Timing) {
   return {
     /**
      * One compare-and-swap, judged by the database's clock. A renewal by the holder with its epoch keeps
-     * the epoch; a lapsed lease, or the holder without an epoch (it restarted), gets a higher one.
+     * the epoch; a lapsed lease, or the holder without an epoch (it restarted), gets a higher one. The holder's id at another
+     * address may be a copy of its disk, which both would take the lease from: that one waits until it lapses.
      */
     async claim(claim: Claim): Promise<ClaimOutcome> {
       const { fleet, site, node_id } = claim;
       const seen = Math.max(claim.epoch ?? 0, claim.epoch_seen ?? 0);
-      const values = { fleet, site, node_id, url: claim.url, epoch: claim.epoch ?? null, seen, own: claim.own ? 1 : 0 };
+      const values = {
+        fleet,
+        site,
+        node_id,
+        url: claim.url,
+        epoch: claim.epoch ?? null,
+        seen,
+        own: claim.own ? 1 : 0,
+        inside: claim.inside ? 1 : 0,
+      };
       const [won, , lease, known] = await database.batch([
         queries.claim.bind(values),
         queries.announce.bind({ fleet, site, node_id }),
@@ -110,7 +122,8 @@ function compileQueries(database: Database, timing: Timing) {
   const emergency = (kind: 'plan' | 'profile') =>
     heldEmergency(sql`newest.n`, { fleet: arg('fleet'), site: arg('site'), kind: sql.raw(`'${kind}'`) });
   const renews = sql`(leases.node_id = excluded.node_id and leases.epoch = ${arg('epoch')} and not ${lapsed})`;
-  const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null)`;
+  const restarts = sql`(leases.node_id = excluded.node_id and ${arg('epoch')} is null
+    and (${arg('inside')} or leases.url = excluded.url))`;
   // The same holder as before, who has seen no later epoch anywhere: nobody has led in between.
   const unbroken = sql`(leases.node_id = excluded.node_id and ${arg('seen')} <= leases.epoch)`;
   // A renewal that was still under way when its own sender gave the lease back must not take it again.

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { deciderOf, headOf, merge, relate, type Side, type Version } from '../../../shared/decide/merge.ts';
+import { headOf, merge, relate, type Side, type Version } from '../../../shared/decide/merge.ts';
 
 /** `1:A<-` reads: generation 1 with hash A and no parent; `2:B<A`: published on A. */
 const version = (text: string): Version => {
@@ -30,8 +30,8 @@ describe('how two histories stand to each other', () => {
     ['0:S<', '0:T<', { relation: 'diverged' }],
     // One side kept only its current version.
     ['1:A<', '2:B<A', { relation: 'descends', newer: 'theirs' }],
-    ['1:A<', '3:C<B', { relation: 'diverged' }],
-    ['1:A<', '3:C<A', { relation: 'diverged' }],
+    ['1:A<', '3:C<B', { relation: 'unknown', newer: 'theirs' }],
+    ['1:A<', '3:C<A', { relation: 'unknown', newer: 'theirs' }],
     // Generations with a gap, after a merge.
     ['1:A< 2:B<A', '1:A< 2:B<A 9:C<B', { relation: 'descends', newer: 'theirs' }],
   ] as const)('%j and %j', (ours, theirs, expected) => {
@@ -86,9 +86,14 @@ describe('what to do about it', () => {
     });
   });
 
-  test('the cloud decides where one is configured', () => {
-    expect(deciderOf('https://control.example')).toBe('cloud');
-    expect(deciderOf(undefined)).toBe('leader');
+  test('a history that is too short to tell counts as diverged, but where only a cloud publishes it is of the one line', () => {
+    const [ours, theirs] = [history('1:A< 2:B<A'), history('4:E<D')];
+    expect(merge(ours, theirs, 'ours')).toEqual({ action: 'republish', generation: 5, conflict: version('4:E<D') });
+    expect(merge(ours, theirs, 'cloud')).toEqual({ action: 'adopt', version: version('4:E<D') });
+    expect(merge(theirs, ours, 'cloud')).toEqual({ action: 'keep' });
+    // What was published on something else, or on nothing, is of another line there, too.
+    for (const other of ['1:A< 2:C<A 3:D<C', '3:D<C', '3:D<', '2:C<A'])
+      expect(merge(ours, history(other), 'cloud')).toEqual(merge(ours, history(other), 'ours'));
   });
 });
 

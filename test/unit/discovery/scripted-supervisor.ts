@@ -138,7 +138,8 @@ export class ScriptedSupervisor {
 
   #claim({ node_id, url, epoch, epoch_seen }: Record<string, unknown>) {
     const current = this.#leads();
-    const lost = current !== undefined && current.node_id !== node_id;
+    const isHolder = current?.node_id === node_id && (epoch !== undefined || current?.url === url);
+    const lost = current !== undefined && !isHolder;
     if (!lost) {
       const isRenewal = current !== undefined && current.epoch === epoch;
       const next = Math.max(this.leader?.epoch ?? 0, Number(epoch_seen ?? 0)) + 1;

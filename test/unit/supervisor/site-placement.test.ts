@@ -158,6 +158,15 @@ describe('a new placement', () => {
     expect(placeSite(back, members, row({ epoch: 2, placed: { api: ['a', 'b'] } })).placed.api?.toSorted()).toEqual(['a', 'b', 'c']);
   });
 
+  test('nor starts one by it: who runs a service may not have been heard yet', () => {
+    const back = task({ lease: { ...task().lease, epoch: 5, renewals: 0, since_epoch: 5 } });
+    const before = row({ epoch: 2, placed: { api: ['a'] } });
+    const first = placeSite(back, [member('a'), member('b', { age_ms: 1e9 })], before);
+    expect(first.placed.api).toEqual([]);
+    // Once it has placed itself, who was told to start keeps that.
+    expect(placeSite(back, [member('a')], row({ ...first, placed: { api: ['a'] } })).placed.api).toEqual(['a']);
+  });
+
   test('the first leader of a site has taken nothing over', () => {
     const first = task({ lease: { ...task().lease, epoch: 1, renewals: 0 } });
     expect(placeSite(first, [member('a')], undefined)).toMatchObject({ takeover: 0, placed: { api: ['a'] } });
