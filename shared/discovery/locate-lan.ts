@@ -111,7 +111,7 @@ function leadersOf({ deps }: StepContext, found: readonly Found[]): FoundLeader[
 }
 
 function whyNone(context: StepContext, look: Look, nobody: string): string {
-  if (look.found.length === 0) return look.traced.length === 0 ? nobody : `none of ${look.traced.length} proved to be of this fleet`;
+  if (look.found.length === 0) return look.traced.length === 0 ? nobody : whyNobody(look.traced);
   const [leader] = leadersOf(context, look.found);
   if (leader === undefined) return `${look.found.length} of the fleet answered and none leads`;
   const { node_id, epoch } = leader.leads;
@@ -119,4 +119,11 @@ function whyNone(context: StepContext, look: Look, nobody: string): string {
     return `${node_id} names epoch ${epoch}, too far above ${context.epochs.highest} to be true`;
   if (context.current !== undefined) return 'nothing better than what is followed';
   return `${node_id} leads at epoch ${epoch}, below ${context.epochs.highest} that this node has seen`;
+}
+
+/** A cut network is no stranger. */
+function whyNobody(traced: Look['traced']): string {
+  const silent = traced.filter(({ outcome }) => outcome === 'no_answer').length;
+  if (silent === traced.length) return `none of ${traced.length} answered`;
+  return `none of ${traced.length} proved to be of this fleet${silent === 0 ? '' : `, and ${silent} of them did not answer`}`;
 }

@@ -36,6 +36,24 @@ const expectOneLeader = (machines: readonly FleetMachine[]) => oneLeader(fleet, 
 
 const candidatesOf = ({ state }: FleetMachine) => state.trace?.steps.flatMap(({ candidates = [] }) => candidates) ?? [];
 
+describe('a node that may not lead and finds nobody', () => {
+  it('tells a cut network from strangers', async () => {
+    const [a, b] = [fleet.machine('a'), fleet.machine('b', { lead: false })];
+    await a.boot();
+    await b.boot();
+    await fleet.elapse(3000);
+    fleet.cut.add(b.address);
+    const why = () => b.state.waiting_for.join();
+    await fleet.until(() => why().includes('none of 1 answered'), 4 * TTL_MS);
+    expect(why()).not.toContain('of this fleet');
+    a.kill();
+    fleet.cut.clear();
+    await forger(await advert(), () => Response.json({}));
+    b.discovery.look();
+    await fleet.until(() => why().includes('none of 2 proved to be of this fleet, and 1 of them did not answer'), 4 * TTL_MS);
+  });
+});
+
 describe('nodes that boot at once on one LAN', () => {
   it.each([2, 3, 12])('%i of them have one leader, the one with the smallest node_id, within 3 s', async (count) => {
     const machines = Array.from({ length: count }, (_, index) => fleet.machine(String.fromCharCode(97 + index)));
