@@ -98,6 +98,11 @@ export function isRead({ method }: Pick<Call, 'method'>): boolean {
   return method === 'GET' || method === 'HEAD';
 }
 
+/** True for what is asked and done to nobody: a read, or what publishing would change. */
+export function changesNothing(call: Pick<Call, 'method' | 'pathname' | 'search'>): boolean {
+  return isRead(call) || (isPublish(call) && new URLSearchParams(call.search).get('dry_run') === 'true');
+}
+
 /** True for answers that are passed on as they come: they may have no end, or no bound. */
 export function isStreamed(call: Pick<Call, 'method' | 'pathname' | 'headers'>): boolean {
   return call.headers.get('accept') === 'text/event-stream' || ARTIFACT.test(call.pathname);

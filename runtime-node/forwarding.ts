@@ -2,7 +2,7 @@ import { linkedAbort } from '../shared/abort.ts';
 import type { Fetch } from '../shared/client.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { type Decider, type FollowedLeader, isSameDecider } from './followed.ts';
-import { type AnyCall, isOfNode, isRepeatable, isUpload, toRequest } from './forward-call.ts';
+import { type AnyCall, changesNothing, isOfNode, isRepeatable, isUpload, toRequest } from './forward-call.ts';
 import { refusal } from './forward-errors.ts';
 import type { Attempt, Send } from './forward-send.ts';
 
@@ -63,6 +63,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     async insist(call) {
       const { response, why, isUnknown = false } = await run(call, { hold_ms: HOLD_MS, within_ms: ANSWER_WITHIN_MS });
       if (response !== undefined) return response;
+      if (isUnknown && changesNothing(call)) return refusal('unavailable', `${why}; ask again in a moment`);
       if (isUnknown) return refusal('unavailable', `${why}; the call may have been done or not: look before it is sent again`);
       return refusal('no_leader', `${why ?? 'this node knows no leader now'}; ask again in a moment`);
     },

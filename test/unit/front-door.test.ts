@@ -171,6 +171,15 @@ describe('the front door of a node', () => {
     expect(node.sent).toHaveLength(1);
   });
 
+  it.each(['GET /v1/events', 'PUT /v1/cluster/plan?dry_run=true'])(
+    'does not say of %s, which changes nothing, that it may have been done',
+    async (name) => {
+      node.wire = () => Promise.reject(new TypeError('fetch failed', { cause: new Error('other side closed') }));
+      const answer = await node.call(name, name.startsWith('PUT') ? publish() : {});
+      expect(await answer.json()).toMatchObject({ status: 503, code: 'unavailable', detail: expect.not.stringContaining('done') });
+    },
+  );
+
   it('sends anything again that certainly did not arrive', async () => {
     let tries = 0;
     node.wire = async (request, go) => {
