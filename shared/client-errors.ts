@@ -10,6 +10,10 @@ export class ApiError extends Error {
   }
 }
 
+export interface UnreachableOptions extends ErrorOptions {
+  readonly isOfChange?: boolean;
+}
+
 /**
  * No usable answer. `refused`: the machine is there, but no program listens. `no_answer`: nobody answered.
  * `broken_off`: the answer ended in the middle. `not_understood`: it came whole, but not in the words of this API.
@@ -17,9 +21,12 @@ export class ApiError extends Error {
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
   readonly kind: 'refused' | 'no_answer' | 'broken_off' | 'not_understood';
-  constructor(kind: UnreachableError['kind'], message: string, options?: ErrorOptions) {
+  /** The call was to change something: it may have been done or not, unless it never left. */
+  readonly isOfChange: boolean;
+  constructor(kind: UnreachableError['kind'], message: string, { isOfChange = false, ...options }: UnreachableOptions = {}) {
     super(message, options);
     this.kind = kind;
+    this.isOfChange = isOfChange;
   }
 }
 

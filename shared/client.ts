@@ -67,6 +67,8 @@ export interface Call<T> {
   readonly headers?: Readonly<Record<string, string>>;
   readonly schema?: z.ZodType<T>;
   readonly signal?: AbortSignal;
+  /** True for a call that changes nothing, though its method is not GET. */
+  readonly isQuestion?: boolean;
 }
 
 /** A document in the wire's form; `fromWire` takes it apart. */
@@ -126,6 +128,7 @@ export function createClient(options: ClientOptions) {
         body,
         headers: { 'if-match': typeof if_match === 'number' ? `"${if_match}"` : if_match },
         schema: PublishAnswer,
+        isQuestion: query.dry_run === true,
       }),
     /** `site`: whose emergency versions are listed; without it those of all sites. */
     history: (kind: DocumentKind, site?: string) =>
@@ -160,7 +163,7 @@ export function createClient(options: ClientOptions) {
     reconcileDiff: () => send({ method: 'GET', path: '/v1/reconcile/diff', schema: ReconcileDiff }),
     /** What documents that are not published would do on the node that answers. */
     draftDiff: (drafts: { readonly profile?: unknown; readonly plan?: unknown }) =>
-      send({ method: 'POST', path: '/v1/reconcile/diff', body: drafts, schema: ReconcileDiff }),
+      send({ method: 'POST', path: '/v1/reconcile/diff', body: drafts, schema: ReconcileDiff, isQuestion: true }),
     /** What the node that answers made, its profile no longer names, and may be removed. */
     prunePreview: () => send({ method: 'GET', path: '/v1/reconcile/prune', schema: PrunePreview }),
     /** Removes exactly what the hash of a preview names. May take minutes. */
@@ -184,12 +187,13 @@ export function createClient(options: ClientOptions) {
 
 /** One call, for clients of a part of `/v1` beside this one. */
 export async function request<T>(options: ClientOptions, call: Call<T>): Promise<Answer<T>> {
-  const response = await dial(options, buildRequest(options, call));
-  const text = await readText(options.url, response);
+  const isOfChange = call.method !== 'GET' && call.isQuestion !== true;
+  const response = await dial(options, buildRequest(options, call), isOfChange);
+  const text = await readText(options.url, response, isOfChange);
   if (response.status === 304) return answer(response, undefined as T);
-  if (!response.ok) throw new ApiError(readProblem(options.url, response, text));
+  if (!response.ok) throw new ApiError(readProblem(options.url, response, text, isOfChange));
   if (text === '' && call.schema === undefined) return answer(response, undefined as T);
-  return answer(response, parseBody(options.url, call, text));
+  return answer(response, parseBody(options.url, call, text, isOfChange));
 }
 
 function buildRequest<T>(options: ClientOptions, call: Call<T>): Request {
@@ -215,12 +219,12 @@ function buildRequest<T>(options: ClientOptions, call: Call<T>): Request {
   return new Request(url, init);
 }
 
-async function dial(options: ClientOptions, outgoing: Request): Promise<Response> {
+async function dial(options: ClientOptions, outgoing: Request, isOfChange = false): Promise<Response> {
   try {
     return await (options.fetch ?? fetch)(outgoing);
   } catch (error) {
     const kind = isRefused(error) ? 'refused' : 'no_answer';
-    throw new UnreachableError(kind, `${options.url} does not answer: ${reasonOf(error)}`, { cause: error });
+    throw new UnreachableError(kind, `${options.url} does not answer: ${reasonOf(error)}`, { cause: error, isOfChange });
   }
 }
 
@@ -232,25 +236,27 @@ function isRefused(error: unknown): boolean {
   return isRefused(error.cause);
 }
 
-async function readText(url: string, response: Response): Promise<string> {
+async function readText(url: string, response: Response, isOfChange = false): Promise<string> {
   try {
     return await response.text();
   } catch (error) {
-    throw new UnreachableError('broken_off', `${url} broke off its answer: ${reasonOf(error)}`, { cause: error });
+    throw new UnreachableError('broken_off', `${url} broke off its answer: ${reasonOf(error)}`, { cause: error, isOfChange });
   }
 }
 
-function readProblem(url: string, response: Response, text: string): Problem {
+/** What stands between may answer 502 or 504 in its own words, and have passed the call on. */
+function readProblem(url: string, response: Response, text: string, isOfChange = false): Problem {
   const isProblem = response.headers.get('content-type')?.startsWith(PROBLEM_JSON) === true;
   const parsed = isProblem ? Problem.safeParse(parseJson(text)) : undefined;
   if (parsed?.success) return parsed.data;
   throw new UnreachableError(
     'not_understood',
     `${url} answered ${response.status} in another form than a Supervisor's; is this the right address?`,
+    { isOfChange: isOfChange && response.status >= 500 },
   );
 }
 
-function parseBody<T>(url: string, call: Call<T>, text: string): T {
+function parseBody<T>(url: string, call: Call<T>, text: string, isOfChange: boolean): T {
   const json = parseJson(text);
   if (call.schema === undefined) return json as T;
   const parsed = call.schema.safeParse(json);
@@ -258,6 +264,7 @@ function parseBody<T>(url: string, call: Call<T>, text: string): T {
   throw new UnreachableError(
     'not_understood',
     `${url} answered ${call.path} with something else than this version of bootplane knows: ${parsed.error.issues[0]?.message}`,
+    { isOfChange },
   );
 }
 

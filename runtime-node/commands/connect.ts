@@ -18,8 +18,11 @@ export const LISTEN_FILE = 'listen.json';
 export const ListenFile = z.object({ url: HttpUrl, pid: z.number().int().positive(), started_at: Timestamp.optional() });
 export type ListenFile = z.infer<typeof ListenFile>;
 
-/** How long an answer may take, milliseconds. */
-const ANSWER_WITHIN_MS = 15_000;
+/**
+ * How long an answer may take, milliseconds. Longer than a node waits for a leader and its answer (18 s): what the node says of
+ * that tells more than silence.
+ */
+const ANSWER_WITHIN_MS = 20_000;
 
 /** A client of the node that the settings name: `--url`, else the one that runs on the data directory. */
 export async function connect(io: Io, settings: Settings): Promise<Client> {
@@ -108,12 +111,19 @@ function isOwnAddress(hostname: string): boolean {
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === bare));
 }
 
-export function withDeadline(signal: AbortSignal): (request: Request) => Promise<Response> {
+export function withDeadline(signal: AbortSignal, within_ms = ANSWER_WITHIN_MS): (request: Request) => Promise<Response> {
   return (request) => {
     const streams = request.headers.get('accept') === 'text/event-stream';
-    const deadline = streams ? [] : [AbortSignal.timeout(ANSWER_WITHIN_MS)];
+    const deadline = streams ? [] : [deadlineOf(within_ms)];
     return fetch(request, { signal: AbortSignal.any([request.signal, signal, ...deadline]) });
   };
+}
+
+/** As `AbortSignal.timeout`, whose own words would be told to a person. */
+function deadlineOf(within_ms: number): AbortSignal {
+  const late = new AbortController();
+  setTimeout(() => late.abort(new Error(`no answer within ${within_ms / 1000} s`)), within_ms).unref();
+  return late.signal;
 }
 
 /** The text of a file, or undefined when there is none. Rejects with advice when it can't be read. */

@@ -6,6 +6,7 @@ import { formatChanges } from './document-changes.ts';
 import { withPlaces } from './document-check.ts';
 import type { DocumentFile } from './document-file.ts';
 import { CommandError } from './errors.ts';
+import { mayBeDone, toCommandError } from './failure.ts';
 import { oneLine } from './format.ts';
 import { type Io, printJson, printLines, withProgress } from './io.ts';
 import { formatDiff } from './reconcile-diff.ts';
@@ -76,7 +77,9 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
   if (!flags.json) printLines(io, lines);
   if (!flags.yes) await askFirst(io, draft, flags, flags.json ? lines : []);
   const call = client.publish(draft.kind, draft.body, publishOptions(base, flags));
-  const { body: done } = await withProgress(io, 'publishing', withPlaces(draft.file, call));
+  const { body: done } = await withProgress(io, 'publishing', withPlaces(draft.file, call)).catch((error: unknown) => {
+    throw whetherDone(error, draft.kind);
+  });
   if (flags.json) printJson(io, effect.diff === undefined ? done : { ...done, reconcile: effect.diff });
   else printLines(io, [`published ${nameOf(done)} (${done.hash.slice(0, 12)}); \`bootplane events -f\` shows how the nodes apply it`]);
 }
@@ -90,6 +93,14 @@ function nothingDone(error: unknown, { break_glass }: PublishFlags): unknown {
     ? "What can't wait is published for this site alone with --break-glass."
     : '`bootplane doctor` looks for the cause.';
   return new CommandError('refused', `${detail} (${code})`, `Nothing was published. ${instead}`, { cause: error });
+}
+
+/** Of a publish that may have been done, the history says whether it was. */
+function whetherDone(error: unknown, kind: DocumentKind): unknown {
+  const failure = mayBeDone(error) ? toCommandError(error) : undefined;
+  if (failure === undefined) return error;
+  const hint = `\`bootplane ${kind} history\` shows whether it was published.`;
+  return new CommandError(failure.kind, failure.message, hint, { cause: error });
 }
 
 /** What an emergency version is, and how it ends. */

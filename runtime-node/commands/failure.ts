@@ -1,6 +1,7 @@
 import { ApiError, UnreachableError } from '../../shared/client.ts';
 import type { ProblemCode } from '../../shared/contract/problem.ts';
 import { ConfigError } from '../config.ts';
+import { isNotSent } from '../forward-errors.ts';
 import { codeOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
 
@@ -34,17 +35,36 @@ export function toCommandError(error: unknown): CommandError | undefined {
   return fromPart(error);
 }
 
-function fromProblem({ problem }: ApiError): CommandError {
+function fromProblem(error: ApiError): CommandError {
+  const { problem } = error;
   const { errors = [] } = problem;
   // A single fault is mostly the detail itself.
   const isTold = errors.length === 1 && errors.every(({ detail }) => problem.detail.includes(detail));
   const pointers = isTold ? [] : errors.map(({ pointer, detail }) => `  ${pointer === '' ? '/' : pointer} ${detail}`);
-  return new CommandError('refused', [`${problem.detail} (${problem.code})`, ...pointers].join('\n'), HINTS[problem.code]);
+  const hint = mayBeDone(error) ? DOCTOR : HINTS[problem.code];
+  return new CommandError('refused', [`${problem.detail} (${problem.code})`, ...pointers].join('\n'), hint);
 }
 
-function fromSilence({ kind, message }: UnreachableError): CommandError {
-  if (kind === 'not_understood') return new CommandError('failed', message, 'Is it a node or cloud of bootplane, of this version?');
-  return new CommandError('unreachable', message, 'Is the node up? `bootplane doctor` looks for the cause.');
+function fromSilence(error: UnreachableError): CommandError {
+  const kind = error.kind === 'not_understood' ? 'failed' : 'unreachable';
+  const isUnknown = mayBeDone(error);
+  const message = isUnknown ? `${error.message}; the call may have been done or not: look before it is sent again` : error.message;
+  if (kind === 'failed') return new CommandError(kind, message, 'Is it a node or cloud of bootplane, of this version?');
+  if (isUnknown) return new CommandError(kind, message, DOCTOR);
+  // Who does not answer may wait in vain itself, for its leader or the cloud.
+  const isThere = error.kind === 'no_answer' && !isNotSent(error);
+  return new CommandError(kind, message, isThere ? DOCTOR : `Is the node up? ${DOCTOR}`);
+}
+
+const DOCTOR = '`bootplane doctor` looks for the cause.';
+
+/** How a node words it that nobody knows what came of a call. */
+const NOBODY_KNOWS = /may have been (?:done|published) or not/;
+
+/** True where a call that changes something may have been done, though no answer says so. */
+export function mayBeDone(error: unknown): boolean {
+  if (error instanceof UnreachableError) return error.isOfChange && !isNotSent(error);
+  return error instanceof ApiError && error.problem.code === 'unavailable' && NOBODY_KNOWS.test(error.problem.detail);
 }
 
 const FAULTS = ['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'AggregateError'];

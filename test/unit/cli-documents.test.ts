@@ -24,6 +24,10 @@ const PROFILE = `storage:
     - name: reports
 `;
 
+function refuse(detail: string): Response {
+  return new Response(JSON.stringify(problem('unavailable', detail)), { status: 503, headers: { 'content-type': PROBLEM_JSON } });
+}
+
 describe('validate', () => {
   it('accepts the examples', async () => {
     const examples = new URL('../../docs/examples/', import.meta.url).pathname;
@@ -216,6 +220,24 @@ describe('with a Supervisor', () => {
     expect(parse((await site.run(['plan', 'get'])).out).services[0].command).toEqual(['node', `${folder}/x.js`, '${OTHER}']);
   });
 
+  it.each([
+    [
+      'a node that heard nothing of its leader',
+      () => refuse('no answer; the call may have been done or not: look before it is sent again'),
+    ],
+    ['an answer that broke off', () => new Response(new ReadableStream({ pull: (controller) => controller.error(new Error('cut')) }))],
+    ['a proxy that gave up', () => new Response('late', { status: 504 })],
+  ])('publish says that it may have been done, and not that nothing was: %s', async (_, answer) => {
+    site.own.set('PUT /v1/bootstrap/profile', (request: Request) =>
+      request.url.includes('dry_run=true') ? site.harness.supervisor.fetch(request) : answer(),
+    );
+    const { code, err } = await site.run(['profile', 'publish', await file('profile.yaml', PROFILE), '--yes']);
+    expect(code).not.toBe(0);
+    expect(err).toContain('the call may have been done or not: look before it is sent again');
+    expect(err).toContain('`bootplane profile history` shows whether it was published.');
+    expect(err).not.toMatch(/nothing was published|try again|is the node up/i);
+  });
+
   it('pointers of the Supervisor are shown as places of the file', async () => {
     const path = await file('profile.yaml', PROFILE);
     const refusal = problem('invalid_body', 'no', { errors: [{ pointer: '/storage/buckets/1/name', detail: 'is taken' }] });
@@ -276,9 +298,8 @@ describe('with the leader of a site whose cloud is out of reach', () => {
 
   it('publish says that nothing was published, and what there is instead, where the cloud does not even compare; diff does not', async () => {
     const path = await file('profile.yaml', CHANGED);
-    const away = problem('unavailable', "the cloud decides about the documents, and can't be reached from this node");
-    const headers = { 'content-type': PROBLEM_JSON };
-    site.own.set('PUT /v1/bootstrap/profile', () => new Response(JSON.stringify(away), { status: 503, headers }));
+    const away = "the cloud decides about the documents, and can't be reached from this node";
+    site.own.set('PUT /v1/bootstrap/profile', () => refuse(away));
     const published = await site.run(['profile', 'publish', path, '--yes']);
     expect(published).toMatchObject({
       code: 1,

@@ -22,6 +22,23 @@ describe('what a command threw', () => {
     expect(failure === undefined ? undefined : EXIT_CODES[failure.kind]).toBe(code);
   });
 
+  it.each([
+    ['was not sent', { isOfChange: true, cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }) }, false, true],
+    ['was sent', { isOfChange: true, cause: new Error('no answer within 20 s') }, true, false],
+    ['was sent and changes nothing', { cause: new Error('no answer within 20 s') }, false, false],
+  ])('a call without an answer that %s', (_, options, isUnknown, mayBeDown) => {
+    const failure = toCommandError(new UnreachableError('no_answer', 'nobody answers', options));
+    expect(failure?.message.includes('may have been done or not')).toBe(isUnknown);
+    expect(failure?.hint?.includes('Is the node up?')).toBe(mayBeDown);
+    expect(failure?.hint).toContain('`bootplane doctor`');
+  });
+
+  it('a change that may have been done is not to be tried again in a moment', () => {
+    const hintOf = (detail: string) => toCommandError(new ApiError(problem('unavailable', detail)))?.hint;
+    expect(hintOf('the database is busy')).toContain('Try again');
+    expect(hintOf('no answer; the call may have been done or not: look before it is sent again')).not.toContain('ry again');
+  });
+
   it.each([[new Error('?')], [new TypeError('x is not a function')], ['a text'], [undefined]])('%s is a fault', (error) => {
     expect(toCommandError(error)).toBeUndefined();
   });

@@ -3,6 +3,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { withDeadline } from '../../runtime-node/commands/connect.ts';
+import { createClient } from '../../shared/client.ts';
 import { makeDataDir, run, type Site, startSite } from '../support/cli.ts';
 import { freePort } from '../support/free-port.ts';
 
@@ -103,6 +105,18 @@ describe('finding the node', () => {
     expect(code).toBe(69);
     expect(err).toContain(`http://127.0.0.1:${port} does not answer`);
     expect(err).toContain('bootplane doctor');
+  });
+
+  it('says of an answer that does not come in time how long it waited', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+    const client = createClient({ url, fetch: withDeadline(new AbortController().signal, 50) });
+    const error = await client.state().catch((reason: unknown) => reason);
+    server.close();
+    expect(error).toMatchObject({ message: `${url} does not answer: no answer within 0.05 s`, isOfChange: false });
+    expect(await client.leave('n').catch((reason: unknown) => reason)).toMatchObject({ isOfChange: true });
   });
 
   it.each(['', '{', '{"url": "nowhere", "pid": 1}', '{"url": "http://127.0.0.1:1"}', 'null'])(
