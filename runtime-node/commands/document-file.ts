@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { codeOf, messageOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
 import type { Io } from './io.ts';
@@ -41,6 +41,7 @@ export async function readDocumentFile(io: Io, path: string): Promise<DocumentFi
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   refuseBrokenYaml(name, document, lines);
+  refuseCycles(name, document, lines);
   const body = substitute(toPlain(name, document), variables(folder, io));
   if (!isFields(body)) throw invalid([`${name}:1:1 must hold a document: keys with values, as in docs/examples`]);
   return { name, body, find: (pointer) => positionOf(document, lines, pointer) };
@@ -71,11 +72,28 @@ function refuseBrokenYaml(name: string, document: Document.Parsed, lines: LineCo
   const found = [...document.errors, ...document.warnings];
   if (found.length === 0) return;
   throw invalid(
-    found.map(({ message, pos }) => {
+    found.map(({ code, message, pos }) => {
       const { line, col } = lines.linePos(pos[0]);
-      return `${name}:${line}:${col} ${message}`;
+      return `${name}:${line}:${col} ${code === 'MULTIPLE_DOCS' ? SEVERAL : message}`;
     }),
   );
+}
+
+/** The parser names a call of its own that reads them. */
+const SEVERAL = 'begins another document: the file has several, separated by ---, and one is allowed';
+
+/** An alias inside of what it stands for has no end. It can only stand for what comes before it, so there is no other way to a circle. */
+function refuseCycles(name: string, document: Document.Parsed, lines: LineCounter): void {
+  const found: string[] = [];
+  visit(document, {
+    Alias(_, alias, above) {
+      const target = alias.resolve(document);
+      if (target === undefined || !above.includes(target)) return;
+      const { line, col } = lines.linePos(offsetOf(alias) ?? 0);
+      found.push(`${name}:${line}:${col} the alias *${alias.source} contains itself: it stands inside of &${alias.source}`);
+    },
+  });
+  if (found.length > 0) throw invalid(found);
 }
 
 function toPlain(name: string, document: Document.Parsed): unknown {

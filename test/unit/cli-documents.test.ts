@@ -59,11 +59,13 @@ describe('validate', () => {
   it.each([
     ['a broken flow', 'a: [\nb: 1', ':2:1 '],
     ['a key twice', 'services: []\nservices: []\n', ':2:1 '],
-    ['two documents', 'services: []\n---\nservices: []\n', ':2:1 '],
+    ['two documents', 'services: []\n---\nservices: []\n', ':2:1 begins another document: the file has several, separated by ---'],
     ['a tag that is not known', 'services: !list []\n', ':1:11 '],
     ['a text instead of keys', 'hello\n', ':1:1 must hold a document'],
     ['nothing', '', ':1:1 must hold a document'],
     ['an alias that is not there', 'services: *nowhere\n', ':1:1 '],
+    ['an alias inside of what it stands for', 'services: &a\n  - *a\n', ':2:5 the alias *a contains itself'],
+    ['the same deeper down', 'services: &a\n  - env: &b\n      x: [*a]\n', ':3:11 the alias *a contains itself'],
   ])('refuses %s with its place', async (_, text, place) => {
     const path = await file('broken.yaml', text);
     const { code, err } = await run(['plan', 'validate', path]);
