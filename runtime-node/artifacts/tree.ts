@@ -92,6 +92,8 @@ export class Tree {
   async hardLink(name: string, target: string): Promise<void> {
     this.#countEntry();
     const path = await this.#place(name);
+    const fault = faultOf(target);
+    if (fault !== undefined) throw unsafe(name, `it is a hard link, and the name of its target, ${quoted(target)}, ${fault}`);
     const original = this.#files.get(safePath(target));
     if (original === undefined)
       throw unsafe(name, `it is a hard link to ${quoted(target)}, which is no file that the archive holds before it`);
@@ -155,12 +157,21 @@ export class Tree {
 
 /** Relative, with slashes, without `.` and empty parts; the empty string for the root itself. Throws `UnpackError`. */
 export function safePath(name: string): string {
-  if (name.includes('\0')) throw unsafe(name, 'its name holds a NUL character');
-  if (name.includes('\\')) throw unsafe(name, 'its name holds a backslash, which is a folder on some systems');
-  if (name.startsWith('/') || /^[A-Za-z]:/.test(name)) throw unsafe(name, 'its name is absolute');
-  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw unsafe(name, 'its name leaves the archive');
-  return parts.join('/');
+  const fault = faultOf(name);
+  if (fault !== undefined) throw unsafe(name, `its name ${fault}`);
+  return partsOf(name).join('/');
+}
+
+/** Why a name is not safe; undefined for one that is. */
+function faultOf(name: string): string | undefined {
+  if (name.includes('\0')) return 'holds a NUL character';
+  if (name.includes('\\')) return 'holds a backslash, which is a folder on some systems';
+  if (name.startsWith('/') || /^[A-Za-z]:/.test(name)) return 'is absolute';
+  return partsOf(name).includes('..') ? 'leaves the archive' : undefined;
+}
+
+function partsOf(name: string): string[] {
+  return name.split('/').filter((part) => part !== '' && part !== '.');
 }
 
 export function unsafe(name: string, why: string): UnpackError {

@@ -154,6 +154,17 @@ describe('what is refused, and writes nothing outside', () => {
     expect(await outside()).toEqual([]);
   });
 
+  test.each([
+    ['/etc/passwd', 'is absolute'],
+    ['../../etc/passwd', 'leaves the archive'],
+    ['b', 'which is no file that the archive holds'],
+  ])('tar: of a hard link to %s its own name is told, and what is wrong with its target', async (linkname, fault) => {
+    const refused = await failure('x.tar', await tarOf([{ name: 'a', type: 'link', linkname }]));
+    expect(refused.message).toContain(`its entry "a": it is a hard link`);
+    expect(refused.message).toContain(JSON.stringify(linkname));
+    expect(refused.message).toContain(fault);
+  });
+
   const zip: [string, Parameters<typeof zipOf>[0]][] = [
     ['a name with ..', [{ name: '../evil', body: 'x' }]],
     ['a name with backslashes and ..', [{ name: '..\\..\\evil', body: 'x' }]],
