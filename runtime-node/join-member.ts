@@ -18,7 +18,7 @@ import { lockDataDir } from './adapters/data-dir-lock.ts';
 import { createNodeRandom } from './adapters/random.ts';
 import { createStateFiles } from './adapters/state-files.ts';
 import { watchedFile } from './adapters/watched-file.ts';
-import type { Settings } from './config.ts';
+import { ConfigError, type Settings } from './config.ts';
 import { FLEET_KEY_FILE, FleetKeyError } from './fleet-key.ts';
 import { createNodeFetch } from './node-fetch.ts';
 import { trustAlso } from './tls.ts';
@@ -35,7 +35,7 @@ const ANSWER_WITHIN_MS = 15_000;
 
 /**
  * Makes a data directory that of a node without the fleet key: asks the cloud or a leader what such a node needs, and keeps that. Rejects
- * with `FleetKeyError` when the directory or the address does not allow it, with `ApiError` or `UnreachableError` as the call does.
+ * with `FleetKeyError` when the directory does not allow it, with `ConfigError` when the address does not, with `ApiError` or `UnreachableError` as the call does.
  */
 export async function joinAsMember({ settings, key }: MemberJoinRequest): Promise<JoinedMember> {
   const { data_dir, tls_ca, token_file } = settings;
@@ -83,14 +83,14 @@ interface Target {
   readonly is_cloud: boolean;
 }
 
-/** Throws `FleetKeyError` where nobody is named who may be shown a credential. */
+/** Throws `ConfigError` where nobody is named who may be shown a credential. */
 function whomToAsk({ cloud_url, peers }: Settings): Target {
   if (cloud_url !== undefined) return { url: cloud_url, is_cloud: true };
   const url = peers.find(isPrivateWire);
   if (url !== undefined) return { url, is_cloud: false };
-  throw new FleetKeyError(
+  throw new ConfigError('bad_value', [
     `joining without the fleet key asks the cloud (--cloud-url URL) or the leader of a site (--peers URL) over https: ${peers.length === 0 ? 'neither is named' : `${peers.join(', ')} is plain http, where others could read the answer`}`,
-  );
+  ]);
 }
 
 function refuseOther({ fleet, site }: Settings, node_id: string, answer: JoinAnswer, before: Member | undefined): void {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { InvalidArgumentError } from 'commander';
 import { type Client, readEvents, UnreachableError } from '../../shared/client.ts';
 import { type EventRecord, MAX_LAST_EVENTS } from '../../shared/contract/event.ts';
 import type { Define } from './command.ts';
@@ -30,7 +31,7 @@ export const define: Define = (command, run) => {
   addSettings(command, CLIENT_SETTINGS)
     .option('-f, --follow', 'go on with what happens')
     .option('-n, --lines <N>', 'how many of the past', wholeNumber, 50)
-    .option('--after <CURSOR>', 'only what came after this event')
+    .option('--after <CURSOR>', 'only what came after this event', cursor)
     .option('--json', 'one event per line, as on the wire')
     .addHelpText('after', HELP)
     .action(
@@ -43,6 +44,11 @@ export const define: Define = (command, run) => {
       }),
     );
 };
+
+function cursor(text: string): string {
+  if (/^\d{1,15}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be the cursor of an event, a whole number as --json prints it.');
+}
 
 /** What is asked for with `last` comes at once; more than that, and what an older Supervisor gives instead, is read through from its beginning. */
 async function readPast(client: Client, flags: EventFlags): Promise<{ shown: EventRecord[]; cursor: string | undefined }> {

@@ -29,7 +29,7 @@ const HINTS: Partial<Record<ProblemCode, string>> = {
 /** Turns whatever a command threw into a failure with its exit code; undefined for a fault of bootplane itself. */
 export function toCommandError(error: unknown): CommandError | undefined {
   if (error instanceof CommandError) return error;
-  if (error instanceof ConfigError) return new CommandError('config', error.message);
+  if (error instanceof ConfigError || isOfCertificates(error)) return new CommandError('config', error.message);
   if (error instanceof UnreachableError) return fromSilence(error);
   if (error instanceof ApiError) return fromProblem(error);
   return fromPart(error);
@@ -65,6 +65,11 @@ const NOBODY_KNOWS = /may have been (?:done|published) or not/;
 export function mayBeDone(error: unknown): boolean {
   if (error instanceof UnreachableError) return error.isOfChange && !isNotSent(error);
   return error instanceof ApiError && error.problem.code === 'unavailable' && NOBODY_KNOWS.test(error.problem.detail);
+}
+
+/** The settings name files that can't be used. By its name, since its module brings TLS. */
+function isOfCertificates(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'TlsError';
 }
 
 const FAULTS = ['Error', 'TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'AggregateError'];

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { fleetOfKey } from '../../shared/contract/fleet-keys.ts';
 import { refuseUnusable, type Settings } from '../config.ts';
+import { checkFleetKey, FleetKeyError } from '../fleet-key.ts';
 import type { Joined } from '../join-fleet.ts';
 import type { JoinedMember } from '../join-member.ts';
 import type { Define } from './command.ts';
@@ -51,6 +52,7 @@ export const define: Define = (command, run) => {
         const word = command.args[0] ?? '';
         if (word === '') refuseNothing(given);
         const key = (word === '-' ? await readKey(io.stdin) : word).trim();
+        if (word !== '') refuseNoKey(key);
         const settings = inNamedFleet(given, key, isFleetSet(io, command));
         refuseOtherKey(settings, key);
         await refuseRunning(settings);
@@ -96,6 +98,16 @@ function refuseMore(words: readonly string[]): void {
 }
 
 const JOIN_ALONE = 'Names are flags, as --fleet NAME and --site NAME; `bootplane key show` prints the whole command.';
+
+/** Before anything is looked at or written: what is no key is a word that was mistyped. */
+function refuseNoKey(key: string): void {
+  if (key.startsWith('bpi~')) return;
+  try {
+    checkFleetKey(key);
+  } catch (error) {
+    throw error instanceof FleetKeyError ? new CommandError('usage', error.message) : error;
+  }
+}
 
 /** A JWT stands in its file: nothing else has to be said. */
 function refuseNothing({ token_file }: Settings): void {

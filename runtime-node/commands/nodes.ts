@@ -1,5 +1,6 @@
+import { InvalidArgumentError } from 'commander';
 import type { Client } from '../../shared/client.ts';
-import type { NodeList, NodeRecord } from '../../shared/contract/index.ts';
+import { Id, Liveness, LivenessList, type NodeList, type NodeRecord } from '../../shared/contract/index.ts';
 import type { Define } from './command.ts';
 import { connect } from './connect.ts';
 import { colorState, formatAge, oneLine } from './format.ts';
@@ -18,8 +19,8 @@ online: heard within the time to live. late: within three of them. lost: not. le
 
 export const define: Define = (command, run) => {
   addSettings(command, CLIENT_SETTINGS)
-    .option('--in-site <NAME>', 'only the nodes of one site')
-    .option('--liveness <STATES>', 'only those that are online, late, lost or left; several with commas between')
+    .option('--in-site <NAME>', 'only the nodes of one site', siteName)
+    .option('--liveness <STATES>', 'only those that are online, late, lost or left; several with commas between', states)
     .option('--json', 'print all pages of the answer as one')
     .addHelpText('after', HELP)
     .action(
@@ -40,6 +41,17 @@ export const define: Define = (command, run) => {
       }),
     );
 };
+
+function siteName(text: string): string {
+  const name = Id.safeParse(text);
+  if (name.success) return name.data;
+  throw new InvalidArgumentError(`It ${name.error.issues[0]?.message}.`);
+}
+
+function states(text: string): string {
+  if (LivenessList.safeParse(text).success) return text;
+  throw new InvalidArgumentError(`It must be some of ${Liveness.options.join(', ')}, with commas between.`);
+}
 
 /** Who leads the site of the node that is asked, or the one that was named. */
 async function tellLeader(client: Client, named: string | undefined): Promise<string> {

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
+import type { DocumentKind } from '../../shared/contract/document.ts';
 import { type Config, refuseUnusable, type Settings } from '../config.ts';
 import type { Define } from './command.ts';
+import { CommandError } from './errors.ts';
 import type { Io, RunningNode } from './io.ts';
 import { addSettings, environmentHelp, NODE_SETTINGS, settingsFrom } from './options.ts';
 
@@ -42,15 +44,25 @@ async function withSeeds(io: Io, settings: Settings, examples: boolean): Promise
   const plan = settings.plan_file ?? (examples ? join(io.examples, 'plan.yaml') : undefined);
   const profile = settings.profile_file ?? (examples ? join(io.examples, 'profile.yaml') : undefined);
   if (plan === undefined && profile === undefined) return { ...settings, seeds: {} };
-  // Brings the YAML parser, which most starts do not need.
-  const { readCheckedFile } = await import('./document-check.ts');
   return {
     ...settings,
     seeds: {
-      ...(plan === undefined ? {} : { plan: (await readCheckedFile(io, 'plan', plan)).body }),
-      ...(profile === undefined ? {} : { profile: (await readCheckedFile(io, 'profile', profile)).body }),
+      ...(plan === undefined ? {} : { plan: await readSeed(io, 'plan', plan) }),
+      ...(profile === undefined ? {} : { profile: await readSeed(io, 'profile', profile) }),
     },
   };
+}
+
+/** A setting that names a file which can't be read is wrong, whatever is wrong with the file. */
+async function readSeed(io: Io, kind: DocumentKind, path: string): Promise<Record<string, unknown>> {
+  // Brings the YAML parser, which most starts do not need.
+  const { readCheckedFile } = await import('./document-check.ts');
+  try {
+    return (await readCheckedFile(io, kind, path)).body;
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.kind !== 'file') throw error;
+    throw new CommandError('config', `--${kind} (BOOTPLANE_${kind.toUpperCase()}): ${error.message}`, error.hint);
+  }
 }
 
 /** Runs a node until it has stopped, with the seeds that the settings name. Resolves with its exit code. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CommandError, EXIT_CODE_HELP, EXIT_CODES } from '../../runtime-node/commands/errors.ts';
 import { toCommandError } from '../../runtime-node/commands/failure.ts';
 import { ConfigError } from '../../runtime-node/config.ts';
+import { TlsError } from '../../runtime-node/tls.ts';
 import { ApiError, UnreachableError } from '../../shared/client.ts';
 import { PROBLEMS, type ProblemCode, problem } from '../../shared/contract/problem.ts';
 import { DatabaseError } from '../../shared/ports/database.ts';
@@ -10,6 +11,7 @@ describe('what a command threw', () => {
   it.each([
     ['a failure of its own', new CommandError('usage', 'wrong'), 'usage', 64],
     ['a setting', new ConfigError('bad_value', ['a', 'b']), 'config', 64],
+    ['a certificate that a setting names', new TlsError('BOOTPLANE_TLS_CERT names /nope'), 'config', 64],
     ['silence', new UnreachableError('no_answer', 'nobody'), 'unreachable', 69],
     ['an answer that broke off', new UnreachableError('broken_off', 'half'), 'unreachable', 69],
     ['somebody else', new UnreachableError('not_understood', 'what?'), 'failed', 1],

@@ -115,7 +115,7 @@ describe('join', () => {
     [`bpi~default~1f0c2d3e4a5b6c7d~${'a'.repeat(43)}`, 'neither is named'],
   ])('refuses %j', async (key, why) => {
     const ran = await joinWith(['-', '--no-start'], { stdin: key });
-    expect(ran.code).toBe(1);
+    expect(ran.code).toBe(64);
     expect(ran.err).toContain(why);
     expect(ran.err).not.toContain(key);
     expect(existsSync(dir)).toBe(false);

@@ -102,7 +102,7 @@ describe('nodes', () => {
     expect((await site.run(['nodes', '--liveness', 'late,lost'])).out).toBe('no node is late or lost\n');
     const paris = await site.run(['nodes', '--liveness', 'online', '--in-site', 'paris', '--json']);
     expect(JSON.parse(paris.out).nodes).toHaveLength(1);
-    expect(await site.run(['nodes', '--liveness', 'gone'])).toMatchObject({ code: 1, err: expect.stringContaining('liveness') });
+    expect(await site.run(['nodes', '--liveness', 'gone'])).toMatchObject({ code: 64, err: expect.stringContaining('liveness') });
   });
 
   it('says that there is none', async () => {

@@ -60,6 +60,11 @@ describe('a wrong command line exits with 64', () => {
     [['plan', 'validate'], 'missing required argument'],
     [['plan', 'rollback', 'last'], 'whole number'],
     [['events', '-n', '-3'], 'whole number'],
+    [['events', '--after', 'junk'], 'the cursor of an event'],
+    [['nodes', '--liveness', 'foo'], 'some of online, late, lost, left'],
+    [['nodes', '--in-site', 'a b'], 'must start with a letter or digit'],
+    [['join', 'abc'], 'at least 20 are needed'],
+    [['up', '--plan', '/nowhere/plan.yaml'], '--plan (BOOTPLANE_PLAN): /nowhere/plan.yaml does not exist'],
     [['reconcile'], '--dry-run'],
     [['status', '--url', 'nowhere'], '--url is "nowhere"'],
   ])('%j', async (argv, said) => {
