@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { type Client, type ClientOptions, createClient } from '../../shared/client.ts';
+import { type Client, type ClientOptions, createClient, type Fetch } from '../../shared/client.ts';
+import { STALE_HEADER } from '../../shared/contract/headers.ts';
 import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
 import { isPrivateWire } from '../../shared/contract/loopback.ts';
 import { Member } from '../../shared/contract/member.ts';
@@ -11,7 +12,8 @@ import { FLEET_KEY_FILE } from '../fleet-key.ts';
 import { isAlive } from '../process-alive.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
-import type { Io } from './io.ts';
+import { formatDuration } from './format.ts';
+import { type Io, printNote } from './io.ts';
 
 /** Written by a node into its data directory while it listens. */
 export const LISTEN_FILE = 'listen.json';
@@ -24,9 +26,26 @@ export type ListenFile = z.infer<typeof ListenFile>;
  */
 const ANSWER_WITHIN_MS = 20_000;
 
-/** A client of the node that the settings name: `--url`, else the one that runs on the data directory. */
-export async function connect(io: Io, settings: Settings): Promise<Client> {
-  return createClient({ ...(await findTarget(settings)), fetch: withDeadline(io.signal) });
+/**
+ * A client of the node that the settings name: `--url`, else the one that runs on the data directory. A person is told when
+ * what it answers is not of now, unless the command shows what the node knows of itself (`isOfNode`).
+ */
+export async function connect(io: Io, settings: Settings, { isOfNode = false } = {}): Promise<Client> {
+  const bounded = withDeadline(io.signal);
+  return createClient({ ...(await findTarget(settings)), fetch: isOfNode ? bounded : tellingAge(io, bounded) });
+}
+
+/** Says once how old answers are that a node gave out of what it keeps; on standard error, so that what is printed stays the answer. */
+function tellingAge(io: Io, call: Fetch): Fetch {
+  let isTold = false;
+  return async (request) => {
+    const response = await call(request);
+    const seconds = response.headers.get(STALE_HEADER);
+    if (seconds === null || isTold) return response;
+    isTold = true;
+    printNote(io, `as of ${formatDuration(Number(seconds) * 1000)} ago: no leader is in reach`);
+    return response;
+  };
 }
 
 /** For answers and bodies that take as long as they take. */
@@ -111,7 +130,7 @@ function isOwnAddress(hostname: string): boolean {
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === bare));
 }
 
-export function withDeadline(signal: AbortSignal, within_ms = ANSWER_WITHIN_MS): (request: Request) => Promise<Response> {
+export function withDeadline(signal: AbortSignal, within_ms = ANSWER_WITHIN_MS): Fetch {
   return (request) => {
     const streams = request.headers.get('accept') === 'text/event-stream';
     const deadline = streams ? [] : [deadlineOf(within_ms)];

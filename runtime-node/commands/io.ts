@@ -77,6 +77,15 @@ export function printLines(io: Io, lines: readonly string[]): void {
   if (lines.length > 0) io.stdout.write(`${lines.join('\n')}\n`);
 }
 
+/** A line beside what is printed. On a terminal `withProgress` may have drawn where it begins. */
+export function printNote(io: Io, line: string): void {
+  const drawn = io.stderr.isTTY === true ? `\r${' '.repeat(LONGEST_PROGRESS)}\r` : '';
+  io.stderr.write(`${drawn}${line}\n`);
+}
+
+/** Characters: no text of `withProgress` is longer. */
+const LONGEST_PROGRESS = 60;
+
 /** Shows what is being waited for while `work` runs; only to a person. */
 export async function withProgress<T>(io: Io, text: string, work: Promise<T>): Promise<T> {
   if (io.stderr.isTTY !== true) return work;

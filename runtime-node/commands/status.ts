@@ -24,7 +24,7 @@ export const define: Define = (command, run) => {
     .action(
       run(async (io, command) => {
         const settings = settingsFrom(io, command);
-        const client = await connect(io, settings);
+        const client = await connect(io, settings, { isOfNode: true });
         const { body } = await withProgress(io, 'asking the node', client.health());
         const conflicts = await countConflicts(client);
         if (command.opts().json === true) printJson(io, body);

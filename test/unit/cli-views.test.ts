@@ -105,6 +105,21 @@ describe('nodes', () => {
     expect(await site.run(['nodes', '--liveness', 'gone'])).toMatchObject({ code: 64, err: expect.stringContaining('liveness') });
   });
 
+  it('says on standard error, once, that a gateway answers from what it keeps, and how old that is', async () => {
+    const kept = async (request: Request) => {
+      const answer = await site.harness.supervisor.fetch(request);
+      return new Response(answer.body, { headers: { ...Object.fromEntries(answer.headers), 'bootplane-stale': '69' } });
+    };
+    for (let number = 0; number < 120; number += 1) await register(site.harness, `node-${number}`);
+    const { out } = await site.run(['nodes', '--json']);
+    for (const path of ['nodes', 'state', 'cluster/plan']) site.own.set(`GET /v1/${path}`, kept);
+    const note = 'as of 1 min 9 s ago: no leader is in reach\n';
+    expect(await site.run(['nodes', '--json'])).toEqual({ code: 0, out, err: note });
+    expect((await site.run(['nodes', '--liveness', 'online'])).err).toBe(note);
+    // What the node says of itself is of now.
+    expect((await site.run(['status'])).err).toBe('');
+  });
+
   it('says that there is none', async () => {
     expect((await site.run(['nodes'])).out).toBe('no node is registered\n');
   });
