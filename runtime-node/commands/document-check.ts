@@ -39,7 +39,10 @@ export function checkDocument(kind: DocumentKind, body: Record<string, unknown>)
 function wording(issue: z.core.$ZodIssue): string {
   // zod says nothing else about what is not there
   if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return `is missing (${issue.expected})`;
-  return issue.message;
+  const found =
+    issue.code === 'invalid_type' && issue.expected === 'string' ? /received (number|boolean)$/.exec(issue.message)?.[1] : undefined;
+  // A version as 1 or 1.10, which YAML makes a number of.
+  return found === undefined ? issue.message : `must be a text, and is read as a ${found}: put it in quotes`;
 }
 
 function isMeta(pointer: string): boolean {

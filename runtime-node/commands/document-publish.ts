@@ -9,6 +9,7 @@ import { CommandError } from './errors.ts';
 import { mayBeDone, toCommandError } from './failure.ts';
 import { oneLine } from './format.ts';
 import { type Io, printJson, printLines, withProgress } from './io.ts';
+import { detailOf } from './problem-words.ts';
 import { formatDiff } from './reconcile-diff.ts';
 
 type Body = Record<string, unknown>;
@@ -87,7 +88,8 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
 /** A comparison that the cloud can't make is all there is to say of one; who came to publish reads what became of that, and what there is instead. */
 function nothingDone(error: unknown, { break_glass }: PublishFlags): unknown {
   if (!(error instanceof ApiError) || error.problem.code !== 'unavailable') return error;
-  const { detail, code } = error.problem;
+  const { code } = error.problem;
+  const detail = detailOf(error.problem);
   const isOfCloud = !break_glass && detail.startsWith('the cloud decides');
   const instead = isOfCloud
     ? "What can't wait is published for this site alone with --break-glass."

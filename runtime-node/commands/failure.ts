@@ -4,6 +4,7 @@ import { ConfigError } from '../config.ts';
 import { isNotSent } from '../forward-errors.ts';
 import { codeOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
+import { detailOf } from './problem-words.ts';
 
 /** What to do about an answer of a Supervisor. Codes that explain themselves have none. */
 const HINTS: Partial<Record<ProblemCode, string>> = {
@@ -39,10 +40,11 @@ function fromProblem(error: ApiError): CommandError {
   const { problem } = error;
   const { errors = [] } = problem;
   // A single fault is mostly the detail itself.
-  const isTold = errors.length === 1 && errors.every(({ detail }) => problem.detail.includes(detail));
+  const detail = detailOf(problem);
+  const isTold = errors.length === 1 && errors.every((one) => problem.detail.includes(one.detail));
   const pointers = isTold ? [] : errors.map(({ pointer, detail }) => `  ${pointer === '' ? '/' : pointer} ${detail}`);
   const hint = mayBeDone(error) ? DOCTOR : HINTS[problem.code];
-  return new CommandError('refused', [`${problem.detail} (${problem.code})`, ...pointers].join('\n'), hint);
+  return new CommandError('refused', [`${detail} (${problem.code})`, ...pointers].join('\n'), hint);
 }
 
 function fromSilence(error: UnreachableError): CommandError {

@@ -48,6 +48,13 @@ describe('validate', () => {
     expect(err).toContain(`${path}:5:5 /services/1/version is missing (string)`);
   });
 
+  it('says of a number where a text must be that it wants quotes', async () => {
+    const path = await file('number.yaml', 'services:\n  - name: api\n    version: 1.10\n    command: [serve, true]\n');
+    const { err } = await run(['plan', 'validate', path]);
+    expect(err).toContain(`${path}:3:14 /services/0/version must be a text, and is read as a number: put it in quotes`);
+    expect(err).toContain(`${path}:4:22 /services/0/command/1 must be a text, and is read as a boolean: put it in quotes`);
+  });
+
   it('names keys that nobody knows, and those that publishing adds', async () => {
     const path = await file('unknown.yaml', 'storage:\n  buckets:\n    - name: captures\n      lifecyle: []\ngeneration: 3\n');
     const { code, err } = await run(['profile', 'validate', path]);
@@ -162,6 +169,24 @@ describe('with a Supervisor', () => {
     expect(code).toBe(1);
     expect(err).toContain('generation_moved');
     expect(parse((await site.run(['profile', 'get'])).out)).toEqual({ vector: { classes: [{ name: 'Frame' }] } });
+  });
+
+  it('what the API says to its clients is said in words of the command line', async () => {
+    const path = await file('profile.yaml', PROFILE);
+    const moved = await site.run(['profile', 'publish', path], {
+      ask: async () => {
+        await site.run(['profile', 'publish', '-', '--yes'], { stdin: 'vector: { classes: [{ name: Frame }] }\n' });
+        return 'yes';
+      },
+    });
+    expect(moved.err).toMatch(/^error: the current profile is generation 1, not 0 \(generation_moved\)\n.*`history`/);
+    const emptied = await site.run(['profile', 'publish', '-', '--yes'], { stdin: 'vector: { classes: [] }\n' });
+    expect(emptied.err).toMatch(/^error: this profile would name no resource any more \(would_empty\)\n.*--allow-empty/);
+    const missing = await site.run(['profile', 'rollback', '9', '--yes']);
+    expect(missing.err).toMatch(/has no generation 9 \(no_such_generation\)\n`history`/);
+    const unknown = await site.run(['keys', 'revoke', '1f0c2d3e4a5b6c7d']);
+    expect(unknown.err).toContain('`bootplane keys list` shows those there are');
+    for (const { err } of [moved, emptied, missing, unknown]) expect(err).not.toMatch(/If-Match|allow_empty|\/v1\//);
   });
 
   it('publish of the same again does nothing', async () => {
