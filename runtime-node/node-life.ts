@@ -7,7 +7,7 @@ import type { Identity } from '../shared/discovery/identify.ts';
 import type { Membership } from '../shared/discovery/membership.ts';
 import { createOwnToken, type OwnToken } from '../shared/discovery/own-token.ts';
 import { createReportQueue } from '../shared/discovery/report-queue.ts';
-import type { Discovery, DiscoveryState } from '../shared/discovery/types.ts';
+import type { Discovery, DiscoveryState, Untold } from '../shared/discovery/types.ts';
 import type { Lan } from '../shared/ports/lan.ts';
 import { createAttempts } from '../shared/reconcile/attempts.ts';
 import { type Conflicts, createConflicts } from '../shared/reconcile/fall-forward/conflicts.ts';
@@ -83,6 +83,8 @@ export interface NodeLife {
   stop(): Promise<void>;
   /** Stops in order, and tells the control plane before that this node is not expected any more. */
   leave(): Promise<void>;
+  /** Why `leave` would tell nobody now; undefined where it tells somebody. */
+  untold(): Untold | undefined;
   state(): DiscoveryState;
 }
 
@@ -133,6 +135,7 @@ export async function createNodeLife(given: NodeParts): Promise<NodeLife> {
     run: (crash) => live(parts, supervisor, discovery, crash),
     stop: () => discovery.stop(),
     leave: () => discovery.leave(),
+    untold: () => discovery.untold(),
     state: () => discovery.state(),
   };
 }

@@ -8,7 +8,7 @@ import type { NodeContext } from './context.ts';
 import { type Control, createControl } from './control.ts';
 import { type Documents, openDocuments } from './documents.ts';
 import { openEpochMemory } from './epoch-memory.ts';
-import { farewell } from './farewell.ts';
+import { farewell, whyUntold } from './farewell.ts';
 import { createIntent } from './intent.ts';
 import { messageOf } from './json-file.ts';
 import { holds } from './lease.ts';
@@ -78,6 +78,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       stopping ??= stop(true);
       return stopping;
     },
+    untold: () => whyUntold(parts.standing),
     look: () => parts.opened?.control.look(),
     poke: (published) => parts.opened?.control.poke(published),
     heedDesired: (desired) => parts.opened?.control.heedDesired(desired),

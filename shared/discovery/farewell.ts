@@ -3,6 +3,8 @@ import { connect } from './connect.ts';
 import type { NodeContext } from './context.ts';
 import { messageOf } from './json-file.ts';
 import { stepDown } from './release.ts';
+import type { Standing } from './standing.ts';
+import type { Untold } from './types.ts';
 
 /** Beside what the services' own grace adds up to, milliseconds. */
 const SERVICES_MARGIN_MS = 15_000;
@@ -60,10 +62,19 @@ async function handOver(node: NodeContext): Promise<void> {
   node.changed();
 }
 
+/** Undefined where somebody is told. A copy tells nobody: it is the other one that would not be expected any more. */
+export function whyUntold({ located, silent_until, twin }: Pick<Standing, 'located' | 'silent_until' | 'twin'>): Untold | undefined {
+  if (silent_until !== undefined) return 'copy';
+  if (located !== undefined) return undefined;
+  return twin?.trouble === undefined ? 'alone' : 'copy';
+}
+
 /** Tells the control plane, and the cloud where a leader is seen there too, that this node is not expected any more. */
 async function leave(node: NodeContext): Promise<void> {
   const { deps, standing } = node;
   const { config, identity, log, fetch } = deps;
+  if (whyUntold(standing) === 'copy')
+    return log.warn('nobody is told that this node leaves: another machine runs as it, and would be put out');
   const { located } = standing;
   const targets = new Map(located === undefined ? [] : [[located.url, located.fetch]]);
   if (config.cloud_url !== undefined && located?.source === 'self') targets.set(config.cloud_url, fetch);

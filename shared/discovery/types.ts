@@ -122,6 +122,9 @@ export interface ProvedSource {
   readonly fetch: Fetch;
 }
 
+/** Why nobody would be told that a node leaves. `copy`: another machine runs as it. `alone`: it follows nobody. */
+export type Untold = 'copy' | 'alone';
+
 export interface Discovery {
   /**
    * Lives the node's life until it is stopped. Resolves after an orderly `stop`, or at once when
@@ -132,6 +135,8 @@ export interface Discovery {
   stop(): Promise<void>;
   /** As `stop`, and tells the control plane before that this node is not expected any more. Does nothing more when it stops already. */
   leave(): Promise<void>;
+  /** Why `leave` would tell nobody now; undefined where it tells somebody. */
+  untold(): Untold | undefined;
   /** Something says that another leads: look for it now, at most once in a heartbeat's interval. */
   look(): void;
   /**

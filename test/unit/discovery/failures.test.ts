@@ -135,6 +135,22 @@ describe('a refused call', () => {
   });
 });
 
+describe('a node that leaves while another machine runs as it', () => {
+  it('tells nobody, which would put out the other one', async () => {
+    const { machine, boot } = await running();
+    expect(boot.discovery.untold()).toBeUndefined();
+    machine.own.before = ({ path }) =>
+      path === '/v1/nodes/heartbeat' ? fail('duplicate_node', 'two machines say they are it') : undefined;
+    await machine.elapse(29_000);
+    expect(boot.discovery.untold()).toBe('copy');
+    const left = boot.discovery.leave();
+    await machine.elapse(10_000);
+    await left;
+    expect(machine.own.made('/v1/nodes/leave')).toEqual([]);
+    expect(machine.trace.at(-1)).toBe('stop');
+  });
+});
+
 describe('a Supervisor that does not answer', () => {
   it('is retried, left after a TTL, and found again; services are never touched', async () => {
     const { machine, boot } = await running({ cloud_url: CLOUD, lead: false });

@@ -263,6 +263,7 @@ describe('a copied disk', () => {
     expect(a.logged('error')).toEqual([expect.stringContaining(`another machine, at ${copy.url}, runs as this node (a)`)]);
     for (const { trace } of [a, b, copy]) expect(trace.filter((line) => line.startsWith('apply'))).toEqual(['apply 1: api']);
     expect(copy.state.waiting_for.join()).toContain('to mend it');
+    expect([a, b, copy].map(({ discovery }) => discovery.untold())).toEqual([undefined, undefined, 'copy']);
 
     copy.kill();
     await fleet.elapse(12 * TTL_MS);
