@@ -5,7 +5,9 @@ import type { Handler } from './http-server.ts';
 
 /** What a node does only for those who are on its machine and hold its fleet key. */
 export const LEAVE_PATH = '/v1/node/leave';
-export const LeaveAnswer = z.object({ node_id: z.string(), leaving: z.literal(true) });
+/** `untold`: why nobody is told of it. `copy`: another machine runs as this node. `alone`: it follows nobody. Absent where somebody is told. */
+export const LeaveAnswer = z.object({ node_id: z.string(), leaving: z.literal(true), untold: z.enum(['copy', 'alone']).optional() });
+export type LeaveAnswer = z.infer<typeof LeaveAnswer>;
 
 export interface NodeControlParts {
   readonly node_id: string;
@@ -14,10 +16,12 @@ export interface NodeControlParts {
   readonly answer: Handler;
   /** Leaves the fleet in order and ends; how that goes is told elsewhere. */
   leave(): void;
+  /** Why `leave` would tell nobody now. */
+  untold(): LeaveAnswer['untold'];
 }
 
 /** Commands to the node itself, in front of everything that may be passed on to a leader. */
-export function createNodeControl({ node_id, fleetKey, answer, leave }: NodeControlParts): Handler {
+export function createNodeControl({ node_id, fleetKey, answer, leave, untold }: NodeControlParts): Handler {
   return (request, from) => {
     if (!request.url.endsWith(LEAVE_PATH) || new URL(request.url).pathname !== LEAVE_PATH) return answer(request, from);
     if (request.method !== 'POST') return refuse('method_not_allowed', 'POST it', { allow: 'POST' });
@@ -25,8 +29,10 @@ export function createNodeControl({ node_id, fleetKey, answer, leave }: NodeCont
     if (!isKey(request.headers.get('authorization'), fleetKey)) {
       return refuse('unauthenticated', "this takes the fleet key of the node's own directory", { 'www-authenticate': 'Bearer' });
     }
+    const why = untold();
     leave();
-    return Response.json({ node_id, leaving: true } satisfies z.infer<typeof LeaveAnswer>, { status: 202 });
+    const told: LeaveAnswer = { node_id, leaving: true, ...(why === undefined ? {} : { untold: why }) };
+    return Response.json(told, { status: 202 });
   };
 }
 

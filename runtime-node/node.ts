@@ -63,6 +63,7 @@ async function boot(given: Config, machine: OpenMachine, undo: Undo): Promise<Ru
     fleetKey: typeof key === 'string' ? key : key.member.local_key,
     answer: life.answer,
     leave,
+    untold: life.untold,
   });
   door.admit(withDashboard(control));
   undo.add(() => forgetListening(config.data_dir));

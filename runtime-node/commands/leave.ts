@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type * as z from 'zod';
 import { Problem } from '../../shared/contract/problem.ts';
+import type { Settings } from '../config.ts';
 import { LEAVE_PATH, LeaveAnswer } from '../node-control.ts';
 import { isAlive } from '../process-alive.ts';
 import { messageOf } from '../thrown.ts';
@@ -26,21 +26,34 @@ const LOOK_MS = 50;
 
 export const define: Define = (command, run) => {
   addSettings(command, ['data_dir'])
-    .option('--json', 'print what left')
+    .option('--json', 'print what left, and why nobody was told, if so')
     .addHelpText('after', HELP)
     .action(
       run(async (io, command) => {
         const settings = settingsFrom(io, command);
         const { url, pid } = await findLocalNode(settings.data_dir);
-        const { node_id } = await ask(io, url, await findCredential(settings));
+        const { node_id, untold } = await ask(io, url, await findCredential(settings));
         await withProgress(io, 'the node stops its services and leaves', ended(io, pid));
-        if (command.opts().json === true) printJson(io, { node_id, left: true });
-        else printLines(io, [`node ${node_id} has left`, `its data stays in ${settings.data_dir}; \`bootplane up\` brings it back`]);
+        if (command.opts().json === true)
+          printJson(io, { node_id, left: untold === undefined, ...(untold === undefined ? {} : { untold }) });
+        else printLines(io, tell(node_id, settings, untold));
       }),
     );
 };
 
-async function ask(io: Io, url: string, credential: string): Promise<z.infer<typeof LeaveAnswer>> {
+function tell(node_id: string, { data_dir }: Settings, untold: LeaveAnswer['untold']): string[] {
+  const back = `its data stays in ${data_dir}; \`bootplane up\` brings it back`;
+  if (untold === undefined) return [`node ${node_id} has left`, back];
+  const stopped = `node ${node_id} has stopped here, and nobody was told`;
+  if (untold === 'alone')
+    return [`${stopped}: it followed nobody. Who knows it counts it as lost after three times the time to live`, back];
+  return [
+    `${stopped}: another machine runs as this node, and that one stays in the fleet`,
+    `its data stays in ${data_dir}; remove node.json there before \`bootplane up\`, which then makes a node of its own`,
+  ];
+}
+
+async function ask(io: Io, url: string, credential: string): Promise<LeaveAnswer> {
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
   const headers = { authorization: `Bearer ${credential}` };
   const response = await fetch(new URL(LEAVE_PATH, url), { method: 'POST', headers, signal }).catch((error: unknown) => {

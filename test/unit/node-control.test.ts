@@ -4,6 +4,7 @@ import { createNodeControl } from '../../runtime-node/node-control.ts';
 
 const KEY = 'a fleet key for this test only';
 let left: number;
+let untold: 'copy' | 'alone' | undefined;
 const control = createNodeControl({
   node_id: 'node-1',
   fleetKey: KEY,
@@ -11,9 +12,11 @@ const control = createNodeControl({
   leave: () => {
     left += 1;
   },
+  untold: () => untold,
 });
 beforeEach(() => {
   left = 0;
+  untold = undefined;
 });
 
 const request = (path: string, { method = 'POST', key = KEY } = {}) =>
@@ -27,6 +30,12 @@ describe('the control of a node', () => {
     expect(answer.status).toBe(202);
     expect(await answer.json()).toEqual({ node_id: 'node-1', leaving: true });
     expect(left).toBe(1);
+  });
+
+  it('says why nobody is told of it', async () => {
+    untold = 'copy';
+    const answer = await control(request('/v1/node/leave'), from(true));
+    expect([await answer.json(), left]).toEqual([{ node_id: 'node-1', leaving: true, untold: 'copy' }, 1]);
   });
 
   it.each([
