@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { type ArtifactClient, createArtifactClient } from '../../shared/artifact-client.ts';
 import { type Client, type ClientOptions, createClient, type Fetch } from '../../shared/client.ts';
 import { STALE_HEADER } from '../../shared/contract/headers.ts';
 import { HttpUrl, Timestamp } from '../../shared/contract/ids.ts';
@@ -46,6 +47,11 @@ function tellingAge(io: Io, call: Fetch): Fetch {
     printNote(io, `as of ${formatDuration(Number(seconds) * 1000)} ago: no leader is in reach`);
     return response;
   };
+}
+
+/** For what is asked about artifacts; to send or fetch one takes as long as it takes. */
+export async function connectArtifacts(io: Io, settings: Settings): Promise<Pick<ArtifactClient, 'size'>> {
+  return createArtifactClient({ ...(await findTarget(settings)), fetch: withDeadline(io.signal) });
 }
 
 /** For answers and bodies that take as long as they take. */

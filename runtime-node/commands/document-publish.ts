@@ -2,6 +2,7 @@ import { ApiError, type Client } from '../../shared/client.ts';
 import { type DocumentKind, type Emergency, fromWire, type PublishAnswer } from '../../shared/contract/document.ts';
 import type { ReconcileDiff } from '../../shared/contract/reconcile.ts';
 import { nameOf } from '../../shared/decide/emergency.ts';
+import { type ArtifactLookup, warnOfArtifacts } from './document-artifacts.ts';
 import { formatChanges } from './document-changes.ts';
 import { withPlaces } from './document-check.ts';
 import type { DocumentFile } from './document-file.ts';
@@ -60,8 +61,14 @@ export interface PublishFlags extends PreviewFlags {
   readonly json: boolean;
 }
 
+/** Where to publish. */
+export interface Target {
+  readonly client: Client;
+  readonly artifacts: ArtifactLookup;
+}
+
 /** Shows the difference, asks, and publishes on exactly the version that was compared. */
-export async function publish(io: Io, client: Client, draft: Draft, flags: PublishFlags): Promise<void> {
+export async function publish(io: Io, { client, artifacts }: Target, draft: Draft, flags: PublishFlags): Promise<void> {
   const { base, answer } = await preview(io, client, draft, flags).catch((error: unknown) => {
     throw nothingDone(error, flags);
   });
@@ -72,9 +79,10 @@ export async function publish(io: Io, client: Client, draft: Draft, flags: Publi
   }
   const changes = formatChanges(io, draft.kind, answer.changes, base.body, draft.body);
   const effect = await effectOf(io, client, draft);
+  const missing = draft.kind === 'plan' ? await warnOfArtifacts(io, artifacts, base.body, draft.body) : [];
   const about = flags.break_glass ? meaningOf(draft.kind, answer) : endOf(base);
   const difference = changes.length === 0 ? [sameAgain(base, answer)] : changes;
-  const lines = [...difference, '', ...effect.lines, ...about, ''];
+  const lines = [...difference, '', ...effect.lines, ...missing, ...about, ''];
   if (!flags.json) printLines(io, lines);
   if (!flags.yes) await askFirst(io, draft, flags, flags.json ? lines : []);
   const call = client.publish(draft.kind, draft.body, publishOptions(base, flags));

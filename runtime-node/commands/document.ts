@@ -4,10 +4,10 @@ import type { Client } from '../../shared/client.ts';
 import { type DocumentKind, type EmergencyEntry, fromWire, type History, type HistoryEntry } from '../../shared/contract/document.ts';
 import { nameOf, numberOf } from '../../shared/decide/emergency.ts';
 import type { Define, Runner } from './command.ts';
-import { connect } from './connect.ts';
+import { connect, connectArtifacts } from './connect.ts';
 import { formatChanges } from './document-changes.ts';
 import { readCheckedFile } from './document-check.ts';
-import { preview, publish } from './document-publish.ts';
+import { preview, publish, type Target } from './document-publish.ts';
 import { CommandError, EXIT_CODES } from './errors.ts';
 import { formatAge, oneLine } from './format.ts';
 import { type Io, printJson, printLines, withProgress } from './io.ts';
@@ -127,6 +127,11 @@ function publishFlags(command: Command) {
   return { yes: yes === true, json: json === true, allow_empty: allowEmpty === true, break_glass: breakGlass === true };
 }
 
+async function targetOf(io: Io, command: Command): Promise<Target> {
+  const settings = settingsFrom(io, command);
+  return { client: await connect(io, settings), artifacts: await connectArtifacts(io, settings) };
+}
+
 function definePublish(parent: Command, kind: DocumentKind, run: Runner): void {
   const command = subcommand(parent, 'publish <file>', 'show what would change, ask, and publish a file', [
     `publish ${kind}.yaml`,
@@ -137,8 +142,8 @@ function definePublish(parent: Command, kind: DocumentKind, run: Runner): void {
   addPublishOptions(command).action(
     run(async (io, command) => {
       const file = await readCheckedFile(io, kind, argument(command));
-      const client = await connect(io, settingsFrom(io, command));
-      await publish(io, client, { kind, body: file.body, file }, publishFlags(command));
+      const target = await targetOf(io, command);
+      await publish(io, target, { kind, body: file.body, file }, publishFlags(command));
     }),
   );
 }
@@ -151,10 +156,10 @@ function defineRollback(parent: Command, kind: DocumentKind, run: Runner): void 
   addPublishOptions(command).action(
     run(async (io, command) => {
       const generation = wholeNumber(argument(command));
-      const client = await connect(io, settingsFrom(io, command));
+      const target = await targetOf(io, command);
       const { hash } = command.opts<{ hash?: string }>();
-      const { body: wire } = await withProgress(io, 'reading', readVersion(client, kind, generation, hash));
-      await publish(io, client, { kind, body: fromWire(kind, '', wire).body }, publishFlags(command));
+      const { body: wire } = await withProgress(io, 'reading', readVersion(target.client, kind, generation, hash));
+      await publish(io, target, { kind, body: fromWire(kind, '', wire).body }, publishFlags(command));
     }),
   );
 }

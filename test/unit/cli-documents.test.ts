@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { createArtifactClient } from '../../shared/artifact-client.ts';
 import { PROBLEM_JSON, problem } from '../../shared/contract/problem.ts';
+import { FLEET_KEY } from '../runtime/harness.ts';
 import { run, type Site, startSite } from '../support/cli.ts';
 
 let folder: string;
@@ -187,6 +190,27 @@ describe('with a Supervisor', () => {
     const unknown = await site.run(['keys', 'revoke', '1f0c2d3e4a5b6c7d']);
     expect(unknown.err).toContain('`bootplane keys list` shows those there are');
     for (const { err } of [moved, emptied, missing, unknown]) expect(err).not.toMatch(/If-Match|allow_empty|\/v1\//);
+  });
+
+  it('publish tells of an artifact that is not stored, once it is named anew', async () => {
+    const bytes = new TextEncoder().encode('#!/bin/sh\n');
+    const stored = createHash('sha256').update(bytes).digest('hex');
+    const service = (name: string, sha256: string) =>
+      `  - { name: ${name}, version: "1", command: [./a], artifact: { sha256: ${sha256}, path: a } }\n`;
+    const plan = (...services: string[]) => file('artifacts.yaml', `services:\n${services.join('')}`);
+    await createArtifactClient({ url: site.url, credential: FLEET_KEY }).put(stored, new Blob([bytes]).stream());
+    const missing = 'a'.repeat(64);
+    const services = [service('api', stored), service('web', missing), service('worker', missing)];
+    const { code, out } = await site.run(['plan', 'publish', await plan(...services), '--yes']);
+    expect(code).toBe(0);
+    expect(out.match(/^The artifact .*$/gm)).toEqual([
+      'The artifact aaaaaaaaaaaa is not stored here: web, worker wait until a node gives it, or for `bootplane artifact push FILE`.',
+    ]);
+    expect((await site.run(['plan', 'publish', await plan(...services.slice(1)), '--yes'])).out).not.toContain('artifact aaaaaaaaaaaa');
+    const unsaid = 'b'.repeat(64);
+    site.own.set(`HEAD /v1/artifacts/${unsaid}`, () => new Response(null, { status: 501 }));
+    const last = await site.run(['plan', 'publish', await plan(service('api', unsaid)), '--yes']);
+    expect([last.code, last.out]).toEqual([0, expect.not.stringContaining('The artifact')]);
   });
 
   it('publish of the same again does nothing', async () => {
