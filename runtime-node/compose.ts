@@ -32,6 +32,7 @@ import { createAloneNotes } from './alone-notes.ts';
 import type { Config } from './config.ts';
 import { createDamages, type Damages } from './damages.ts';
 import type { NodeForwards } from './fall-forward.ts';
+import { createLateWrites, type LateWrites } from './late-writes.ts';
 import { packageRoot } from './package-root.ts';
 import type { Undo } from './undo.ts';
 
@@ -62,6 +63,8 @@ export interface Machine {
 /** The machine itself: its files can be waited for. */
 export interface OpenMachine extends Machine {
   readonly files: ReturnType<typeof createStateFiles>;
+  /** What `files` could not write on a full disk. */
+  readonly late: Pick<LateWrites, 'waiting' | 'run'>;
 }
 
 /** Time, randomness, the log and the node's small files: all that it needs to know who it is. */
@@ -69,11 +72,14 @@ export function openMachine({ data_dir, log }: Pick<Config, 'data_dir' | 'log'>)
   const clock = createNodeClock();
   const nodeLog = createNodeLog({ format: log, clock });
   const damages = createDamages({ clock, log: nodeLog });
+  const onDisk = createStateFiles({ folder: data_dir, clock, onSetAside: damages.note });
+  const late = createLateWrites({ files: onDisk, clock, log: nodeLog });
   return {
     clock,
     random: createNodeRandom(clock),
     log: nodeLog,
-    files: createStateFiles({ folder: data_dir, clock, onSetAside: damages.note }),
+    files: { ...late.files, idle: onDisk.idle },
+    late,
     damages,
   };
 }

@@ -21,6 +21,8 @@ export interface HealthParts {
   readonly stranded?: readonly string[];
   /** What is wrong with this node's own JWT, in words. */
   readonly credential?: string | undefined;
+  /** What a full disk keeps this node from writing, in words. */
+  readonly unwritten?: readonly string[];
 }
 
 /** `GET /healthz` of a node: `degraded` names everything that is not as it should be. */
@@ -35,6 +37,7 @@ export function nodeHealth({
   forwards,
   stranded = [],
   credential,
+  unwritten = [],
 }: HealthParts): Health {
   const own = services.status();
   const components = { ...environment.status(), ...(own === undefined ? {} : { services: own }) };
@@ -42,6 +45,7 @@ export function nodeHealth({
   const externals = forwards === undefined ? undefined : backlogHealth(forwards);
   const waiting_for = [
     ...state.waiting_for,
+    ...unwritten,
     ...(credential === undefined ? [] : [credential]),
     ...(externals?.waiting_for ?? []),
     ...stranded,

@@ -52,6 +52,8 @@ export interface NodeParts {
   readonly ports: Ports;
   /** What was set aside of the files of this machine, for health and events. */
   readonly damages?: Pick<Damages, 'list' | 'onDamage'>;
+  /** What a full disk keeps this node from writing, in words for its health. */
+  readonly unwritten?: () => readonly string[];
   readonly door: Pick<Door, 'url' | 'loopback' | 'origins'>;
   /** Or, where this node has joined without it, what it has instead. */
   readonly fleetKey: string | Membership;
@@ -282,6 +284,7 @@ async function buildSupervisor(
             ...ports.externals,
             set_aside: parts.damages?.list ?? [],
             credential: parts.ownToken?.trouble(),
+            unwritten: parts.unwritten?.() ?? [],
           });
     },
   });

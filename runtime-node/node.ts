@@ -9,12 +9,12 @@ import { withDashboard } from './dashboard.ts';
 import { Door } from './door.ts';
 import { FLEET_KEY_FILE, fleetKey, refuseKeyOfAnother } from './fleet-key.ts';
 import { warnOfLanSettings } from './lan-settings.ts';
-import { forgetListening, rememberListening } from './listen-file.ts';
+import { createListening, forgetListening } from './listen-file.ts';
 import { openMember } from './member.ts';
 import { createNodeControl } from './node-control.ts';
 import { createNodeLife } from './node-life.ts';
 import { runLife } from './run-life.ts';
-import { openTls, type Tls, trustAlso } from './tls.ts';
+import { openTls, trustAlso } from './tls.ts';
 import { Undo } from './undo.ts';
 
 /**
@@ -48,12 +48,12 @@ async function boot(given: Config, machine: OpenMachine, undo: Undo): Promise<Ru
   const tls = openTls(config, machine);
   const door = await Door.open(config, machine.clock, tls);
   undo.add(() => door.close());
-  if (tls !== undefined) watchInBackground(tls, undo);
+  if (tls !== undefined) inBackground((signal) => tls.run(signal), undo);
   machine.log.info('listen', { step: true, result: door.url, data_dir: config.data_dir, duration_ms: machine.clock.monotonic() - began });
   warnOfLanSettings(config, machine.log);
   warnOfBackendSettings(config, machine.log);
   const lan = await openLan(config, machine, undo);
-  const around = { door, damages: machine.damages, ...(lan === undefined ? {} : { lan }) };
+  const around = { door, damages: machine.damages, unwritten: machine.late.waiting, ...(lan === undefined ? {} : { lan }) };
   const life = await createNodeLife({ config, machine, identity, ports, fleetKey: key, ...around });
   const late: { node?: RunningNode } = {};
   // How the leaving went is what `stopped` says.
@@ -67,10 +67,10 @@ async function boot(given: Config, machine: OpenMachine, undo: Undo): Promise<Ru
   });
   door.admit(withDashboard(control));
   undo.add(() => forgetListening(config.data_dir));
-  // It only helps commands: a full disk must not keep a node from starting.
-  await rememberListening(machine.files, door.loopback, machine.clock).catch((error: unknown) =>
-    machine.log.warn('commands on this machine will not find this node without --url', { error }),
-  );
+  const listening = createListening(machine, door.loopback);
+  await listening.tell();
+  inBackground(listening.run, undo);
+  inBackground(machine.late.run, undo);
   late.node = runLife(life, door.loopback, undo);
   return late.node;
 }
@@ -81,11 +81,11 @@ async function holdKey({ data_dir, fleet, api_key }: Config, machine: OpenMachin
   return key;
 }
 
-function watchInBackground(tls: Tls, undo: Undo): void {
+function inBackground(run: (signal: AbortSignal) => Promise<void>, undo: Undo): void {
   const over = new AbortController();
-  const watching = tls.run(over.signal);
+  const running = run(over.signal);
   undo.add(() => {
     over.abort();
-    return watching;
+    return running;
   });
 }

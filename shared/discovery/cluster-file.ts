@@ -23,8 +23,10 @@ export function createClusterFile(deps: ClusterFileDeps, state: () => DiscoveryS
     if (written !== undefined && !(await isIntact(deps, onDisk))) written = undefined;
     for (let next = contentOf(deps, state()); next !== undefined && JSON.stringify(next) !== written; next = contentOf(deps, state())) {
       const file = { ...next, updated_at: toTimestamp(deps.clock.now()) };
-      if (!(await writeJsonFile(deps, CLUSTER_FILE, file))) return;
-      written = JSON.stringify(next);
+      const isWritten = await writeJsonFile(deps, CLUSTER_FILE, file);
+      // After a refusal nobody knows what is there: it may be written late, and is then not somebody else's.
+      written = isWritten ? JSON.stringify(next) : undefined;
+      if (!isWritten) return;
       onDisk = textOf(file);
     }
   };

@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import type { Log } from '../ports/log.ts';
-import type { SetAsideReason, StateFiles } from '../ports/state-files.ts';
+import { type SetAsideReason, type StateFiles, StateFilesError } from '../ports/state-files.ts';
 
 export interface FileDeps {
   readonly files: StateFiles;
@@ -25,12 +25,13 @@ export function textOf(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
-/** Replaces a state file. A disk that refuses is told in the log and changes nothing else: returns false. */
+/** Replaces a state file. A disk that refuses is told in the log, ever less often, and changes nothing else: returns false. */
 export async function writeJsonFile({ files, log }: FileDeps, name: string, value: unknown): Promise<boolean> {
   try {
     await files.write(name, textOf(value));
     return true;
   } catch (error) {
+    if (error instanceof StateFilesError && error.is_told) return false;
     log.warn(`${name} can't be written: ${messageOf(error)}; free space or make the data directory writable`, { file: name });
     return false;
   }

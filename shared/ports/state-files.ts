@@ -23,9 +23,12 @@ export type SetAsideReason = 'corrupt' | 'other-key';
 
 export class StateFilesError extends Error {
   readonly kind: 'full' | 'read_only' | 'failed';
-  constructor(kind: StateFilesError['kind'], message: string, options?: ErrorOptions) {
+  /** The same was refused a moment ago and told then: it need not be told each time. */
+  readonly is_told: boolean;
+  constructor(kind: StateFilesError['kind'], message: string, options: ErrorOptions & { readonly is_told?: boolean } = {}) {
     super(message, options);
     this.name = 'StateFilesError';
     this.kind = kind;
+    this.is_told = options.is_told ?? false;
   }
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, fsyncSync, openSync, readdirSync, writeSync } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
@@ -110,13 +110,15 @@ describe('a disk that fills up under a node', () => {
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (part) => (output += part));
     const exited = new Promise<number | null>((resolve) => child.once('close', resolve));
-    // Commands find it by its port only: listen.json needs room, too.
+    // Commands find it by its port only: listen.json needs room, too, and is written when there is some.
     const answers = until('an answer', async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok);
     const started = await Promise.race([answers, exited.then(() => false)]);
     expect(await workersOf(dir)).toEqual([pid]);
     await until('a word about the disk', async () => /full.*free|no space/is.test(output));
     await rm(join(dir, 'ballast'));
     if (started) {
+      const told = () => readFile(join(dir, 'listen.json'), 'utf8');
+      await until('a node that commands find', async () => (await told()).includes(`http://127.0.0.1:${port}`));
       child.kill('SIGKILL');
       await exited;
     }
