@@ -10,6 +10,7 @@ import { isPrivateWire } from '../../shared/contract/loopback.ts';
 import { Member } from '../../shared/contract/member.ts';
 import type { Settings } from '../config.ts';
 import { FLEET_KEY_FILE } from '../fleet-key.ts';
+import { readHolder } from '../holder-file.ts';
 import { isAlive } from '../process-alive.ts';
 import { codeOf, messageOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
@@ -71,14 +72,26 @@ export async function findLocalNode(dataDir: string): Promise<ListenFile> {
   const path = join(dataDir, LISTEN_FILE);
   const text = await readOptional(path);
   const advice = `Start a node with \`bootplane up\`, or name one: --url URL, or --data-dir DIR of a node on this machine.`;
-  if (text === undefined) throw new CommandError('unreachable', `no node runs on ${dataDir}: there is no ${LISTEN_FILE}`, advice);
+  if (text === undefined)
+    throw untold(dataDir) ?? new CommandError('unreachable', `no node runs on ${dataDir}: there is no ${LISTEN_FILE}`, advice);
   const parsed = ListenFile.safeParse(parseJson(text));
   if (!parsed.success) throw new CommandError('unreachable', `${path} does not say where the node listens`, 'Restart the node.');
   if (!isAlive(parsed.data.pid)) {
     const detail = `no node runs on ${dataDir}: process ${parsed.data.pid}, which listened at ${parsed.data.url}, is gone`;
-    throw new CommandError('unreachable', detail, advice);
+    throw untold(dataDir) ?? new CommandError('unreachable', detail, advice);
   }
   return parsed.data;
+}
+
+/** What is wrong where a process holds the directory all the same; undefined where none does, as far as is known. */
+function untold(dataDir: string): CommandError | undefined {
+  const holder = readHolder(dataDir);
+  if (holder === undefined) return undefined;
+  return new CommandError(
+    'unreachable',
+    `process ${holder.pid} holds ${dataDir}, and ${LISTEN_FILE} there does not say where it listens`,
+    `It may just start or stop. Is the disk full? Free some space: the node writes the file within seconds then. Else name its address with --url URL; its log says where it listens.`,
+  );
 }
 
 /**

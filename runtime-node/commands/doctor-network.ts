@@ -21,20 +21,11 @@ export async function checkProcess(settings: Settings): Promise<{ finding: Findi
     const { pid, url } = await findLocalNode(settings.data_dir);
     return { finding: ok('node', `process ${pid} runs on the data directory and listens at ${url}`), url };
   } catch (error) {
-    const finding = checkHolder(settings) ?? (await tryPort(settings));
+    // Somebody holds the directory: who starts, stops or hangs does not listen, and on a full disk it can't say where it does.
+    if (readHolder(settings.data_dir) !== undefined) return { finding: warn('node', messageOf(error), adviceFor(error)) };
+    const finding = await tryPort(settings);
     return { finding: finding ?? warn('node', `${messageOf(error)}; port ${settings.port} is free`, 'Start it with `bootplane up`.') };
   }
-}
-
-/** A process that holds the data directory but does not listen: it starts, stops or hangs. */
-function checkHolder({ data_dir }: Settings): Finding | undefined {
-  const holder = readHolder(data_dir);
-  if (holder === undefined) return undefined;
-  return warn(
-    'node',
-    `process ${holder.pid} holds the data directory and does not listen`,
-    'It may just start or stop; else look at its log, or end it.',
-  );
 }
 
 /** Undefined when a node could listen on the port. */

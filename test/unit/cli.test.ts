@@ -102,6 +102,19 @@ describe('finding the node', () => {
     expect(err).toContain(`process ${gone}, which listened at http://127.0.0.1:1, is gone`);
   });
 
+  it.each([
+    ['no listen.json', undefined],
+    ['the listen.json of a node before it', JSON.stringify({ url: 'http://127.0.0.1:1', pid: 2 ** 22 + 1 })],
+  ])('does not say that none runs where a process holds the directory: %s', async (_, text) => {
+    await writeFile(join(folder, 'holder.json'), JSON.stringify({ pid: process.pid, started_at: '2026-01-01T00:00:00.000Z' }));
+    if (text !== undefined) await writeFile(join(folder, 'listen.json'), text);
+    const { code, err } = await run(['status', '--data-dir', folder]);
+    expect(code).toBe(69);
+    expect(err).not.toContain('no node runs');
+    expect(err).toContain(`process ${process.pid} holds ${folder}, and listen.json there does not say where it listens`);
+    expect(err).toMatch(/disk full.*--url URL/s);
+  });
+
   it('says what was tried when the address does not answer', async () => {
     const port = await freePort();
     await writeFile(join(folder, 'listen.json'), JSON.stringify({ url: `http://127.0.0.1:${port}`, pid: process.pid }));
