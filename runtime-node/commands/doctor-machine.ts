@@ -38,18 +38,29 @@ export async function checkDataDir(settings: Settings): Promise<Finding> {
   try {
     const found = await stat(dir);
     if (!found.isDirectory()) return fail('data directory', `${dir} is a file`, 'Name a folder with BOOTPLANE_DATA_DIR or --data-dir.');
-    const probe = join(dir, `doctor-${randomUUID()}.tmp`);
-    await writeFile(probe, 'x', { mode: 0o600, flag: 'wx' });
-    await rm(probe);
+    await tryWriting(join(dir, `doctor-${randomUUID()}.tmp`));
     return ok('data directory', `${dir} is there and writable`);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return checkParent(dir);
-    return fail(
-      'data directory',
-      `${dir} is not writable: ${messageOf(error)}`,
-      'Run as the user that owns it, or name another with --data-dir.',
-    );
+    return fail('data directory', `${dir} is not writable: ${messageOf(error)}`, adviceFor(error));
   }
+}
+
+/** A full disk takes the name of a file and none of its bytes: the name must not stay. */
+async function tryWriting(probe: string): Promise<void> {
+  try {
+    await writeFile(probe, 'x', { mode: 0o600, flag: 'wx' });
+  } finally {
+    await rm(probe, { force: true });
+  }
+}
+
+function adviceFor(error: unknown): string {
+  const code = codeOf(error);
+  if (code === 'ENOSPC') return 'The disk is full: free some space on it. A node that runs there goes on, and writes what it could not.';
+  if (code === 'EDQUOT') return 'The disk quota is used up: free some space, or raise the quota.';
+  if (code === 'EROFS') return 'The file system is read-only: remount it writable, or name another with --data-dir.';
+  return 'Run as the user that owns it, or name another with --data-dir.';
 }
 
 async function checkParent(dir: string): Promise<Finding> {

@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -129,6 +130,23 @@ describe('without a node', () => {
     await writeFile(file, '');
     expect(findings(await doctor({}, '--data-dir', file))['data directory']).toMatchObject({ status: 'fail' });
     expect(findings(await doctor({}, '--data-dir', join(folder, 'a/b')))['data directory']).toMatchObject({ status: 'warn' });
+  });
+
+  it('a full disk is told as one, and nothing is left on it', async (context) => {
+    const mounted = process.platform === 'linux' && spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder]).status === 0;
+    if (!mounted) return context.skip();
+    try {
+      await writeFile(join(folder, 'ballast'), Buffer.alloc(65_536)).catch(() => undefined);
+      const found = findings(await doctor());
+      expect(found['data directory']).toMatchObject({
+        status: 'fail',
+        detail: expect.stringContaining('ENOSPC'),
+        advice: expect.stringMatching(/^The disk is full: free some space/),
+      });
+      expect(await readdir(folder)).toEqual(['ballast']);
+    } finally {
+      spawnSync('umount', ['-l', folder]);
+    }
   });
 
   it('a clock of 1970 fails', async () => {
