@@ -5,22 +5,26 @@ import type { Discovery } from '../shared/discovery/types.ts';
 import type { StateFiles } from '../shared/ports/state-files.ts';
 import { createArtifactStore } from '../shared/supervisor/store/artifacts.ts';
 import { findAccount, findClosed } from './adapters/child-process-account.ts';
+import { leavingRoom, Room } from './artifacts/room.ts';
 import { createServiceArtifacts, type ServiceArtifacts } from './artifacts/service-artifacts.ts';
 import type { Machine, Ports } from './compose.ts';
 
 export interface NodeArtifactsParts {
   readonly data_dir: string;
   readonly machine: Pick<Machine, 'clock' | 'random' | 'log'> & { readonly files: StateFiles };
-  readonly ports: Pick<Ports, 'storage' | 'processes'>;
+  readonly ports: Pick<Ports, 'storage' | 'processes' | 'externals'>;
   readonly discovery: () => Discovery | undefined;
 }
 
 /** The artifacts of one node: in its object storage for everybody, and unpacked for its services. */
 export function createNodeArtifacts({ data_dir, machine, ports, discovery }: NodeArtifactsParts): ServiceArtifacts {
+  const store = createArtifactStore({ storage: ports.storage, log: machine.log });
+  const isHere = ports.externals?.forwards.storage === undefined;
   return createServiceArtifacts({
     ...machine,
     openFolder: () => openFolder(data_dir),
-    store: createArtifactStore({ storage: ports.storage, log: machine.log }),
+    store: isHere ? leavingRoom(store, new Room(data_dir)) : store,
+    ...(isHere ? { stored_in: data_dir } : {}),
     sources: async function* (signal) {
       yield* discovery()?.sources(signal) ?? [];
     },

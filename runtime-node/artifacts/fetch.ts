@@ -5,6 +5,7 @@ import type { ProvedSource } from '../../shared/discovery/types.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Random } from '../../shared/ports/random.ts';
 import { codeOf, messageOf } from '../thrown.ts';
+import { NoRoomError, type Room } from './room.ts';
 
 export interface FetchDeps {
   readonly clock: Clock;
@@ -19,6 +20,10 @@ export interface FetchTask {
   readonly path: string;
   /** Takes the complete file. `mismatch`: its hash is another one, so that everything is fetched anew. */
   readonly accept: (path: string) => Promise<'taken' | 'mismatch'>;
+  /** Rejects with `NoRoomError` where an artifact of so many bytes, of which some are here, does not fit. */
+  readonly need: (total: number, here: number) => Promise<void>;
+  /** For what comes, whatever was said of its size. */
+  readonly room: Pick<Room, 'meter'>;
   /** The artifact has come another way meanwhile. */
   readonly isThere: () => Promise<boolean>;
   readonly note: (words: string) => void;
@@ -43,7 +48,8 @@ const BACKOFF = { base_ms: 500, cap_ms: 5_000 };
 
 /**
  * Fetches one artifact, from as many sources as it takes: after a broken connection the rest comes from the next
- * one, and no byte that has arrived is asked for again. Rejects with `FetchError` when no byte has
+ * one, and no byte that has arrived is asked for again. Where there is no room for it nothing is fetched, and what has
+ * arrived is given up: what the node itself has to write matters more. Rejects with `FetchError` when no byte has
  * come for a while, with the system's error when the disk refuses, and with the signal's reason.
  */
 export async function fetchArtifact(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
@@ -113,7 +119,8 @@ interface Part {
   readonly words: string;
 }
 
-async function takePart({ clock }: FetchDeps, { sha256, path, signal, note }: FetchTask, { url, fetch }: ProvedSource): Promise<Part> {
+async function takePart({ clock }: FetchDeps, task: FetchTask, { url, fetch }: ProvedSource): Promise<Part> {
+  const { sha256, path, signal, note, room } = task;
   const file = await open(path, 'a', 0o600);
   const call = new AbortController();
   const ending = AbortSignal.any([signal, call.signal]);
@@ -131,6 +138,8 @@ async function takePart({ clock }: FetchDeps, { sha256, path, signal, note }: Fe
       await response.body?.cancel().catch(() => undefined);
       return answered(false, given.refused);
     }
+    if (given.total !== undefined) await task.need(given.total, start);
+    const meter = room.meter();
     let skip = given.skip;
     const reader = given.body.getReader();
     for (;;) {
@@ -140,12 +149,17 @@ async function takePart({ clock }: FetchDeps, { sha256, path, signal, note }: Fe
       const fresh = value.subarray(Math.min(skip, value.length));
       skip -= value.length - fresh.length;
       if (at + fresh.length > (given.total ?? ARTIFACT_BYTES)) return answered(false, 'it sent more than it had said');
+      await meter(fresh.length);
       await writeAll(file, fresh);
       at += fresh.length;
       note(progress(at, given.total));
     }
     return answered(given.total === undefined || at === given.total, `it ended after ${at} of ${given.total} bytes`);
   } catch (error) {
+    if (isFull(error)) {
+      await file.truncate();
+      return { gained: 0, received, complete: false, words: messageOf(error) };
+    }
     if (codeOf(error).startsWith('E') && error instanceof Error && 'syscall' in error && error.syscall === 'write') throw error;
     return answered(false, reasonOf(error));
   } finally {
@@ -202,6 +216,11 @@ async function withinReach<T>(clock: Clock, work: Promise<T>, signal: AbortSigna
 
 async function writeAll(file: Awaited<ReturnType<typeof open>>, bytes: Uint8Array): Promise<void> {
   for (let start = 0; start < bytes.length; ) start += (await file.write(bytes, start)).bytesWritten;
+}
+
+/** Not only by what is left to the node: a quota may end sooner. */
+function isFull(error: unknown): boolean {
+  return error instanceof NoRoomError || ['ENOSPC', 'EDQUOT'].includes(codeOf(error));
 }
 
 async function describe({ path }: FetchTask, said: readonly string[]): Promise<string> {

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { ReadableStream as NodeStream } from 'node:stream/web';
 import type { PlannedService } from '../../shared/contract/plan.ts';
@@ -14,6 +14,7 @@ import { keptArtifacts, noteUse } from '../../shared/reconcile/artifacts/keep.ts
 import { Slots } from '../../shared/reconcile/slots.ts';
 import { messageOf } from '../thrown.ts';
 import { fetchArtifact } from './fetch.ts';
+import { type AskDisk, Room } from './room.ts';
 import { SharedWork, type Waiter } from './shared-work.ts';
 import { folderName, Shelf } from './shelf.ts';
 import { UnpackError, type UnpackLimits } from './tree.ts';
@@ -25,6 +26,8 @@ export interface ServiceArtifactsDeps {
   readonly openFolder: () => Promise<string>;
   /** That of this node's own Supervisor: what was fetched is there for others, too. */
   readonly store: ArtifactStore;
+  /** A folder on the disk where the store keeps its bytes. Absent: they are elsewhere. */
+  readonly stored_in?: string;
   readonly files: StateFiles;
   readonly clock: Clock;
   readonly random: Random;
@@ -35,6 +38,8 @@ export interface ServiceArtifactsDeps {
   /** The services of the held Cluster Plan, for whatever node they are; undefined while none is held. */
   readonly planned: () => readonly PlannedService[] | undefined;
   readonly limits?: UnpackLimits;
+  /** Default: the file system. */
+  readonly disk?: AskDisk;
 }
 
 export interface ServiceArtifacts {
@@ -147,10 +152,13 @@ class Keeper {
   async #fetch(sha256: string, { signal, note }: Waiter): Promise<void> {
     const { store, log } = this.#deps;
     if ((await store.head(sha256)) !== undefined) return;
-    const path = await (await this.#shelf()).partial(sha256);
+    const shelf = await this.#shelf();
+    const path = await shelf.partial(sha256);
     const { received_bytes } = await fetchArtifact(this.#deps, {
       sha256,
       path,
+      room: this.#room(shelf.root),
+      need: (total, here) => this.#need(shelf, total, here),
       signal,
       note: (words) => note(`fetching its artifact: ${words}`),
       isThere: async () => (await store.head(sha256)) !== undefined,
@@ -183,8 +191,9 @@ class Keeper {
       if (found === undefined) throw new Error('what was stored of it is damaged and was dropped; it is fetched anew');
       return Readable.fromWeb(found.body as NodeStream<Uint8Array>);
     };
+    const room = this.#room(shelf.root);
     return shelf.add(name, (folder, scratch) =>
-      unpack({ packing, open, folder, scratch, signal, ...(limits === undefined ? {} : { limits }) }),
+      unpack({ packing, open, folder, scratch, room, signal, ...(limits === undefined ? {} : { limits }) }),
     );
   }
 
@@ -205,6 +214,19 @@ class Keeper {
     } catch (error) {
       log.warn(`artifacts that are not needed any more can't be removed: ${messageOf(error)}`);
     }
+  }
+
+  /** What was fetched is removed when the store has all of it: on one disk it is there twice until then. */
+  async #need({ root }: Shelf, total: number, here: number): Promise<void> {
+    const { stored_in } = this.#deps;
+    const isTwice = stored_in !== undefined && (await isOneDisk(root, stored_in));
+    if (isTwice) return this.#room(root).need(2 * total - here, 'twice its size until it is stored');
+    await this.#room(root).need(total - here);
+    if (stored_in !== undefined) await this.#room(stored_in).need(total);
+  }
+
+  #room(folder: string): Room {
+    return new Room(folder, this.#deps.disk);
   }
 
   /** One that could not be opened is tried again. */
@@ -229,6 +251,11 @@ class Keeper {
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
+}
+
+async function isOneDisk(...folders: readonly [string, string]): Promise<boolean> {
+  const [one, other] = await Promise.all(folders.map((folder) => stat(folder)));
+  return one?.dev === other?.dev;
 }
 
 function without(set: ReadonlySet<string>, one: string): ReadonlySet<string> {

@@ -22,19 +22,19 @@ export function folderName(sha256: string, packing: Packing): string {
  * folder stands under its name only when it is whole: it is filled beside it and renamed.
  */
 export class Shelf {
-  readonly #root: string;
+  readonly root: string;
 
   constructor(root: string) {
-    this.#root = root;
+    this.root = root;
   }
 
   path(name: string): string {
-    return join(this.#root, name);
+    return join(this.root, name);
   }
 
   /** Where the bytes of an artifact gather. */
   async partial(sha256: string): Promise<string> {
-    const folder = join(this.#root, 'partial');
+    const folder = join(this.root, 'partial');
     await mkdir(folder, { recursive: true, mode: 0o700 });
     return join(folder, sha256);
   }
@@ -68,15 +68,15 @@ export class Shelf {
 
   /** Fills a new folder and puts it in its place. What `fill` leaves when it rejects is removed. */
   async add(name: string, fill: (folder: string, scratch: string) => Promise<Listing>): Promise<string> {
-    const [fresh, scratch] = [join(this.#root, `.new-${name}`), join(this.#root, `.zip-${name}`)];
-    await mkdir(this.#root, { recursive: true, mode: 0o711 });
+    const [fresh, scratch] = [join(this.root, `.new-${name}`), join(this.root, `.zip-${name}`)];
+    await mkdir(this.root, { recursive: true, mode: 0o711 });
     await rm(fresh, { recursive: true, force: true });
     try {
       await mkdir(fresh, { mode: 0o755 });
       const files = await fill(fresh, scratch);
       await writeFile(`${this.path(name)}.json`, JSON.stringify({ files }), { mode: 0o600 });
       await rename(fresh, this.path(name));
-      await syncFolder(this.#root);
+      await syncFolder(this.root);
       return this.path(name);
     } catch (error) {
       for (const left of [fresh, scratch]) await rm(left, { recursive: true, force: true }).catch(() => undefined);
@@ -86,11 +86,11 @@ export class Shelf {
 
   /** Removes what no longer has to stay, and what a crash left. */
   async removeAllBut(keeps: (sha256: string) => boolean): Promise<void> {
-    const names = await readdir(this.#root).catch(() => []);
-    const partials = (await readdir(join(this.#root, 'partial')).catch(() => [])).map((name) => join('partial', name));
+    const names = await readdir(this.root).catch(() => []);
+    const partials = (await readdir(join(this.root, 'partial')).catch(() => [])).map((name) => join('partial', name));
     for (const name of [...names, ...partials]) {
       const sha256 = /(?:^|[/\\]|^\.new-|^\.zip-)([0-9a-f]{64})(?:\.|$)/.exec(name)?.[1];
-      if (sha256 !== undefined && !keeps(sha256)) await rm(join(this.#root, name), { recursive: true, force: true });
+      if (sha256 !== undefined && !keeps(sha256)) await rm(join(this.root, name), { recursive: true, force: true });
     }
   }
 

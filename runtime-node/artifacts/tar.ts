@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { extract, type Header } from 'tar-stream';
+import { NoRoomError } from './room.ts';
 import { type Tree, UnpackError, unsafe } from './tree.ts';
 
 /** The types of the library leave out that a link may name nothing. */
@@ -52,7 +53,7 @@ async function take(tree: Tree, entry: Entry): Promise<void> {
 
 /** Of this machine or of a refused entry, and not of the bytes. */
 function isOwn(error: unknown): boolean {
-  return error instanceof UnpackError || (error instanceof Error && 'syscall' in error);
+  return error instanceof UnpackError || error instanceof NoRoomError || (error instanceof Error && 'syscall' in error);
 }
 
 /** The hash of the bytes was right, so it is what was packed that is wrong, unless reading them failed. */

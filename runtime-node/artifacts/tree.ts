@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { link, mkdir, open, realpath, symlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
+import type { Meter } from './room.ts';
 
 export interface UnpackLimits {
   /** Of all files together, unpacked. */
@@ -44,6 +45,7 @@ interface Link {
 export class Tree {
   readonly #root: string;
   readonly #limits: UnpackLimits;
+  readonly #meter: Meter;
   readonly #signal: AbortSignal;
   readonly #files = new Map<string, ListedFile>();
   readonly #links: Link[] = [];
@@ -51,9 +53,10 @@ export class Tree {
   #entries = 0;
   #bytes = 0;
 
-  constructor(root: string, limits: UnpackLimits, signal: AbortSignal) {
+  constructor(root: string, limits: UnpackLimits, { meter, signal }: { readonly meter: Meter; readonly signal: AbortSignal }) {
     this.#root = root;
     this.#limits = limits;
+    this.#meter = meter;
     this.#signal = signal;
   }
 
@@ -77,6 +80,7 @@ export class Tree {
         this.#signal.throwIfAborted();
         size += chunk.length;
         this.#countBytes(chunk.length);
+        await this.#meter(chunk.length);
         hash.update(chunk);
         for (let start = 0; start < chunk.length; ) start += (await handle.write(chunk, start)).bytesWritten;
       }

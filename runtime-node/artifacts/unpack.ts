@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
+import type { Room } from './room.ts';
 import { type Listing, Tree, UNPACK_LIMITS, UnpackError, type UnpackLimits } from './tree.ts';
 
 /** How an artifact is packed, by the name that the plan gives it. */
@@ -28,17 +29,19 @@ export interface UnpackTask {
   readonly folder: string;
   /** A path that nothing else uses, on the same disk: a zip has to be read from its end. */
   readonly scratch: string;
+  /** That of the disk. */
+  readonly room: Room;
   readonly limits?: UnpackLimits;
   readonly signal: AbortSignal;
 }
 
 /**
  * Unpacks into an empty folder and tells what is in it. Rejects with `UnpackError` for what is unsafe,
- * too large or no such archive, and with the system's error for a disk that refuses; the folder then
+ * too large or no such archive, with `NoRoomError`, and with the system's error for a disk that refuses; the folder then
  * holds a part, for the caller to remove.
  */
 export async function unpack(task: UnpackTask): Promise<Listing> {
-  const tree = new Tree(task.folder, task.limits ?? UNPACK_LIMITS, task.signal);
+  const tree = new Tree(task.folder, task.limits ?? UNPACK_LIMITS, { meter: task.room.meter(), signal: task.signal });
   try {
     await fill(tree, task);
     return await tree.finish();
@@ -50,12 +53,12 @@ export async function unpack(task: UnpackTask): Promise<Listing> {
 }
 
 /** The libraries are loaded by the first node that needs them, not by every start. */
-async function fill(tree: Tree, { packing, open, scratch }: UnpackTask): Promise<void> {
+async function fill(tree: Tree, { packing, open, scratch, room }: UnpackTask): Promise<void> {
   switch (packing.kind) {
     case 'file':
       return tree.file(packing.name, 0o755, await open());
     case 'zip':
-      return (await import('./zip.ts')).unpackZip(tree, await open(), scratch);
+      return (await import('./zip.ts')).unpackZip(tree, await open(), { path: scratch, meter: room.meter() });
     case 'tar':
     case 'tar.gz':
       return (await import('./tar.ts')).unpackTar(tree, await open(), packing.kind === 'tar.gz');

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
+import { type Meter, NoRoomError } from './room.ts';
 import { type Tree, UnpackError, unsafe } from './tree.ts';
 
 /** What `versionMadeBy` calls systems whose attributes hold a Unix mode (APPNOTE 4.4.2.2). */
@@ -13,10 +14,15 @@ const FOLDER = 0o040000;
 const REGULAR = 0o100000;
 const MAX_LINK_BYTES = 4096;
 
+export interface Scratch {
+  readonly path: string;
+  readonly meter: Meter;
+}
+
 /** Unpacks a zip. It is copied to `scratch` first, because its list of contents is at its end. */
-export async function unpackZip(tree: Tree, packed: Readable, scratch: string): Promise<void> {
+export async function unpackZip(tree: Tree, packed: Readable, { path: scratch, meter }: Scratch): Promise<void> {
   try {
-    await pipeline(packed, createWriteStream(scratch, { mode: 0o600 }));
+    await pipeline(packed, (chunks) => metered(chunks, meter), createWriteStream(scratch, { mode: 0o600 }));
     const zip = await openPromise(scratch).catch((error: unknown) => Promise.reject(toBad(error)));
     try {
       await takeAll(tree, zip);
@@ -25,6 +31,13 @@ export async function unpackZip(tree: Tree, packed: Readable, scratch: string): 
     }
   } finally {
     await rm(scratch, { force: true });
+  }
+}
+
+async function* metered(chunks: AsyncIterable<Uint8Array>, meter: Meter): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    await meter(chunk.length);
+    yield chunk;
   }
 }
 
@@ -63,7 +76,14 @@ async function readLink(name: string, body: AsyncIterable<Uint8Array>): Promise<
 
 /** What yauzl finds wrong has no kind: anything that is not of this machine and not refused here is the archive's. */
 function toBad(error: unknown): unknown {
-  if (error instanceof UnpackError || !(error instanceof Error) || 'syscall' in error || error.name === 'AbortError') return error;
+  if (
+    error instanceof UnpackError ||
+    error instanceof NoRoomError ||
+    !(error instanceof Error) ||
+    'syscall' in error ||
+    error.name === 'AbortError'
+  )
+    return error;
   if (/^(invalid relative path|absolute path|invalid characters in fileName)/.test(error.message)) {
     return new UnpackError('unsafe', `the archive was not unpacked because of an entry: ${error.message}`, { cause: error });
   }

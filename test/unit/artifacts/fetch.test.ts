@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FetchError, fetchArtifact } from '../../../runtime-node/artifacts/fetch.ts';
+import { Room } from '../../../runtime-node/artifacts/room.ts';
 import type { ProvedSource } from '../../../shared/discovery/types.ts';
 import { sha256 } from '../../support/archives.ts';
 import { seededRandom } from '../../support/seeded-random.ts';
@@ -16,7 +17,10 @@ const wanted = sha256(bytes);
 
 let home: string;
 let servers: SourceServer[];
+/** What the disk says of itself; undefined: nothing. */
+let disk: { free: number; size: number } | undefined;
 beforeEach(async () => {
+  disk = undefined;
   home = await mkdtemp(join(tmpdir(), 'fetch-'));
   servers = [];
 });
@@ -41,6 +45,7 @@ interface Run {
 /** Time passes while the fetch is under way, faster than on a clock. */
 function run(sources: readonly ProvedSource[] | (() => readonly ProvedSource[]), isThere = async () => false): Run {
   const clock = new SimulatedClock();
+  const room = new Room(home, async () => disk);
   const [notes, abort, path] = [[] as string[], new AbortController(), join(home, 'partial')];
   const work = fetchArtifact(
     {
@@ -54,6 +59,8 @@ function run(sources: readonly ProvedSource[] | (() => readonly ProvedSource[]),
       sha256: wanted,
       path,
       isThere,
+      room,
+      need: (total, here) => room.need(2 * total - here),
       note: (words) => notes.push(words),
       signal: abort.signal,
       accept: async (complete) => (sha256(await readFile(complete)) === wanted ? 'taken' : 'mismatch'),
@@ -232,5 +239,45 @@ describe('fetching an artifact', () => {
     abort.abort(new Error('the node stops'));
     await expect(done).rejects.toThrow('the node stops');
     expect((await stat(path)).size).toBeGreaterThan(0);
+  });
+});
+
+describe('a disk without room for it', () => {
+  const MIB = 1024 ** 2;
+  const full = { free: 16 * MIB + 2 * bytes.length - 1, size: 40 * MIB };
+
+  test('is asked before a byte is written, what had come is given up, and the fetch says how much is free and goes on when there is room', async () => {
+    const server = await source();
+    const path = join(home, 'partial');
+    await writeFile(path, bytes.subarray(0, 1));
+    disk = { ...full, free: full.free - 1 };
+    const { done, notes } = run([server]);
+    while (notes.length === 0) await pause(5);
+    expect(notes[0]).toMatch(
+      /: it needs 0\.1 MB, and 16\.9 MB are free in .*, of which 16\.8 MB are left to the node; free some space there$/,
+    );
+    expect((await stat(path)).size).toBe(0);
+    disk = { ...full, free: full.free + 1 };
+    await done;
+    expect(await readFile(path)).toEqual(Buffer.from(bytes));
+  });
+
+  test('ends what came without its size, and nothing of it stays', async () => {
+    const server = await source(async ({ response, write }) => {
+      response.writeHead(200);
+      await write(0, bytes.length);
+      response.end();
+    });
+    disk = { free: 16 * MIB + 1, size: 40 * MIB };
+    const { done, path } = run([server]);
+    await expect(done).rejects.toThrow(/it needs more than the 0\.0 MB that came/);
+    expect((await stat(path)).size).toBe(0);
+  });
+
+  test('is no reason not to take it from another source that names its true size', async () => {
+    const boaster = await source(async ({ response }) => void response.writeHead(200, { 'content-length': 500 * MIB }).write('x'));
+    disk = { ...full, free: full.free + 1 };
+    const { done } = run([boaster, await source()]);
+    await done;
   });
 });

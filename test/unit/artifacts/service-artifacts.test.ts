@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +26,9 @@ interface World {
   running: { name: string; version: string }[];
   planned: PlannedService[] | undefined;
   /** Another life of the same node: what is in memory is gone. */
-  restart(): ServiceArtifacts;
+  restart(stored_in?: string): ServiceArtifacts;
+  /** What disks say of themselves, by a folder on them. */
+  disks: Map<string, { free: number; size: number }>;
   log: ReturnType<typeof recordingLog>;
 }
 
@@ -42,10 +46,12 @@ beforeEach(async () => {
     seededRandom(),
     recordingLog(),
   ];
-  const make = () =>
+  const make = (stored_in?: string) =>
     createServiceArtifacts({
       openFolder: async () => home,
       store,
+      ...(stored_in === undefined ? {} : { stored_in }),
+      disk: async (folder) => world.disks.get(folder),
       files,
       clock,
       random,
@@ -56,7 +62,7 @@ beforeEach(async () => {
       running: async () => world.running,
       planned: () => world.planned,
     });
-  world = { artifacts: make(), store, sources: [], running: [], planned: [], restart: make, log };
+  world = { artifacts: make(), store, sources: [], running: [], planned: [], restart: make, disks: new Map(), log };
 });
 afterEach(async () => {
   await Promise.all(servers.map((server) => server.close()));
@@ -318,7 +324,15 @@ test('nobody who has it: says so, and names who was asked', async () => {
   world.sources = [server];
   const clock = new SimulatedClock();
   const artifacts = createServiceArtifacts({
-    ...{ openFolder: async () => home, store: world.store, files: memoryStateFiles(), clock, random: seededRandom(), log: world.log },
+    ...{
+      openFolder: async () => home,
+      store: world.store,
+      stores_here: true,
+      files: memoryStateFiles(),
+      clock,
+      random: seededRandom(),
+      log: world.log,
+    },
     sources: async function* () {
       yield server;
     },
@@ -334,4 +348,47 @@ test('nobody who has it: says so, and names who was asked', async () => {
     });
   for (; !over; await pause(5)) await clock.advance(1000);
   expect(await failed).toMatchObject({ kind: 'failed', message: expect.stringContaining(`${server.url}: it does not have it`) });
+});
+
+describe('a disk without room for an artifact', () => {
+  const MIB = 1024 ** 2;
+  const body = randomBytes(MIB);
+
+  const bringWith = async (stored_in?: string) => {
+    const server = await serve(body);
+    world.sources = [server];
+    world.planned = [service('1', body, 'tool')];
+    const notes: string[] = [];
+    const leaving = new AbortController();
+    const work = world.restart(stored_in).prepare(service('1', body, 'tool'), leaving.signal, (words) => notes.push(words));
+    const refused = (async () => {
+      while (!notes.some((note) => note.includes('it needs'))) await pause(5);
+      leaving.abort(new Error('refused'));
+    })();
+    await Promise.race([work.catch(() => undefined), refused]);
+    return { notes: notes.filter((note) => note.includes('it needs')), server };
+  };
+  const roomFor = (bytes: number) => ({ free: 16 * MIB + bytes, size: 100 * MIB });
+
+  test('that has its store, too, needs it twice', async () => {
+    world.disks.set(home, roomFor(2 * MIB - 1));
+    expect((await bringWith(home)).notes[0]).toMatch(/it needs 2\.1 MB \(twice its size until it is stored\), and 18\.9 MB are free/);
+    world.disks.set(home, roomFor(2 * MIB));
+    expect((await bringWith(home)).notes).toEqual([]);
+  });
+
+  test('that has no store needs it once', async () => {
+    world.disks.set(home, roomFor(MIB - 1));
+    expect((await bringWith()).notes[0]).toMatch(/it needs 1\.0 MB/);
+    world.disks.set(home, roomFor(MIB));
+    expect((await bringWith()).notes).toEqual([]);
+  });
+
+  test.runIf(existsSync('/dev/shm'))('of the store is asked before anything is fetched to another one', async () => {
+    world.disks.set('/dev/shm', roomFor(MIB - 1));
+    const { notes, server } = await bringWith('/dev/shm');
+    expect(notes[0]).toContain('are free in /dev/shm');
+    expect(await readFile(join(home, 'partial', sha256(body)))).toHaveLength(0);
+    expect(server.requests.length).toBeGreaterThan(0);
+  });
 });

@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { NoRoomError, Room } from '../../../runtime-node/artifacts/room.ts';
 import { type Tree, UnpackError, type UnpackLimits } from '../../../runtime-node/artifacts/tree.ts';
 import { packingOf, unpack } from '../../../runtime-node/artifacts/unpack.ts';
 import { unpackZip } from '../../../runtime-node/artifacts/zip.ts';
 import { sha256, tarOf, tgzOf, zipOf } from '../../support/archives.ts';
 import { until } from '../../support/until.ts';
 
+const MIB = 1024 ** 2;
 let home: string;
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'unpack-'));
@@ -17,13 +19,15 @@ beforeEach(async () => {
 });
 afterEach(() => rm(home, { recursive: true }));
 
-const run = (path: string, bytes: Uint8Array, limits?: UnpackLimits, signal = new AbortController().signal) =>
+const roomy = new Room('', async () => undefined);
+const run = (path: string, bytes: Uint8Array, limits?: UnpackLimits, signal = new AbortController().signal, room = roomy) =>
   unpack({
     packing: packingOf(path),
     open: async () => Readable.from(pieces(bytes)),
     folder: join(home, 'in'),
     scratch: join(home, 'scratch'),
     signal,
+    room,
     ...(limits === undefined ? {} : { limits }),
   });
 const failure = (path: string, bytes: Uint8Array, limits?: UnpackLimits) =>
@@ -224,9 +228,32 @@ describe('what is refused, and writes nothing outside', () => {
       for await (const _ of body);
     };
     const packed = Readable.from([zipOf([{ name: 'a', body: 'x'.repeat(1000), claimed: 10 }])]);
-    const unpacking = unpackZip({ file } as unknown as Tree, packed, join(home, 'scratch'));
+    const unpacking = unpackZip({ file } as unknown as Tree, packed, { path: join(home, 'scratch'), meter: async () => undefined });
     await expect(unpacking).rejects.toMatchObject({ kind: 'bad_archive' });
     expect(seen).toEqual(['a']);
+  });
+
+  test.each([
+    ['x.tar', tarOf],
+    ['x.tgz', tgzOf],
+    ['x.zip', async (entries: Parameters<typeof zipOf>[0]) => zipOf(entries)],
+    ['x.bin', async () => new Uint8Array(MIB)],
+  ])('a disk without room for it ends %s with what is free there, and it may be tried again', async (path, make) => {
+    const bytes = await make([{ name: 'a', body: 'x'.repeat(MIB) }]);
+    const room = new Room('/data/artifacts', async () => ({ free: 16 * MIB + 10, size: 40 * MIB }));
+    const error = await run(path, bytes, undefined, undefined, room).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(NoRoomError);
+    expect(String(error)).toMatch(/MB are free in \/data\/artifacts, of which 16\.8 MB are left to the node; free some space there/);
+    expect(await outside()).toEqual([]);
+  });
+
+  test('a zip that fits packed and not unpacked is no bad archive', async () => {
+    let looks = 0;
+    const disk = async () => ({ free: looks++ === 0 ? 30 * MIB : 16 * MIB, size: 40 * MIB });
+    const unpacking = run('x.zip', zipOf([{ name: 'a', body: 'x' }]), undefined, undefined, new Room('/data', disk));
+    await expect(unpacking).rejects.toThrow(NoRoomError);
+    expect(looks).toBe(2);
+    expect(await outside()).toEqual([]);
   });
 
   test('an abort ends it, and an error of the source is told as it is', async () => {
@@ -237,7 +264,7 @@ describe('what is refused, and writes nothing outside', () => {
       throw new Error('the disk is gone');
     };
     for (const path of ['x.tar', 'x.zip', 'x.bin']) {
-      const task = { packing: packingOf(path), folder: join(home, 'in'), scratch: join(home, 'scratch') };
+      const task = { packing: packingOf(path), folder: join(home, 'in'), scratch: join(home, 'scratch'), room: roomy };
       const work = unpack({ ...task, open: async () => Readable.from(breaking()), signal: new AbortController().signal });
       await expect(work).rejects.toThrow('the disk is gone');
     }
