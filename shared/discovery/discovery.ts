@@ -149,6 +149,7 @@ async function open(parts: Parts): Promise<Opened> {
   const mayApply = () => standing.phase === 'starting' || standing.phase === 'running';
   const applyHeld = () => {
     if (mayApply()) appliers.applyHeld();
+    if (documents.plan !== undefined || documents.profile !== undefined) standing.isHandedOn = true;
     changed();
   };
   const supersedePlan = () => {
@@ -169,12 +170,10 @@ async function startCold({ deps, standing }: Parts, { node, documents }: Opened,
   node.applyHeld();
 }
 
-/** The time that it took counts from the start of the process, as `monotonic` does on Node. */
+/** Once what was handed on has been applied. The time that it took counts from the start of the process, as `monotonic` does on Node. */
 function becomeReady({ deps, standing, opened }: Parts): void {
-  if (standing.phase !== 'starting' || opened === undefined || opened.appliers.pending().length > 0) return;
-  const { documents } = opened;
-  const hasSomething = documents.plan !== undefined || documents.profile !== undefined;
-  if (standing.token === undefined && !(standing.isFromCache && hasSomething)) return;
+  // While the first look is under way nothing pends, and much else happens.
+  if (standing.phase !== 'starting' || !standing.isHandedOn || opened === undefined || opened.appliers.pending().length > 0) return;
   standing.phase = 'running';
   const services = deps.services.reports().length;
   deps.log.info('ready', {

@@ -42,6 +42,7 @@ export async function pollLoop(session: Session): Promise<void> {
       const now = `${plan} ${profile}`;
       if (isFirst || now !== known) session.syncs.wake();
       known = now;
+      node.standing.isHandedOn = true;
     }
     node.applyHeld();
     if (isFirst) session.heartbeats.wake();

@@ -19,6 +19,8 @@ export interface Standing {
   located: Located | undefined;
   /** No control plane was found, and what runs comes from the cache. */
   isFromCache: boolean;
+  /** What is desired here has been handed on once since the start: all that a look brought, what was cached, or that there is nothing. */
+  isHandedOn: boolean;
   /** The last plan answer, of this boot or of the one before. */
   answer: NodePlan | undefined;
   /** What this session's plan said; sent with every write. */
@@ -44,6 +46,7 @@ export function createStanding(deps: Pick<DiscoveryDeps, 'config' | 'identity' |
     phase: 'starting',
     located: undefined,
     isFromCache: false,
+    isHandedOn: false,
     answer: undefined,
     token: undefined,
     told: [],

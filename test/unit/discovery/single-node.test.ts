@@ -49,6 +49,24 @@ describe('one node that finds nobody', () => {
     expect(steps.at(-1)).toBe('ready');
   });
 
+  it('is ready when the first plan was applied, whatever else happens while it is fetched', async () => {
+    const machine = new Machine();
+    machine.own.publish(await planOf(['api']));
+    // Each document takes a while, so that the first look is still under way when the first heartbeat is due.
+    machine.own.before = async ({ path }) => {
+      if (/^\/v1\/(cluster\/plan|bootstrap\/profile)\?/.test(path)) await machine.clock.sleep(4_500);
+      return undefined;
+    };
+    const { discovery } = await start(machine);
+    await machine.elapse(6_000);
+    expect(machine.own.calls.map(({ path }) => path)).toContain('/v1/nodes/heartbeat');
+    expect(discovery.state().phase).toBe('starting');
+    await machine.elapse(4_000);
+    const steps = machine.log.lines.filter(({ fields }) => fields.step === true);
+    expect(steps.slice(-3).map(({ message }) => message)).toEqual(['plan', 'services', 'ready']);
+    expect(steps.at(-1)?.fields.result).toContain('1 service');
+  });
+
   it('tells that it stops, and when it has', async () => {
     const machine = new Machine();
     machine.own.publish(await planOf(['api']));
