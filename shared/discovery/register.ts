@@ -24,5 +24,7 @@ export async function register({ deps, documents, standing }: NodeContext, clien
     desired: { ...(plan === undefined ? {} : { plan }), ...(profile === undefined ? {} : { profile }) },
   });
   standing.told = holdingPlaces(services_running);
-  log.info('register', { step: true, result: `registered with ${client.url}`, duration_ms: clock.monotonic() - began });
+  // The client of the own Supervisor has the address that this node had when it began to lead.
+  const url = standing.located?.source === 'self' ? config.advertise_url() : client.url;
+  log.info('register', { step: true, result: `registered with ${url}`, duration_ms: clock.monotonic() - began });
 }

@@ -187,6 +187,8 @@ describe('one node that finds nobody', () => {
     ip = '192.0.2.77';
     await machine.elapse(6_000);
     expect(machine.own.made('/v1/nodes/register').map(({ body }) => body.ip)).toEqual(['192.0.2.7', '192.0.2.77']);
+    const told = machine.log.lines.filter(({ message }) => message === 'register').map(({ fields }) => fields.result);
+    expect(told).toEqual(['registered with http://192.0.2.7:7420', 'registered with http://192.0.2.77:7420']);
     expect(machine.own.leader?.url).toBe('http://192.0.2.77:7420');
     expect(machine.cluster()).toMatchObject({ leader_url: 'http://192.0.2.77:7420' });
   });
