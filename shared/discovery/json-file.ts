@@ -16,8 +16,14 @@ export async function readJsonFile<T>({ files, log }: FileDeps, name: string, sc
   if (text === undefined) return undefined;
   const parsed = schema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
-  await setAside({ files, log }, name, parsed.error.issues[0]?.message ?? 'it is not valid');
+  await setAside({ files, log }, name, whyInvalid(parsed.error));
   return undefined;
+}
+
+/** In words for people: what the schema says itself speaks of types, and says nothing where all of a file is damaged. */
+export function whyInvalid({ issues }: z.ZodError): string {
+  const path = issues[0]?.path.join('.') ?? '';
+  return path === '' ? 'it is not valid' : `it is not valid: ${path} is missing or wrong`;
 }
 
 /** What `writeJsonFile` writes. */

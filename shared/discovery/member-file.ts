@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { documentHash } from '../contract/canonical.ts';
 import { Member } from '../contract/member.ts';
-import { type FileDeps, messageOf, parseJson, setAside, textOf } from './json-file.ts';
+import { type FileDeps, messageOf, parseJson, setAside, textOf, whyInvalid } from './json-file.ts';
 
 /** Of the data directory. */
 export const MEMBER_FILE = 'member.json';
@@ -48,7 +48,7 @@ async function readOne({ files }: FileDeps, name: string): Promise<Member | stri
   const { sha256, member } = file.data;
   if ((await documentHash(member).catch(() => '')) !== sha256) return 'its hash does not match its content';
   const parsed = Member.safeParse(member);
-  return parsed.success ? parsed.data : (parsed.error.issues[0]?.message ?? 'it is not valid');
+  return parsed.success ? parsed.data : whyInvalid(parsed.error);
 }
 
 /** Both files, each whole or not at all, mode 0600. Rejects with `StateFilesError` when the disk refuses. */

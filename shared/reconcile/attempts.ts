@@ -68,7 +68,7 @@ export function count(
 async function load({ files, clock, log }: AttemptsDeps): Promise<AttemptsFile> {
   try {
     const text = await files.read(ATTEMPTS_FILE);
-    return text === undefined ? { floor: 0, keys: [] } : AttemptsFile.parse(JSON.parse(text));
+    return text === undefined ? { floor: 0, keys: [] } : parse(text);
   } catch (error) {
     const why = describeError(error);
     const kept_as = await files.setAside(ATTEMPTS_FILE, why).catch(() => undefined);
@@ -76,5 +76,13 @@ async function load({ files, clock, log }: AttemptsDeps): Promise<AttemptsFile> 
     // Numbers grow slower than milliseconds, so the time is above every number that was ever given. A clock that
     // starts at 1970 would number from the beginning again: then from beyond what any right clock has given.
     return { floor: Math.floor(Math.max(0, clock.now()) + (clock.trusted() ? 0 : FAR_FLOOR)), keys: [] };
+  }
+}
+
+function parse(text: string): AttemptsFile {
+  try {
+    return AttemptsFile.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new Error('it is not valid', { cause });
   }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { whyOlder } from '../../../shared/decide/emergency.ts';
 import { boundedFetch } from '../../../shared/discovery/bounded-fetch.ts';
+import { openEpochMemory } from '../../../shared/discovery/epoch-memory.ts';
 import { createHeardLately } from '../../../shared/discovery/heard-lately.ts';
 import { identify } from '../../../shared/discovery/identify.ts';
 import { whyUnproved } from '../../../shared/discovery/prove.ts';
@@ -262,6 +263,18 @@ describe('the trace of a round that ends as the one before', () => {
 
   it.each(['periodic', 'hint'] as const)('is not written again while all is well: %s', async (reason) => {
     expect(await toldAfter(reason)).toEqual(['http://192.0.2.1:7420']);
+  });
+});
+
+describe('a damaged state file', () => {
+  it.each([
+    ['', 'it is not valid'],
+    ['{', 'it is not valid'],
+    ['{"epoch_seen":"x"}', 'it is not valid: epoch_seen is missing or wrong'],
+  ])('that holds %j is told in words', async (text, why) => {
+    const [files, log] = [memoryStateFiles(new Map([['epoch.json', text]])), recordingLog()];
+    expect((await openEpochMemory({ files, log })).highest).toBe(0);
+    expect(log.lines.map(({ message }) => message)).toEqual([`epoch.json can't be used: ${why}; it is kept as epoch.json.unusable-1`]);
   });
 });
 

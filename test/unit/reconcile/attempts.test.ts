@@ -62,7 +62,7 @@ describe('attempts', () => {
       expect(await attempts.next('storage', key(1))).toBe(clock.now() + 1);
       expect(await attempts.next('storage', key(1))).toBe(clock.now() + 2);
       expect([...files.texts.values()]).toContain(text);
-      expect(log.lines[0]).toMatchObject({ level: 'warn' });
+      expect(log.lines[0]).toMatchObject({ level: 'warn', fields: { error: 'it is not valid' } });
     },
   );
 
