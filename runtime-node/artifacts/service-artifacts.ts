@@ -122,11 +122,20 @@ class Keeper {
     const { name, sha256 } = wanted;
     const shelf = await this.#shelf();
     if (await this.#isUsable(shelf, wanted)) return shelf.path(name);
-    await this.#fetches.join(sha256, waiter, (all) => this.#slots.run(() => this.#fetch(sha256, all)));
-    waiter.note('unpacking its artifact');
-    const folder = await this.#unpack(wanted, waiter.signal);
+    const folder = await this.#fetchAndUnpack(wanted, waiter).catch(async (error: unknown) => {
+      // Its store drops one that it finds damaged: then what is wrong is not the artifact, and another node may have it whole.
+      if (waiter.signal.aborted || (await this.#deps.store.head(sha256)) !== undefined) throw error;
+      this.#deps.log.warn(`an artifact that was stored here could not be unpacked and is fetched anew: ${messageOf(error)}`, { sha256 });
+      return this.#fetchAndUnpack(wanted, waiter);
+    });
     this.#verified.add(name);
     return folder;
+  }
+
+  async #fetchAndUnpack(wanted: Wanted, waiter: Waiter): Promise<string> {
+    await this.#fetches.join(wanted.sha256, waiter, (all) => this.#slots.run(() => this.#fetch(wanted.sha256, all)));
+    waiter.note('unpacking its artifact');
+    return this.#unpack(wanted, waiter.signal);
   }
 
   /** A folder from an earlier run is compared with its list first, unless a service runs in it: then it is left alone. */
@@ -188,7 +197,7 @@ class Keeper {
     const shelf = await this.#shelf();
     const open = async () => {
       const found = await store.get(sha256);
-      if (found === undefined) throw new Error('what was stored of it is damaged and was dropped; it is fetched anew');
+      if (found === undefined) throw new Error('what was stored of it is damaged and was dropped');
       return Readable.fromWeb(found.body as NodeStream<Uint8Array>);
     };
     const room = this.#room(shelf.root);

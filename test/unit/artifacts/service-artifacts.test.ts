@@ -292,6 +292,35 @@ describe('what is kept', () => {
   });
 });
 
+describe('an artifact that is found damaged in the own store', () => {
+  const damaged = async (bytes: Uint8Array, body: () => ReadableStream<Uint8Array> | undefined) => {
+    await world.store.put(sha256(bytes), new Blob([new Uint8Array(bytes)]).stream());
+    const { get } = world.store;
+    let isWhole = false;
+    Object.assign(world.store, {
+      get: async (hash: string) => {
+        if (isWhole) return get(hash);
+        isWhole = true;
+        await world.store.delete(hash);
+        const found = body();
+        return found && { info: { sha256: hash, size: bytes.length, stored_at: '' }, body: found };
+      },
+    });
+  };
+
+  test.each([
+    ['at once', () => undefined],
+    ['while it is read', () => new ReadableStream({ start: (controller) => controller.error(new Error('invalid block')) })],
+  ])('%s is fetched from another node at once', async (_, body) => {
+    const bytes = await archive('1');
+    await damaged(bytes, body);
+    world.sources = [await serve(bytes)];
+    const { cwd = '' } = await world.artifacts.prepare(service('1', bytes), never);
+    expect(await readFile(join(cwd, 'version.txt'), 'utf8')).toBe('1');
+    expect(world.log.lines.map(({ message }) => message)).toContainEqual(expect.stringContaining('is fetched anew'));
+  });
+});
+
 describe('a folder that was changed', () => {
   test('is set aside and made anew at the next start, from the own store', async () => {
     const { planned, cwd } = await bring('1');
