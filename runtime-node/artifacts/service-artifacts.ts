@@ -86,8 +86,10 @@ class Keeper {
   readonly #fetches = new SharedWork<void>();
   /** Pushed since this process started, perhaps while they were fetched. */
   readonly #pushed = new Set<string>();
-  /** Folders that were compared with their lists since this process started. */
+  /** Folders that were compared with their lists since this process started, and since a service changed its version to theirs. */
   readonly #verified = new Set<string>();
+  /** The version that each service was prepared for last, with its folder. */
+  readonly #latest = new Map<string, string>();
   #opening: Promise<Uses> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -101,6 +103,7 @@ class Keeper {
     try {
       const packing = packingOf(artifact.path);
       const name = folderName(sha256, packing);
+      this.#noteVersion(service, `${version} in ${name}`, name);
       const cwd = await this.#work.join(name, waiter, (all) => this.#bring({ sha256, packing, name }, all));
       await this.#inTurn(() => this.#note({ service, version, sha256 }));
       return { cwd };
@@ -108,6 +111,12 @@ class Keeper {
       waiter.signal.throwIfAborted();
       throw inWords(error, service, artifact);
     }
+  }
+
+  /** What was kept of a version that did not run may have been changed meanwhile; what is started again after a crash was compared. */
+  #noteVersion(service: string, latest: string, name: string): void {
+    if (this.#latest.get(service) !== latest) this.#verified.delete(name);
+    this.#latest.set(service, latest);
   }
 
   pin(sha256: string): Promise<void> {

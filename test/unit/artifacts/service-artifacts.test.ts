@@ -332,6 +332,32 @@ describe('a folder that was changed', () => {
     expect(world.log.lines.map(({ message }) => message)).toContainEqual(expect.stringContaining('version.txt has 6 bytes, not 1'));
   });
 
+  test('is made anew before a roll back to it, too, and not looked at when a service is started again after a crash', async () => {
+    const [old, young] = [await bring('1'), await bring('2')];
+    for (const { cwd } of [old, young]) await writeFile(join(cwd, 'version.txt'), 'spoilt');
+    const told = () => world.log.lines.filter(({ message }) => message.includes('was changed and is unpacked anew'));
+    world.running = [];
+    await world.artifacts.prepare(young.planned, never);
+    expect(told()).toEqual([]);
+    world.planned = [old.planned];
+    world.running = [{ name: 'site', version: '2' }];
+    await world.artifacts.prepare(old.planned, never);
+    expect(await readFile(join(old.cwd, 'version.txt'), 'utf8')).toBe('1');
+    await world.artifacts.prepare(old.planned, never);
+    expect(told()).toHaveLength(1);
+  });
+
+  test('is made anew when another version starts in the same one, once the version before has ended', async () => {
+    const { planned, cwd } = await bring('1');
+    await writeFile(join(cwd, 'version.txt'), 'changed by the service itself');
+    const renamed = { ...planned, version: '1-again' };
+    await world.artifacts.prepare(renamed, never);
+    expect(await readFile(join(cwd, 'version.txt'), 'utf8')).toBe('changed by the service itself');
+    world.running = [];
+    await world.artifacts.prepare(renamed, never);
+    expect(await readFile(join(cwd, 'version.txt'), 'utf8')).toBe('1');
+  });
+
   test('is left alone while a service runs in it', async () => {
     const { planned, cwd } = await bring('1');
     await writeFile(join(cwd, 'version.txt'), 'changed by the service itself');
