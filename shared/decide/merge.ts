@@ -9,7 +9,10 @@ export interface Version {
 /** The versions of one document that one side holds, in any order; may lack the oldest. */
 export type Versions = readonly Version[];
 export type Side = 'ours' | 'theirs';
-/** Whose version stands where the two diverged. `cloud`: nobody's here, since only a cloud publishes, which is not asked now. */
+/**
+ * Whose version stands where the two diverged. `cloud`: as `ours`, at a leader whose fleet has a cloud; only that publishes, so
+ * what can't be told to have diverged has not.
+ */
 export type Decider = Side | 'cloud';
 export type Relation =
   | { readonly relation: 'same' | 'diverged' }

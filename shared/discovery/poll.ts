@@ -72,7 +72,10 @@ function isOfAnother({ standing: { located } }: NodeContext, { leader_node_id }:
   return located?.leader !== undefined && isOnLan(located) && located.leader.node_id !== leader_node_id;
 }
 
-type Asked = Required<Pick<HeldPlan, 'answer' | 'told'>>;
+interface Asked extends Required<Pick<HeldPlan, 'answer' | 'told'>> {
+  /** A clone's reports count there, so nothing that is told of this node changes the answer. */
+  readonly isOfClone: boolean;
+}
 
 /**
  * The answer of a control plane that has been told what runs here: one that takes away what it could not know of is asked for again. Where a
@@ -83,16 +86,16 @@ async function askForPlan(node: NodeContext, client: Client): Promise<Asked & { 
   for (let heartbeats = 0; ; heartbeats += 1) {
     const { told } = node.standing;
     const { body: answer, desired } = await client.plan(node_id);
-    const asked = { answer, told: isOfClone(answer, instance_id) ? [] : told };
+    const isClones = isOfClone(answer, instance_id);
+    const asked = { answer, told: isClones ? [] : told, isOfClone: isClones };
     const isOfNobody = isOfAnother(node, answer) || isOutdated(node, answer);
     if (isOfNobody || heartbeats === MAX_HEARTBEATS || !takesUntold(node, asked)) return { ...asked, desired };
     await sendHeartbeat(node, client);
   }
 }
 
-/** By a clone's answer nothing is left to tell: its reports count there, and not this node's. */
-function takesUntold({ deps: { identity, services } }: NodeContext, { answer, told }: Asked): boolean {
-  return !isOfClone(answer, identity.instance_id) && takenUntold(answer, told, reportsOf(services)).length > 0;
+function takesUntold({ deps }: NodeContext, { answer, told, isOfClone }: Asked): boolean {
+  return !isOfClone && takenUntold(answer, told, reportsOf(deps.services)).length > 0;
 }
 
 async function follow({ standing, epochs }: NodeContext, answer: NodePlan): Promise<void> {

@@ -50,7 +50,7 @@ export async function settleClaim(
   body: ClaimRequest,
 ): Promise<{ answer: ClaimAnswer; current: Current }> {
   const own = caller.node_id === body.node_id;
-  const inside = context.options.self?.node_id === body.node_id;
+  const inside = own && context.options.self?.node_id === body.node_id;
   const outcome = await context.leases.claim({ ...body, fleet: caller.fleet, site, own, inside });
   const { granted, lease, current } = outcome;
   if (!granted) refuse(outcome, body, caller);

@@ -16,7 +16,7 @@ export interface Claim extends ClaimRequest {
   readonly site: string;
   /** The claimant's own credential proves that it is a node of the fleet, registered here or not. */
   readonly own: boolean;
-  /** It comes from the node that this Supervisor runs inside: no copy of that node claims here. */
+  /** It comes from the node that this Supervisor runs inside. Its copies claim at their own Supervisors, or at the cloud. */
   readonly inside: boolean;
 }
 
