@@ -11,6 +11,9 @@ const NOT_SENT = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
+/** Ends what is said of a call that may have been done or not. The command line knows such an answer by it. */
+export const LOOK_FIRST = 'look before it is sent again';
+
 /** True when fetch failed so that the request can't have reached anybody. */
 export function isNotSent(error: unknown): boolean {
   if (!(error instanceof Error)) return false;

@@ -3,7 +3,7 @@ import type { Fetch } from '../shared/client.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import { type Decider, type FollowedLeader, isSameDecider } from './followed.ts';
 import { type AnyCall, changesNothing, isOfNode, isRepeatable, isUpload, toRequest } from './forward-call.ts';
-import { refusal } from './forward-errors.ts';
+import { LOOK_FIRST, refusal } from './forward-errors.ts';
 import type { Attempt, Send } from './forward-send.ts';
 
 /** How long a call waits for a leader, milliseconds. */
@@ -64,7 +64,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
       const { response, why, isUnknown = false } = await run(call, { hold_ms: HOLD_MS, within_ms: ANSWER_WITHIN_MS });
       if (response !== undefined) return response;
       if (isUnknown && changesNothing(call)) return refusal('unavailable', `${why}; ask again in a moment`);
-      if (isUnknown) return refusal('unavailable', `${why}; the call may have been done or not: look before it is sent again`);
+      if (isUnknown) return refusal('unavailable', `${why}; the call may have been done or not: ${LOOK_FIRST}`);
       return refusal('no_leader', `${why ?? 'this node knows no leader now'}; ask again in a moment`);
     },
   };

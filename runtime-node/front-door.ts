@@ -21,7 +21,7 @@ import {
   toRequest,
 } from './forward-call.ts';
 import { type CloudAnswer, passToCloud } from './forward-cloud.ts';
-import { refusal } from './forward-errors.ts';
+import { LOOK_FIRST, refusal } from './forward-errors.ts';
 import { type BringIssued, createBringIssued } from './forward-issued.ts';
 import { publishedBefore } from './forward-publish.ts';
 import { createSend } from './forward-send.ts';
@@ -216,7 +216,7 @@ const DRY_RUN_ADVICE =
   'What publishing would change is compared there. `bootplane diff FILE` tells what a file would do on this node, without the cloud';
 
 function publishAdvice(isUndone: boolean): string {
-  const done = isUndone ? 'Nothing was published' : 'It may have been published or not: look before it is sent again';
+  const done = isUndone ? 'Nothing was published' : `It may have been published or not: ${LOOK_FIRST}`;
   return `${done}. What can't wait is published for this site alone with --break-glass (?break_glass=true)`;
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { toTimestamp } from '../shared/contract/ids.ts';
 import type { Clock } from '../shared/ports/clock.ts';
 import type { Log } from '../shared/ports/log.ts';
-import type { StateFiles } from '../shared/ports/state-files.ts';
+import { type StateFiles, StateFilesError } from '../shared/ports/state-files.ts';
 import { LISTEN_FILE, type ListenFile } from './commands/connect.ts';
 
 /** So often it is looked whether the file is still there, milliseconds. */
@@ -25,9 +25,10 @@ export interface Listening {
 export function createListening({ files, clock, log }: ListenParts, url: string): Listening {
   const file: ListenFile = { url, pid: process.pid, started_at: toTimestamp(clock.now()) };
   const tell = () =>
-    files
-      .write(LISTEN_FILE, `${JSON.stringify(file)}\n`)
-      .catch((error: unknown) => log.warn('commands on this machine do not find this node without --url until this is written', { error }));
+    files.write(LISTEN_FILE, `${JSON.stringify(file)}\n`).catch((error: unknown) => {
+      if (error instanceof StateFilesError && error.is_told) return;
+      log.warn('commands on this machine do not find this node without --url until this is written', { error });
+    });
   return {
     tell,
     async run(signal) {

@@ -1,12 +1,14 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
 import { PROBLEM_JSON, type ProblemCode, problem } from '../shared/contract/problem.ts';
+import type { Untold } from '../shared/discovery/types.ts';
 import type { Handler } from './http-server.ts';
 
 /** What a node does only for those who are on its machine and hold its fleet key. */
 export const LEAVE_PATH = '/v1/node/leave';
+const UNTOLD = ['copy', 'alone'] as const satisfies readonly Untold[];
 /** `untold`: why nobody is told of it. `copy`: another machine runs as this node. `alone`: it follows nobody. Absent where somebody is told. */
-export const LeaveAnswer = z.object({ node_id: z.string(), leaving: z.literal(true), untold: z.enum(['copy', 'alone']).optional() });
+export const LeaveAnswer = z.object({ node_id: z.string(), leaving: z.literal(true), untold: z.enum(UNTOLD).optional() });
 export type LeaveAnswer = z.infer<typeof LeaveAnswer>;
 
 export interface NodeControlParts {
@@ -17,7 +19,7 @@ export interface NodeControlParts {
   /** Leaves the fleet in order and ends; how that goes is told elsewhere. */
   leave(): void;
   /** Why `leave` would tell nobody now. */
-  untold(): LeaveAnswer['untold'];
+  untold(): Untold | undefined;
 }
 
 /** Commands to the node itself, in front of everything that may be passed on to a leader. */

@@ -98,6 +98,7 @@ async function askAll(deps: FetchDeps, task: FetchTask, givers: Givers, said: st
       outcome = 'progress';
       now.add(source.url);
     }
+    if (part.isEmptied) now.clear();
     said.push(`${source.url}: ${part.words}`);
     if (!part.complete) continue;
     if ((await task.accept(task.path)) === 'taken') return 'taken';
@@ -117,6 +118,8 @@ interface Part {
   readonly received: number;
   readonly complete: boolean;
   readonly words: string;
+  /** There was no room: what had come before was given up, too. */
+  readonly isEmptied?: boolean;
 }
 
 async function takePart({ clock }: FetchDeps, task: FetchTask, { url, fetch }: ProvedSource): Promise<Part> {
@@ -158,7 +161,7 @@ async function takePart({ clock }: FetchDeps, task: FetchTask, { url, fetch }: P
   } catch (error) {
     if (isFull(error)) {
       await file.truncate();
-      return { gained: 0, received, complete: false, words: messageOf(error) };
+      return { gained: 0, received, complete: false, words: messageOf(error), isEmptied: true };
     }
     if (codeOf(error).startsWith('E') && error instanceof Error && 'syscall' in error && error.syscall === 'write') throw error;
     return answered(false, reasonOf(error));

@@ -128,23 +128,39 @@ class Keeper {
   }
 
   async #bring(wanted: Wanted, waiter: Waiter): Promise<string> {
-    const { name, sha256 } = wanted;
+    const { name } = wanted;
     const shelf = await this.#shelf();
     if (await this.#isUsable(shelf, wanted)) return shelf.path(name);
-    const folder = await this.#fetchAndUnpack(wanted, waiter).catch(async (error: unknown) => {
-      // Its store drops one that it finds damaged: then what is wrong is not the artifact, and another node may have it whole.
-      if (waiter.signal.aborted || (await this.#deps.store.head(sha256)) !== undefined) throw error;
-      this.#deps.log.warn(`an artifact that was stored here could not be unpacked and is fetched anew: ${messageOf(error)}`, { sha256 });
-      return this.#fetchAndUnpack(wanted, waiter);
-    });
+    const folder = await this.#fetchAndUnpack(wanted, waiter);
     this.#verified.add(name);
     return folder;
   }
 
+  /** Its store drops one that it finds damaged: then what is wrong is not the artifact, and another node may have it whole. */
   async #fetchAndUnpack(wanted: Wanted, waiter: Waiter): Promise<string> {
-    await this.#fetches.join(wanted.sha256, waiter, (all) => this.#slots.run(() => this.#fetch(wanted.sha256, all)));
-    waiter.note('unpacking its artifact');
+    await this.#fetchOnce(wanted, waiter);
+    try {
+      return await this.#unpack(wanted, waiter.signal);
+    } catch (error) {
+      const { sha256 } = wanted;
+      if (waiter.signal.aborted || (await this.#isStored(sha256))) throw error;
+      this.#deps.log.warn(`an artifact that was stored here could not be unpacked and is fetched anew: ${messageOf(error)}`, { sha256 });
+    }
+    await this.#fetchOnce(wanted, waiter);
     return this.#unpack(wanted, waiter.signal);
+  }
+
+  async #fetchOnce({ sha256 }: Wanted, waiter: Waiter): Promise<void> {
+    await this.#fetches.join(sha256, waiter, (all) => this.#slots.run(() => this.#fetch(sha256, all)));
+    waiter.note('unpacking its artifact');
+  }
+
+  /** True too where a store that is away can't tell. */
+  #isStored(sha256: string): Promise<boolean> {
+    return this.#deps.store.head(sha256).then(
+      (found) => found !== undefined,
+      () => true,
+    );
   }
 
   /** A folder from an earlier run is compared with its list first, unless a service runs in it: then it is left alone. */
@@ -192,6 +208,7 @@ class Keeper {
       await this.#deps.store.put(sha256, Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>);
     } catch (error) {
       if (error instanceof ArtifactError && error.kind === 'mismatch') return 'mismatch';
+      if (error instanceof ArtifactError && error.kind === 'full') await rm(path, { force: true });
       throw error;
     }
     await this.#inTurn(async () => {
@@ -271,9 +288,8 @@ class Keeper {
   }
 }
 
-async function isOneDisk(...folders: readonly [string, string]): Promise<boolean> {
-  const [one, other] = await Promise.all(folders.map((folder) => stat(folder)));
-  return one?.dev === other?.dev;
+async function isOneDisk(one: string, other: string): Promise<boolean> {
+  return (await stat(one)).dev === (await stat(other)).dev;
 }
 
 function without(set: ReadonlySet<string>, one: string): ReadonlySet<string> {

@@ -1,5 +1,4 @@
-import { createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
@@ -22,7 +21,9 @@ export interface Scratch {
 /** Unpacks a zip. It is copied to `scratch` first, because its list of contents is at its end. */
 export async function unpackZip(tree: Tree, packed: Readable, { path: scratch, meter }: Scratch): Promise<void> {
   try {
-    await pipeline(packed, (chunks) => metered(chunks, meter), createWriteStream(scratch, { mode: 0o600 }));
+    // Opened before anything can fail: a stream that opens it itself may make it after it was removed.
+    const file = await open(scratch, 'w', 0o600);
+    await pipeline(packed, (chunks) => metered(chunks, meter), file.createWriteStream());
     const zip = await openPromise(scratch).catch((error: unknown) => Promise.reject(toBad(error)));
     try {
       await takeAll(tree, zip);

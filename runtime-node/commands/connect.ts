@@ -73,18 +73,18 @@ export async function findLocalNode(dataDir: string): Promise<ListenFile> {
   const text = await readOptional(path);
   const advice = `Start a node with \`bootplane up\`, or name one: --url URL, or --data-dir DIR of a node on this machine.`;
   if (text === undefined)
-    throw untold(dataDir) ?? new CommandError('unreachable', `no node runs on ${dataDir}: there is no ${LISTEN_FILE}`, advice);
+    throw heldBy(dataDir) ?? new CommandError('unreachable', `no node runs on ${dataDir}: there is no ${LISTEN_FILE}`, advice);
   const parsed = ListenFile.safeParse(parseJson(text));
   if (!parsed.success) throw new CommandError('unreachable', `${path} does not say where the node listens`, 'Restart the node.');
   if (!isAlive(parsed.data.pid)) {
     const detail = `no node runs on ${dataDir}: process ${parsed.data.pid}, which listened at ${parsed.data.url}, is gone`;
-    throw untold(dataDir) ?? new CommandError('unreachable', detail, advice);
+    throw heldBy(dataDir) ?? new CommandError('unreachable', detail, advice);
   }
   return parsed.data;
 }
 
 /** What is wrong where a process holds the directory all the same; undefined where none does, as far as is known. */
-function untold(dataDir: string): CommandError | undefined {
+function heldBy(dataDir: string): CommandError | undefined {
   const holder = readHolder(dataDir);
   if (holder === undefined) return undefined;
   return new CommandError(

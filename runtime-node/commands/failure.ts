@@ -1,7 +1,7 @@
 import { ApiError, UnreachableError } from '../../shared/client.ts';
 import type { ProblemCode } from '../../shared/contract/problem.ts';
 import { ConfigError } from '../config.ts';
-import { isNotSent } from '../forward-errors.ts';
+import { isNotSent, LOOK_FIRST } from '../forward-errors.ts';
 import { codeOf } from '../thrown.ts';
 import { CommandError } from './errors.ts';
 import { detailOf } from './problem-words.ts';
@@ -50,7 +50,7 @@ function fromProblem(error: ApiError): CommandError {
 function fromSilence(error: UnreachableError): CommandError {
   const kind = error.kind === 'not_understood' ? 'failed' : 'unreachable';
   const isUnknown = mayBeDone(error);
-  const message = isUnknown ? `${error.message}; the call may have been done or not: look before it is sent again` : error.message;
+  const message = isUnknown ? `${error.message}; the call may have been done or not: ${LOOK_FIRST}` : error.message;
   if (kind === 'failed') return new CommandError(kind, message, 'Is it a node or cloud of bootplane, of this version?');
   if (isUnknown) return new CommandError(kind, message, DOCTOR);
   // Who does not answer may wait in vain itself, for its leader or the cloud.
@@ -60,13 +60,10 @@ function fromSilence(error: UnreachableError): CommandError {
 
 const DOCTOR = '`bootplane doctor` looks for the cause.';
 
-/** How a node words it that nobody knows what came of a call. */
-const NOBODY_KNOWS = /may have been (?:done|published) or not/;
-
 /** True where a call that changes something may have been done, though no answer says so. */
 export function mayBeDone(error: unknown): boolean {
   if (error instanceof UnreachableError) return error.isOfChange && !isNotSent(error);
-  return error instanceof ApiError && error.problem.code === 'unavailable' && NOBODY_KNOWS.test(error.problem.detail);
+  return error instanceof ApiError && error.problem.code === 'unavailable' && error.problem.detail.includes(LOOK_FIRST);
 }
 
 /** The settings name files that can't be used. By its name, since its module brings TLS. */

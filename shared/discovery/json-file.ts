@@ -38,7 +38,8 @@ export async function writeJsonFile({ files, log }: FileDeps, name: string, valu
     return true;
   } catch (error) {
     if (error instanceof StateFilesError && error.is_told) return false;
-    log.warn(`${name} can't be written: ${messageOf(error)}; free space or make the data directory writable`, { file: name });
+    const why = error instanceof StateFilesError ? error.log_words : messageOf(error);
+    log.warn(`${name} can't be written: ${why}; free space or make the data directory writable`, { file: name });
     return false;
   }
 }

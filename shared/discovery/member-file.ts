@@ -51,9 +51,13 @@ async function readOne({ files }: FileDeps, name: string): Promise<Member | stri
   return parsed.success ? parsed.data : whyInvalid(parsed.error);
 }
 
-/** Both files, each whole or not at all, mode 0600. Rejects with `StateFilesError` when the disk refuses. */
+/**
+ * Both files, each whole or not at all, mode 0600. Rejects with `StateFilesError` when the disk refuses one; the other is tried all the
+ * same, since what is refused for want of room is written later, and one alone would be older than its copy.
+ */
 export async function writeMember({ files }: FileDeps, member: Member): Promise<void> {
   const text = textOf({ sha256: await documentHash(member), member });
-  await files.write(MEMBER_COPY, text);
-  await files.write(MEMBER_FILE, text);
+  const refused: unknown[] = [];
+  for (const name of [MEMBER_COPY, MEMBER_FILE]) await files.write(name, text).catch((error: unknown) => refused.push(error));
+  if (refused.length > 0) throw refused[0];
 }

@@ -21,14 +21,22 @@ export interface StateFiles {
 /** `corrupt`: it is damaged. `other-key`: it is whole, and signed with another fleet key than the node has. */
 export type SetAsideReason = 'corrupt' | 'other-key';
 
+export interface StateFilesErrorOptions extends ErrorOptions {
+  readonly is_told?: boolean;
+  readonly log_words?: string | undefined;
+}
+
 export class StateFilesError extends Error {
   readonly kind: 'full' | 'read_only' | 'failed';
   /** The same was refused a moment ago and told then: it need not be told each time. */
   readonly is_told: boolean;
-  constructor(kind: StateFilesError['kind'], message: string, options: ErrorOptions & { readonly is_told?: boolean } = {}) {
+  /** The message for a log, with how often the same was refused. */
+  readonly log_words: string;
+  constructor(kind: StateFilesError['kind'], message: string, options: StateFilesErrorOptions = {}) {
     super(message, options);
     this.name = 'StateFilesError';
     this.kind = kind;
     this.is_told = options.is_told ?? false;
+    this.log_words = options.log_words ?? message;
   }
 }

@@ -96,7 +96,9 @@ it('a node that joined without the fleet key runs what the fleet signs, comes up
     async () => (await again.client.health()).body.services?.filter(({ state }) => state === 'running').length === 2,
   );
   expect((await again.client.health()).body.role).not.toBe('leader');
-  expect((await run(['why', '--data-dir', dataDir])).out).toContain('joined without the fleet key');
+  await until('its first look is over, and says why it leads nothing', async () =>
+    (await run(['why', '--data-dir', dataDir])).out.includes('joined without the fleet key'),
+  );
   await until('it says that nobody renews', async () => again.output().includes('is not renewed, and stays as it is'));
   expect(again.output().split('is not renewed, and stays as it is').length).toBe(2);
 

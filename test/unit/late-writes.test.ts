@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { createLateWrites } from '../../runtime-node/late-writes.ts';
 import { createListening } from '../../runtime-node/listen-file.ts';
+import type { Member } from '../../shared/contract/member.ts';
 import { createClusterFile } from '../../shared/discovery/cluster-file.ts';
 import { writeJsonFile } from '../../shared/discovery/json-file.ts';
+import { writeMember } from '../../shared/discovery/member-file.ts';
 import type { DiscoveryState } from '../../shared/discovery/types.ts';
 import { StateFilesError } from '../../shared/ports/state-files.ts';
+import { drain } from '../support/drain.ts';
 import { memoryStateFiles } from '../support/memory-state-files.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { SimulatedClock } from '../support/simulated-clock.ts';
@@ -53,6 +56,81 @@ describe('a state file on a full disk', () => {
     await files.remove('gone.json');
     await clock.advance(60_000);
     expect([...texts]).toEqual([['newer.json', 'new']]);
+    await end();
+  });
+
+  describe('while calls are under way', () => {
+    /** Each write to the disk waits for its turn, in order, until the test lets it come out. */
+    function held() {
+      const memory = memoryStateFiles();
+      const queue: (() => Promise<void>)[] = [];
+      const onDisk = {
+        ...memory,
+        write: (name: string, text: string) =>
+          new Promise<void>((resolve, reject) =>
+            queue.push(async () => (full ? reject(new StateFilesError('full', 'full')) : resolve(memory.write(name, text)))),
+          ),
+      };
+      let full = true;
+      const [clock, log, ending] = [new SimulatedClock(), recordingLog(), new AbortController()];
+      const late = createLateWrites({ files: onDisk, clock, log });
+      const running = late.run(ending.signal);
+      const next = async (isFull: boolean) => {
+        full = isFull;
+        await queue.shift()?.();
+        await drain();
+      };
+      const end = async () => {
+        ending.abort();
+        while (queue.length > 0) await next(false);
+        await running;
+      };
+      return { ...late, memory, clock, next, end };
+    }
+
+    it('an older text that is refused is not written over a newer one', async () => {
+      const { files, memory, clock, next, waiting, end } = held();
+      const older = files.write('plan.json', 'older').catch(() => undefined);
+      const newer = files.write('plan.json', 'newer');
+      await next(true);
+      await clock.advance(5_000);
+      await next(false);
+      await Promise.all([older, newer]);
+      expect(waiting()).toEqual([]);
+      await clock.advance(60_000);
+      await end();
+      expect(memory.texts.get('plan.json')).toBe('newer');
+    });
+
+    it('one that is refused after the file was removed does not come back', async () => {
+      const { files, memory, clock, next, waiting, end } = held();
+      const written = files.write('plan.json', 'text').catch(() => undefined);
+      await files.remove('plan.json');
+      await next(true);
+      await written;
+      expect(waiting()).toEqual([]);
+      await clock.advance(60_000);
+      await end();
+      expect(memory.texts.size).toBe(0);
+    });
+  });
+
+  it('that the disk refuses for another reason by then is told, and waits no more', async () => {
+    const { files, disk, clock, waiting, warnings, end } = setUp();
+    await files.write('plan.json', 'one').catch(() => undefined);
+    disk.kind = 'read_only';
+    await clock.advance(5_000);
+    expect(waiting()).toEqual([]);
+    expect(warnings()).toEqual([expect.stringContaining("plan.json can't be written, and that is not tried again")]);
+    await end();
+  });
+
+  it('of which there is a copy is written late as both', async () => {
+    const { files, texts, disk, clock, log, end } = setUp();
+    await expect(writeMember({ files, log }, {} as Member)).rejects.toMatchObject({ kind: 'full', message: 'the disk is full (ENOSPC)' });
+    disk.full = false;
+    await clock.advance(5_000);
+    expect([...texts.keys()].sort()).toEqual(['member.copy.json', 'member.json']);
     await end();
   });
 

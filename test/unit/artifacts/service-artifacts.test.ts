@@ -379,15 +379,12 @@ test('nobody who has it: says so, and names who was asked', async () => {
   world.sources = [server];
   const clock = new SimulatedClock();
   const artifacts = createServiceArtifacts({
-    ...{
-      openFolder: async () => home,
-      store: world.store,
-      stores_here: true,
-      files: memoryStateFiles(),
-      clock,
-      random: seededRandom(),
-      log: world.log,
-    },
+    openFolder: async () => home,
+    store: world.store,
+    files: memoryStateFiles(),
+    clock,
+    random: seededRandom(),
+    log: world.log,
     sources: async function* () {
       yield server;
     },
@@ -403,6 +400,7 @@ test('nobody who has it: says so, and names who was asked', async () => {
     });
   for (; !over; await pause(5)) await clock.advance(1000);
   expect(await failed).toMatchObject({ kind: 'failed', message: expect.stringContaining(`${server.url}: it does not have it`) });
+  expect(world.log.lines.filter(({ level }) => level === 'warn')).toEqual([]);
 });
 
 describe('a disk without room for an artifact', () => {
