@@ -44,6 +44,7 @@ export interface MachineWorld {
   diskDelay(machine: Machine): number;
   onBoot(machine: Machine): void;
   onEnd(machine: Machine): void;
+  onPowerOff(machine: Machine): void;
   onService(machine: Machine, event: ServiceEvent): void;
   onPort(machine: Machine, call: PortCall): void;
 }
@@ -161,6 +162,7 @@ export class Machine implements Host {
     this.#on = false;
     this.wasAsked = true;
     this.#end();
+    this.#world.onPowerOff(this);
     for (const process of this.services.processes) if (process.alive || process.child) this.services.end(process, {});
   }
 

@@ -36,6 +36,8 @@ export class Network {
   /** The share of requests that arrive though their caller has given them up meanwhile, as what a kernel sends again may. */
   lateShare = 0;
   #parked: Parked[] = [];
+  /** How often each host has lost its power. */
+  readonly #outages = new Map<string, number>();
   messages = 0;
 
   constructor(timeline: Timeline, random: Random) {
@@ -60,6 +62,12 @@ export class Network {
     for (const { deliver } of fresh) this.segment(from, to, deliver, between(this.#random, 0, 1000));
   }
 
+  /** A host loses its power: what it would have sent again is gone with it. */
+  losePower(host: string): void {
+    this.#outages.set(host, (this.#outages.get(host) ?? 0) + 1);
+    this.#parked = this.#parked.filter(({ from }) => from !== host);
+  }
+
   mendAll(): void {
     for (const link of [...this.#cut]) {
       const [from = '', to = ''] = link.split(' ');
@@ -82,17 +90,17 @@ export class Network {
   segment(from: string, to: string, deliver: () => void, extra_ms = 0): void {
     this.messages += 1;
     const weather = this.#weather(from, to);
-    let delay = extra_ms + this.#delay(weather);
-    for (let resend = RESEND_MS; resend < 10_000 && chance(this.#random, weather.loss); resend *= 2) delay += resend;
-    if (from === to) delay = 0.05;
-    this.#timeline.after(
-      delay,
-      () => {
-        if (this.isCut(from, to)) this.#parked.push({ from, to, at: this.#timeline.now, deliver });
-        else deliver();
-      },
-      to,
-    );
+    const under_way = extra_ms + this.#delay(weather);
+    let waits = 0;
+    for (let resend = RESEND_MS; resend < 10_000 && chance(this.#random, weather.loss); resend *= 2) waits += resend;
+    const outages = this.#outages.get(from);
+    const arrive = () => {
+      const isSenderLost = this.#outages.get(from) !== outages;
+      if (this.isCut(from, to)) {
+        if (!isSenderLost) this.#parked.push({ from, to, at: this.#timeline.now, deliver });
+      } else if (waits === 0 || !isSenderLost) deliver();
+    };
+    this.#timeline.after(from === to ? 0.05 : under_way + waits, arrive, to);
   }
 
   /** A datagram may be lost or come twice: when each copy of it arrives, in milliseconds. */

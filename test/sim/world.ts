@@ -207,6 +207,7 @@ export class World {
         this.#shown.delete(machine.name);
         for (const watcher of this.watchers) watcher.onEnd?.(machine);
       },
+      onPowerOff: (machine) => this.network.losePower(machine.name),
       onService: (machine, event) => {
         const what = event.kind === 'start' ? `starts ${event.spec.name} ${event.spec.version}` : `stops ${event.name} ${event.version}`;
         this.say(machine.name, what);
