@@ -26,6 +26,17 @@ export type Adjust = Partial<Omit<SupervisorOptions, 'database'>> & {
   registryOf?: (parts: Pick<SupervisorOptions, 'database' | 'clock' | 'random' | 'log'>) => Promise<FleetRegistry>;
 };
 
+/** What a Supervisor inside node `a` asks of it, where that does not matter. */
+export const SELF: NonNullable<SupervisorOptions['self']> = {
+  node_id: 'a',
+  instance_id: 'i',
+  origins: () => [],
+  provisional: () => false,
+  confirmed: () => false,
+  leadership: () => ({ leads: true, epoch_seen: 0, eligible: true }),
+  hear: () => undefined,
+};
+
 /** Starts a harness; tests run against each runtime's. */
 export type Start = (adjust?: Adjust) => Promise<Harness>;
 

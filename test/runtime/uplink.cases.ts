@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_UPLINK_ITEMS, type UplinkEvent, type UplinkNode } from '../../shared/contract/uplink.ts';
-import type { SupervisorOptions } from '../../shared/supervisor/context.ts';
 import { bootstrapEvent } from './events.cases.ts';
-import { age, call, type Harness, heartbeat, type Reply, register, registration, type Start } from './harness.ts';
+import { age, call, type Harness, heartbeat, type Reply, register, registration, SELF, type Start } from './harness.ts';
 
 const url = (node_id: string) => `http://${node_id}.test:7420`;
 const HASH = 'a'.repeat(64);
@@ -437,16 +436,6 @@ function uplinkEventCases(world: World): void {
 }
 
 /** As the Supervisor of node `a`. */
-const SELF: NonNullable<SupervisorOptions['self']> = {
-  node_id: 'a',
-  instance_id: 'i',
-  origins: () => [],
-  provisional: () => false,
-  confirmed: () => false,
-  leadership: () => ({ leads: true, epoch_seen: 0, eligible: true }),
-  hear: () => undefined,
-};
-
 function ownPageCases(start: Start): void {
   describe('what a node would tell of its site', () => {
     let harness: Harness;

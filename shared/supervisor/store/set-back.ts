@@ -4,15 +4,17 @@ import type { Statement } from '../../ports/database.ts';
 const AGES = [
   ['leases', ['expires_at', 'uplinked_at']],
   ['placements', ['computed_at']],
-  ['nodes', ['heard_at', 'displaced_at']],
+  ['component_status', ['at']],
+  ['nodes', ['registered_at', 'heard_at', 'left_at', 'displaced_at']],
 ] as const;
 
 /** How far the last that was heard lies ahead. */
 const AHEAD = 'max(0, coalesce((select max(heard_at) from nodes), 0) - bootplane_now())';
 
 /**
- * Keeps ages as they are in a database of Node whose clock is set back: how long ago nodes were heard, and how long leases last. Else
- * who was long gone would count as heard just now, and a lease would outlast its holder.
+ * Keeps ages as they are in a database of Node whose clock is set back: how long ago nodes registered, were heard and reported, and how long
+ * leases last. Else who was long gone would count as heard just now, a lease would outlast its holder, and the cloud would be told of each
+ * node with every call as if it had registered with its leader just now: over what the node says there itself.
  *
  * Nothing of the kind for one that is set forward: that looks the same as a machine that was paused, and whoever was paused has heard nobody.
  *

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vit
 import { openSqlite } from '../../../runtime-node/adapters/sqlite.ts';
 import type { Database } from '../../../shared/ports/database.ts';
 import { keepAges } from '../../../shared/supervisor/store/set-back.ts';
-import { call, heartbeat, register } from '../../runtime/harness.ts';
+import { bootstrapEvent } from '../../runtime/events.cases.ts';
+import { call, heartbeat, register, SELF } from '../../runtime/harness.ts';
 import { migrations, startOnNode } from '../../runtime/node-harness.ts';
 import { SimulatedClock } from '../../support/simulated-clock.ts';
 
@@ -92,6 +93,27 @@ describe('a leader whose clock is set back', () => {
     expect(await holders()).toEqual(LIVING);
     await live(2);
     expect(await holders()).toEqual(LIVING);
+  });
+});
+
+describe('what a leader whose clock is set back tells the cloud', () => {
+  it('is how long ago its nodes registered, reported and left, as before', async () => {
+    const harness = await startOnNode({ self: SELF });
+    onTestFinished(() => harness.close());
+    for (const node of ['a', 'gone']) await register(harness, node);
+    await call(harness, 'POST /v1/bootstrap/events', { body: bootstrapEvent('a') });
+    await call(harness, 'POST /v1/nodes/leave', { body: { node_id: 'gone' } });
+    await harness.clock.advance(60_000);
+    const told = async () => (await call(harness, 'GET /v1/sites/uplink', { as: await harness.keys.nodeCredential('a') })).body;
+    const before = await told();
+    expect(before.nodes).toMatchObject([{ registered_ms: 60_000, components: { [bootstrapEvent('a').component]: { age_ms: 60_000 } } }]);
+    harness.clock.jump(harness.clock.now() - DAY_MS, true);
+    await harness.clock.advance(1000);
+    const [node] = (await told()).nodes;
+    expect(node).toMatchObject({ registered_ms: 61_000, components: { [bootstrapEvent('a').component]: { age_ms: 61_000 } } });
+    // What a later registration is compared with.
+    const sql = `select ${harness.database.now} - left_at as left_ms from nodes where node_id = 'gone'`;
+    expect(await harness.database.batch([{ sql, params: [] }])).toEqual([[{ left_ms: 61_000 }]]);
   });
 });
 
